@@ -1,0 +1,43 @@
+// Hands the terminal to a child: signals and exit code pass through, each signal once.
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+
+/** Ctrl-C reaches a process twice when the terminal signals it and npm forwards the same to it; never this fast by hand. */
+const SAME_KEYPRESS_MS = 250
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH']
+
+/**
+ * Runs a program in the foreground until it ends.
+ *
+ * On POSIX the child gets its own process group, so that the terminal's Ctrl-C reaches this process only, and is passed on
+ * exactly once: the second Ctrl-C means something else to `earshot up` than the first. Windows has no such groups without
+ * opening a window; there the console itself signals the child.
+ *
+ * @param {string} program
+ * @param {string[]} args
+ * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number }} [options]
+ * @returns {Promise<number>} the exit code; 128 + the signal's number when a signal ended the child
+ */
+export function foreground(program, args, { env = process.env, cwd, sameKeypressMs = SAME_KEYPRESS_MS } = {}) {
+  const groups = process.platform !== 'win32'
+  const child = spawn(program, args, { cwd, env, stdio: 'inherit', detached: groups })
+  const last = new Map()
+  const pass = (signal) => {
+    const now = Date.now()
+    if (now - (last.get(signal) ?? -Infinity) < sameKeypressMs) return
+    last.set(signal, now)
+    if (groups) child.kill(signal)
+  }
+  for (const signal of groups ? SIGNALS : ['SIGINT', 'SIGTERM']) process.on(signal, pass)
+  return new Promise((resolve, reject) => {
+    const off = () => SIGNALS.forEach((signal) => process.off(signal, pass))
+    child.on('error', (error) => {
+      off()
+      reject(error)
+    })
+    child.on('close', (code, signal) => {
+      off()
+      resolve(code ?? 128 + constants.signals[signal])
+    })
+  })
+}

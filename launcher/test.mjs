@@ -1,0 +1,42 @@
+// npm test: set-up, a PostgreSQL for the tests, the type check, then the tests; arguments go to vitest.
+import { dirname, join } from 'node:path'
+import { childEnvironment, LauncherError, main, say } from './child.mjs'
+import { foreground } from './foreground.mjs'
+import { withLock } from './lock.mjs'
+import { ensureServer } from './postgres.mjs'
+import { prepare, readYes } from './prepare.mjs'
+import { root, tools } from './tool.mjs'
+
+await main(async (args) => {
+  const { yes, rest } = readYes(args)
+  try {
+    return await test(yes, rest)
+  } catch (error) {
+    // Whoever counts results by program must not take a run that never began for a good one.
+    process.on('exit', () => process.stdout.write('0 passed, 1 failed, 0 skipped\n'))
+    throw error
+  }
+})
+
+async function test(yes, args) {
+  const node = await prepare({ yes })
+  await seeToServer(yes)
+  const env = childEnvironment({ path: [dirname(node)] })
+  const inModules = (path) => join(root, 'node_modules', path)
+  say('checking types …')
+  const types = await foreground(node, [inModules('typescript/bin/tsc'), '--noEmit'], { env, cwd: root })
+  if (types !== 0) throw new LauncherError('the type check failed')
+  return foreground(node, [inModules('vitest/vitest.mjs'), 'run', ...args], { env, cwd: root })
+}
+
+async function seeToServer(yes) {
+  const server = await withLock(join(tools, 'system.lock'), () => ensureServer({ yes }))
+  if (server.kind !== 'none') return
+  if (process.env.EARSHOT_TEST_ALLOW_EMBEDDED_ONLY === '1') {
+    say(`NOTHING IS TESTED ON A REAL SERVER: ${server.reason}.`)
+    return
+  }
+  throw new LauncherError(
+    `the tests need a real PostgreSQL: ${server.reason}. To test the embedded database alone: EARSHOT_TEST_ALLOW_EMBEDDED_ONLY=1 npm test`,
+  )
+}

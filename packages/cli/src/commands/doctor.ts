@@ -1,0 +1,30 @@
+import { platformName } from '@earshot/shared/platform'
+import type { Context } from '../context.ts'
+import { type Check, checkDatabaseHealth, checkDisk, checkEngines, checkGpu, checkKey, checkNode, checkPort, checkProgram } from '../doctor.ts'
+import { EXIT } from '../exit-code.ts'
+import type { Output } from '../output.ts'
+import { counted, safe, table } from '../wording.ts'
+
+/** `earshot doctor`: what works on this machine, and the one command that mends what does not. */
+export async function run(context: Context): Promise<number> {
+  const { output } = context
+  const checks: Check[] = [checkNode(context)]
+  checks.push(await checkDatabaseHealth(context), await checkPort(context), await checkDisk(context), checkKey(context))
+  checks.push(await checkProgram(context, 'ffmpeg', 'decodes recordings', true), ...(await checkEngines(context)))
+  if (platformName() === 'linux') checks.push(await checkProgram(context, 'inotifywait', 'tells at once when a file in the inbox is whole', false))
+  checks.push(await checkGpu())
+  const well = checks.every((check) => check.status !== 'missing')
+  if (output.json) output.printJson({ ok: well, checks })
+  else print(output, checks)
+  return well ? EXIT.ok : EXIT.failed
+}
+
+function print(output: Output, checks: Check[]): void {
+  const paint = { ok: output.green, warning: output.yellow, missing: output.red }
+  for (const line of table(['CHECK', 'STATUS', 'FOUND'], checks.map(({ name, status, found }) => [name, paint[status](status), safe(found)]))) output.print(line)
+  const fixes = [...new Set(checks.flatMap(({ fix }) => (fix === null ? [] : [fix])))]
+  output.print()
+  if (fixes.length === 0) return output.print(output.green('Everything works here.'))
+  output.print(`To mend ${counted(checks.filter(({ status }) => status !== 'ok').length, 'thing')}:`)
+  for (const fix of fixes) output.print(`  ${fix}`)
+}

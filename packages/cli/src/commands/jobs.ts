@@ -1,0 +1,32 @@
+import type { JobStatus, JobView } from '@earshot/shared/contract'
+import type { Context } from '../context.ts'
+import type { Output } from '../output.ts'
+import { ago, safe, table } from '../wording.ts'
+
+/** `earshot jobs`: lists jobs, newest first. */
+export async function run({ client, output, interrupts }: Context, _: string[], { status, limit }: { status?: JobStatus; limit?: number }): Promise<void> {
+  const jobs = await client.jobs({ limit, signal: interrupts.first, ...(status === undefined ? {} : { status }) })
+  if (output.json) return output.printJson({ jobs })
+  if (jobs.length === 0) return output.note(status === undefined ? 'There are no jobs yet.' : `No job is ${status}.`)
+  for (const line of jobTable(output, jobs)) output.print(line)
+}
+
+/** Jobs as lines, one each under their headings. */
+export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
+  const now = Date.now()
+  const rows = jobs.map((job) => [String(job.id), job.kind, paintStatus(output, job.status), job.assigned_node ?? '', ago(job.created_at, now), remark(job)])
+  return table(['JOB', 'KIND', 'STATUS', 'NODE', 'CREATED', ''], rows)
+}
+
+function remark(job: JobView): string {
+  if (job.error !== null) return safe(job.error.message)
+  if (job.progress !== null && job.status === 'running') return `${Math.round(job.progress * 100)} %`
+  return 'title' in job.payload && job.payload.title ? safe(job.payload.title) : ''
+}
+
+/** A job's status in the colour of its mood. */
+export function paintStatus(output: Output, status: JobStatus): string {
+  if (status === 'failed') return output.red(status)
+  if (status === 'completed') return output.green(status)
+  return status === 'cancelled' ? output.dim(status) : output.yellow(status)
+}

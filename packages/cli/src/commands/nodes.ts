@@ -1,0 +1,37 @@
+import type { NodeView } from '@earshot/shared/contract'
+import type { Context } from '../context.ts'
+import type { Output } from '../output.ts'
+import { ago, safe, table } from '../wording.ts'
+
+/** `earshot nodes`: the nodes of the mesh, what they offer and when they were last heard. */
+export async function run({ client, output, interrupts }: Context): Promise<void> {
+  printNodes(output, await client.nodes({ signal: interrupts.first }))
+}
+
+/** Prints nodes as a table, or as `{"nodes":[…]}`. */
+export function printNodes(output: Output, nodes: NodeView[]): void {
+  if (output.json) return output.printJson({ nodes })
+  if (nodes.length === 0) return output.note('No node has joined yet. On a box: earshot worker')
+  const now = Date.now()
+  const rows = nodes.map((node) => [
+    safe(node.id), paintStatus(output, node), safe(node.host ?? ''), node.roles.join(', '), hardware(node), String(node.open_jobs), ago(node.last_seen, now), safe(remark(node)),
+  ])
+  for (const line of table(['NODE', 'STATUS', 'HOST', 'ROLES', 'HARDWARE', 'JOBS', 'HEARD', ''], rows)) output.print(line)
+}
+
+/** Why it gets no work, or none of a role. */
+function remark({ reason, quarantines }: NodeView): string {
+  const roles = quarantines.filter(({ role }) => role !== '*').map((one) => `${one.role} in quarantine: ${one.reason}`)
+  return [...(reason === null ? [] : [reason]), ...roles].join(' ')
+}
+
+function hardware({ tags }: NodeView): string {
+  const { platform, cores, memory_gb: memory, gpu, vram_gb: vram } = tags
+  return [platform, cores && `${cores} cores`, memory && `${memory} GB`, gpu && `${gpu}${vram ? ` ${vram} GB` : ''}`].filter(Boolean).map((part) => safe(String(part))).join(', ')
+}
+
+function paintStatus(output: Output, { status, drained, quarantines }: NodeView): string {
+  if (status === 'online' && quarantines.some(({ role }) => role === '*')) return output.red('quarantined')
+  if (status === 'online' && drained) return output.yellow('drained')
+  return status === 'online' ? output.green(status) : status === 'degraded' ? output.yellow(status) : output.dim(status)
+}

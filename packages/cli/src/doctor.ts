@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { EarshotError } from '@earshot/shared/contract'
+import { findHardware, freeBytes, which } from '@earshot/shared/platform'
+import { installCommand } from '@earshot/shared/system-packages'
+import { probeEngines } from '@earshot/worker/engines/index'
+import { checkDatabase } from './commands/db-check.ts'
+import type { Context } from './context.ts'
+import { embeddedExists, isEmbedded, meshHealth } from './database-access.ts'
+import { bytes } from './wording.ts'
+
+/** One line of the report. `missing`: Earshot, or one of its roles, does not work without it. */
+export type Check = {
+  name: string
+  status: 'ok' | 'warning' | 'missing'
+  /** What was found, a few words. */
+  found: string
+  /** The one command or step that mends it. */
+  fix: string | null
+}
+
+const ok = (name: string, found: string): Check => ({ name, status: 'ok', found, fix: null })
+
+const NODE_NEEDED = [22, 18] as const
+
+export function checkNode({ surroundings }: Context): Check {
+  const [major = 0, minor = 0] = surroundings.nodeVersion.split('.').map(Number)
+  if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])) return ok('node', surroundings.nodeVersion)
+  return { name: 'node', status: 'missing', found: surroundings.nodeVersion, fix: `npm run setup  (fetches a private Node; ${NODE_NEEDED.join('.')} or newer is needed)` }
+}
+
+/** The database answers, holds the schema and has pgvector. One that is not there yet is no fault: `up` creates it. */
+export async function checkDatabaseHealth(context: Context): Promise<Check> {
+  try {
+    if (isEmbedded(context) && !embeddedExists(context)) return ok('database', `embedded; made at the first start, in ${context.config.home}`)
+    const { ok: well, database, mesh, version, latest, vector, advice } = await checkDatabase(context)
+    const found = mesh === null ? `${database}, schema ${version} of ${latest}, pgvector ${vector ?? 'not created'}` : `${database}, in use by the mesh at ${mesh}`
+    return well ? ok('database', found) : { name: 'database', status: 'missing', found, fix: advice[0] ?? null }
+  } catch (error) {
+    if (!(error instanceof EarshotError)) throw error
+    return { name: 'database', status: 'missing', found: error.message, fix: error.hint ?? null }
+  }
+}
+
+/** A program in PATH; `needed`: whether a role hangs on it, or only some comfort. */
+export async function checkProgram({ surroundings }: Context, program: string, serves: string, needed: boolean): Promise<Check> {
+  const searchPath = surroundings.env.PATH ?? ''
+  const file = await which(program, searchPath)
+  if (file !== null) return ok(program, file)
+  return { name: program, status: needed ? 'missing' : 'warning', found: `not on this machine: it ${serves}`, fix: await howToInstall(program, searchPath) }
+}
+
+async function howToInstall(program: string, searchPath: string): Promise<string> {
+  return (await installCommand([program], searchPath)) ?? `Install ${program} so that it is found in PATH.`
+}
+
+/** Every engine, with what it serves. Two that need the same program are mended by the same command. */
+export async function checkEngines({ surroundings, interrupts }: Context): Promise<Check[]> {
+  return Promise.all((await probeEngines(interrupts.first)).map(async ({ engine, report }): Promise<Check> => {
+    const name = `${engine.kind}: ${engine.name}`
+    if (report.available) return ok(name, report.version ?? 'works')
+    const fix = report.missing === undefined ? null : await howToInstall(report.missing, surroundings.env.PATH ?? '')
+    return { name, status: 'missing', found: report.reason ?? 'does not work here', fix }
+  }))
+}
+
+export async function checkGpu(): Promise<Check> {
+  const { gpus, problem } = await findHardware()
+  if (problem !== null) return { name: 'gpu', status: 'warning', found: problem, fix: 'Reinstall the NVIDIA driver, or restart after an update of it.' }
+  return ok('gpu', gpus.map(({ name, memoryMb }) => `${name}${memoryMb === null ? '' : `, ${Math.round(memoryMb / 1024)} GB`}`).join('; ') || 'none found; none is needed')
+}
+
+const LITTLE_SPACE = 1e9
+const SOME_SPACE = 5e9
+
+export async function checkDisk({ config }: Context): Promise<Check> {
+  const free = await freeBytes(nearestFolder(config.home))
+  const found = `${bytes(free)} free for ${config.home}`
+  const fix = 'Make room, or set EARSHOT_HOME to a folder on another disk.'
+  if (free < LITTLE_SPACE) return { name: 'disk', status: 'missing', found, fix }
+  return free < SOME_SPACE ? { name: 'disk', status: 'warning', found, fix } : ok('disk', found)
+}
+
+function nearestFolder(folder: string): string {
+  return existsSync(folder) || path.dirname(folder) === folder ? folder : nearestFolder(path.dirname(folder))
+}
+
+/** The port is a mesh's, or free. */
+export async function checkPort(context: Context): Promise<Check> {
+  const { host, port } = context.config.http
+  try {
+    if ((await meshHealth(context)) !== null) return ok('mesh', `answers at ${context.config.url}`)
+  } catch (error) {
+    if (!(error instanceof EarshotError)) throw error
+    return { name: 'mesh', status: 'missing', found: error.message, fix: error.hint ?? null }
+  }
+  const refused = await tryListening(host, port)
+  if (refused === null) return ok('port', `${host}:${port} is free`)
+  if (refused === 'EADDRINUSE') return { name: 'port', status: 'missing', found: `another program listens on ${host}:${port}`, fix: `Stop it, or choose another port: EARSHOT_PORT=${port + 1}` }
+  return { name: 'port', status: 'missing', found: `${host}:${port} cannot be opened: ${refused}`, fix: 'Choose another address or port: EARSHOT_HOST, EARSHOT_PORT' }
+}
+
+function tryListening(host: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
+  })
+}
+
+const SHORT_KEY = 16
+
+export function checkKey({ config }: Context): Check {
+  if (config.key === null) return ok('key', 'none: only this machine can reach the mesh')
+  if (config.key.length >= SHORT_KEY) return ok('key', 'set')
+  return { name: 'key', status: 'warning', found: `only ${config.key.length} characters long`, fix: 'Set EARSHOT_KEY to a long random text: openssl rand -hex 32' }
+}

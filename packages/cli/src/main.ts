@@ -1,0 +1,72 @@
+import { stopSignals } from '@earshot/shared/platform'
+import { exitCodeOf } from './exit-code.ts'
+import { createOutput, showError } from './output.ts'
+import { runProgram } from './program.ts'
+import { Interrupted, type Interrupts, type Surroundings } from './surroundings.ts'
+
+/** The only place that reads the environment, the arguments and signals, and the only one that ends the process. */
+async function main(): Promise<void> {
+  ignoreClosedPipes()
+  const interrupts = hearSignals()
+  const surroundings: Surroundings = {
+    argv: process.argv.slice(2),
+    env: takeEnvironment(),
+    cwd: process.cwd(),
+    nodeVersion: process.versions.node,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    interrupts,
+  }
+  const code = await runProgram(surroundings).catch((error: unknown) => fail(error, surroundings))
+  // A pipe may still be taking what was written; a socket or a timer left over must not keep the process.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
+}
+
+function fail(error: unknown, { argv, env, stdout, stderr, interrupts }: Surroundings): number {
+  // Whatever broke because somebody stopped the command is no fault of its own.
+  if (interrupts.first.aborted && isAbort(error)) return exitCodeOf(interrupts.first.reason)
+  const json = argv.includes('--json')
+  showError(createOutput(stdout, stderr, { json, noColor: Boolean(env.NO_COLOR) }), error)
+  if (/^(debug|trace)$/.test(env.EARSHOT_LOG_LEVEL ?? '') && error instanceof Error) stderr.write(`${error.stack}\n`)
+  return exitCodeOf(error)
+}
+
+/** What no child process has any business with: programs that decode strangers' files get the environment without it. */
+const SECRET = /^(DATABASE_URL|DATABASE_DIRECT_URL|DB_PASSWORD|EARSHOT_KEY|REDIS_URL)$/
+
+function takeEnvironment(): Record<string, string | undefined> {
+  const env = { ...process.env }
+  for (const name of Object.keys(env)) if (SECRET.test(name)) delete process.env[name]
+  return env
+}
+
+const isAbort = (error: unknown) => error instanceof Interrupted || (error instanceof Error && error.name === 'AbortError')
+
+function hearSignals(): Interrupts {
+  const first = new AbortController()
+  const second = new AbortController()
+  const listeners: ((count: number) => void)[] = []
+  let count = 0
+  for (const signal of stopSignals()) {
+    process.on(signal, () => {
+      count += 1
+      const reason = new Interrupted(signal)
+      if (count === 1) first.abort(reason)
+      else if (count === 2) second.abort(reason)
+      else process.exit(exitCodeOf(reason))
+      for (const listener of listeners) listener(count)
+    })
+  }
+  return { first: first.signal, second: second.signal, onInterrupt: (listener) => void listeners.push(listener) }
+}
+
+/** `earshot jobs | head -1` closes the pipe early: that is no error. */
+function ignoreClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
+}
+
+await main()

@@ -1,0 +1,33 @@
+import type { Database } from '@earshot/shared/db/database'
+import type { Log } from '@earshot/shared/log'
+import type { Hashed } from '@earshot/shared/media/hash'
+import type { MediaStore } from '@earshot/shared/media/store'
+import type { EventStream } from './event-stream.ts'
+import type { ProgressBoard } from './progress-board.ts'
+
+export type HttpSettings = {
+  host: string
+  /** 0 picks a free one. */
+  port: number
+  /** Asked for from everybody once `host` is not loopback. */
+  key?: string | undefined
+  /** Where workers and users on other boxes reach this coordinator; from host and port unless told. */
+  url?: string | undefined
+}
+
+/** What the HTTP service is made of; see `createHttp`. */
+export type HttpParts = {
+  db: Database
+  coordinatorId: string
+  settings: HttpSettings
+  media: MediaStore
+  /** Whether an inbox file (absolute path) is still what was taken in; media in the store never changes. */
+  verifyInbox?: (path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal) => Promise<'unchanged' | 'changed' | 'gone'>
+  /** `mediaBytes`: the largest file that is taken in. */
+  limits?: { mediaBytes?: number }
+  log: Log
+  version: string
+}
+
+/** What the routes share. */
+export type Context = HttpParts & { limits: { mediaBytes: number }; events: EventStream; progress: ProgressBoard; url: () => string }

@@ -1,0 +1,71 @@
+import { EarshotError } from '@earshot/shared/contract'
+import type { Database } from '@earshot/shared/db/database'
+import type { Log } from '@earshot/shared/log'
+import { createEventReader, type EventReader, PAGE } from './event-reader.ts'
+import { type Position, type StoredEvent, isAfter, readBetween, readNow } from './queries/events.ts'
+
+/**
+ * The durable events of the mesh, in the order (xid, id), for any number of followers: one reader asks the database for
+ * all of them and keeps the latest in memory; only who is further behind asks for itself. So a slow follower costs a page
+ * of memory, and a follower that was away is caught up without a gap.
+ */
+export type EventStream = {
+  /**
+   * Where a stream begins: after `since`, or now. What is committed once this has resolved is after it.
+   *
+   * @throws EarshotError EARSHOT_BAD_REQUEST when `since` is ahead of the database
+   */
+  start(since?: Position): Promise<Position>
+  /** Pages of events after a position, as they come, until the signal aborts or the stream is stopped. */
+  follow(from: Position, signal: AbortSignal): AsyncGenerator<StoredEvent[]>
+  /** Something changed: look now rather than at the next poll. */
+  changed(): void
+  stop(): void
+}
+
+export function createEventStream(db: Database, log: Log): EventStream {
+  const closing = new AbortController()
+  const reader = createEventReader(db, log)
+  let followers = 0
+  /** The latest "now" that is known: where the reader begins when the first follower comes. */
+  let now: Position = { xid: 0, id: 0 }
+
+  return {
+    async start(since) {
+      const { horizon, next } = await readNow(db.pool)
+      now = horizon
+      if (since === undefined) return horizon
+      if (since.xid <= next) return since
+      throw new EarshotError('EARSHOT_BAD_REQUEST', 'This event id is ahead of the database, which was restored or replaced since.', {
+        field: 'last-event-id',
+        hint: 'Start anew: since=0 gives all events that are kept.',
+      })
+    },
+    async *follow(from, signal) {
+      const until = AbortSignal.any([signal, closing.signal])
+      if (followers++ === 0) reader.open(now)
+      try {
+        for (let at = from; !until.aborted; ) {
+          const { events, upTo } = await pageAfter(db, reader, at)
+          at = upTo
+          if (events.length > 0) yield events
+          else if (!isAfter(reader.position(), at)) await reader.news(until)
+        }
+      } finally {
+        if (--followers === 0) reader.close()
+      }
+    },
+    changed: () => reader.look(),
+    stop: () => closing.abort(),
+  }
+}
+
+/** The next events after a place, and up to where there are no others. */
+async function pageAfter(db: Database, reader: EventReader, at: Position): Promise<{ events: StoredEvent[]; upTo: Position }> {
+  const read = reader.position()
+  const kept = reader.after(at)
+  if (kept !== undefined) return { events: kept, upTo: isAfter(read, at) ? read : at }
+  const events = await readBetween(db.pool, at, read, PAGE)
+  const last = events.at(-1)
+  return { events, upTo: events.length === PAGE && last !== undefined ? { xid: last.xid, id: last.id } : read }
+}

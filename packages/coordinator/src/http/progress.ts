@@ -1,0 +1,23 @@
+import { Id } from '@earshot/shared/contract'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import type { Context } from './context.ts'
+import { parse } from './input.ts'
+import { heldJobs } from './queries/nodes.ts'
+
+const Body = z.object({
+  node: z.string().min(1).max(200),
+  incarnation: Id,
+  jobs: z.array(z.object({ id: Id, fraction: z.number().min(0).max(1) }).strict()).max(1_000),
+}).strict()
+
+/** POST /v1/progress: a worker tells how far its jobs are. Nothing is stored; jobs that are not its own are passed over. */
+export function progressRoutes(app: FastifyInstance, { db, progress }: Context): void {
+  app.post('/v1/progress', async (request) => {
+    const { node, incarnation, jobs } = parse(Body, request.body)
+    const held = new Set(await heldJobs(db.pool, node, incarnation, jobs.map((job) => job.id)))
+    const news = jobs.filter((job) => held.has(job.id)).map(({ id, fraction }) => ({ job_id: id, progress: fraction }))
+    progress.report(news)
+    return { heard: news.length }
+  })
+}

@@ -1,0 +1,113 @@
+import { EarshotError } from '@earshot/shared/contract'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import type { AddressInfo } from 'node:net'
+import { urlOf } from './address.ts'
+import { artifactRoutes } from './artifacts.ts'
+import type { Context, HttpParts, HttpSettings } from './context.ts'
+import { documentRoutes } from './documents.ts'
+import { answerBroken, answerErrors, toEarshotError } from './errors.ts'
+import { createEventStream } from './event-stream.ts'
+import { eventRoutes } from './events.ts'
+import { checkKeyPresent, guard } from './guard.ts'
+import { healthRoutes } from './health.ts'
+import { jobActionRoutes } from './job-actions.ts'
+import { jobRoutes } from './jobs.ts'
+import { mediaRoutes } from './media.ts'
+import { nodeRoutes } from './nodes.ts'
+import { createProgressBoard } from './progress-board.ts'
+import { progressRoutes } from './progress.ts'
+import { searchRoutes } from './search.ts'
+import { whyRoutes } from './why.ts'
+
+export type { HttpParts, HttpSettings } from './context.ts'
+
+export type HttpService = {
+  /**
+   * Opens the port. `url` is where others reach this coordinator.
+   *
+   * @throws EarshotError EARSHOT_KEY_NEEDED, or EARSHOT_BAD_CONFIG when the port or address cannot be had
+   */
+  start(): Promise<{ url: string; port: number }>
+  /** Takes no more requests, ends event streams (their readers resume elsewhere) and waits for the rest; `hurry` cuts it. */
+  stop(hurry?: AbortSignal): Promise<void>
+  /** The database said that something changed: readers of events look at once. */
+  changed(): void
+}
+
+/** Bodies of JSON, except where a route says otherwise. */
+const BODY_LIMIT = 2 ** 20
+const SWEEP_MS = 50
+
+/**
+ * The HTTP service of a coordinator: the API of docs/http.md.
+ *
+ * @example
+ * const http = createHttp({ db, coordinatorId: 'box-1', settings: { host: '127.0.0.1', port: 7700 }, media, log, version: '0.1.0' })
+ * const { url } = await http.start()
+ */
+export function createHttp(parts: HttpParts): HttpService {
+  const { settings, log } = parts
+  const app = createApp()
+  let url = settings.url ?? urlOf(settings.host, settings.port)
+  const events = createEventStream(parts.db, log)
+  const context: Context = { ...parts, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress: createProgressBoard(), url: () => url }
+
+  guard(app, settings)
+  answerErrors(app, log)
+  for (const routes of [
+    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, whyRoutes,
+  ]) routes(app, context)
+
+  return {
+    async start() {
+      checkKeyPresent(settings)
+      await app.listen({ host: settings.host, port: settings.port }).catch((error: unknown) => {
+        throw cannotListen(error, settings)
+      })
+      const { port } = app.server.address() as AddressInfo
+      url = settings.url ?? urlOf(settings.host, port)
+      return { url, port }
+    },
+    async stop(hurry) {
+      events.stop()
+      const cut = (): void => app.server.closeAllConnections()
+      if (hurry?.aborted) cut()
+      hurry?.addEventListener('abort', cut, { once: true })
+      // A connection whose last answer ends only now would be kept for the client's next request, and hold up the end.
+      const sweeping = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS)
+      try {
+        await app.close()
+      } finally {
+        clearInterval(sweeping)
+        hurry?.removeEventListener('abort', cut)
+      }
+    },
+    changed: () => events.changed(),
+  }
+}
+
+function createApp(): FastifyInstance {
+  return Fastify({
+    logger: false,
+    bodyLimit: BODY_LIMIT,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 1_000 },
+    clientErrorHandler: answerBroken,
+    // What fails before there is a route, such as an address with a broken escape.
+    frameworkErrors: (error, _request, reply: FastifyReply) => {
+      const answer = toEarshotError(error)
+      return reply.code(answer.status).send(answer.toJSON())
+    },
+  })
+}
+
+function cannotListen(error: unknown, { host, port }: HttpSettings): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const bad = (message: string, field: string, hint: string): EarshotError => new EarshotError('EARSHOT_BAD_CONFIG', message, { field, hint, cause: error })
+  if (code === 'EADDRINUSE') {
+    return bad(`Port ${port} of ${host} is taken by another program, perhaps by another Earshot.`, 'EARSHOT_PORT', 'Stop the other one, or set EARSHOT_PORT to a free port.')
+  }
+  if (code === 'EACCES') return bad(`This user may not open port ${port}.`, 'EARSHOT_PORT', 'Set EARSHOT_PORT to a port above 1023.')
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return bad(`This machine has no address ${host}.`, 'EARSHOT_HOST', 'Set EARSHOT_HOST to an address of this machine, such as 127.0.0.1.')
+  return error
+}

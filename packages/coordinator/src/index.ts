@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto'
+import { PROTOCOL } from '@earshot/shared/contract'
+import type { Config } from '@earshot/shared/config'
+import type { Database, Listener } from '@earshot/shared/db/database'
+import { greetCoordinator } from '@earshot/shared/db/functions/leadership'
+import type { Log } from '@earshot/shared/log'
+import { createLoop } from '@earshot/shared/loop'
+import { createMediaStore } from '@earshot/shared/media/store'
+import type { Service } from '@earshot/shared/service'
+import { VERSION } from '@earshot/shared/version'
+import { createArchive } from './archive.ts'
+import { type HttpService, createHttp } from './http/server.ts'
+import { createInboxStore } from './inbox-store.ts'
+import { type Inbox, createInbox } from './inbox/inbox.ts'
+import { createLeadership } from './leader.ts'
+import { routeAlone } from './route-alone.ts'
+import { routeAll } from './route.ts'
+import { createSweep } from './sweep.ts'
+
+/** Hints wake the routing; this is how late it is when one gets lost. */
+const ROUTE_MS = 2000
+const GREET_MS = 5000
+
+export type Coordinator = Service & {
+  /** Where it answers, once started. */
+  readonly url: string
+}
+
+/**
+ * A coordinator: serves HTTP, watches its inbox, and, while it leads, routes jobs and sweeps. Several may run at once.
+ *
+ * @throws EarshotError EARSHOT_KEY_NEEDED when it would listen beyond loopback without a key
+ * @example
+ * const coordinator = createCoordinator({ db, config, log })
+ * await coordinator.start()
+ */
+export function createCoordinator({ db, config, log }: { db: Database; config: Config; log: Log }): Coordinator {
+  const id = config.node.id
+  let url = ''
+  let http: HttpService | undefined
+  let inbox: Inbox | undefined
+  let listener: Listener | undefined
+
+  const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead: () => routing.kick() })
+  const routing = createLoop({ everyMs: ROUTE_MS, work: route, log })
+  const sweeping = createSweep({ db, leadership, log })
+  const archiving = createArchive({ db, term: leadership.term, log })
+  const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
+
+  async function route(): Promise<void> {
+    const term = leadership.term()
+    if (term === null) return
+    // First, or the nodes that it needs empty would be filled anew.
+    await routeAlone(db, term)
+    await routeAll(db, term)
+  }
+
+  function onHint(payload: string): void {
+    if (payload !== 'events') routing.kick()
+    http?.changed()
+  }
+
+  async function start(): Promise<void> {
+    const media = await createMediaStore(config.home)
+    inbox = createInbox({ dir: config.inbox.path, settleS: config.inbox.settleS, store: createInboxStore(db, id), log })
+    http = createHttp({
+      db,
+      coordinatorId: id,
+      settings: { host: config.http.host, port: config.http.port, key: config.key ?? undefined, url: config.http.advertise ?? undefined },
+      media,
+      verifyInbox: inbox.verify,
+      limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
+      log,
+      version: VERSION,
+    })
+    url = (await http.start()).url
+    await greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
+    listener = await db.listen({ earshot: onHint }, () => onHint(''))
+    await leadership.start()
+    for (const loop of [routing, sweeping, archiving, greeting]) loop.start()
+    routing.kick()
+    await inbox.start()
+  }
+
+  async function stop(hurry?: AbortSignal): Promise<void> {
+    await inbox?.stop()
+    await Promise.all([routing, sweeping, archiving, greeting].map((loop) => loop.stop()))
+    await leadership.stop()
+    await listener?.close()
+    await http?.stop(hurry)
+  }
+
+  return {
+    start,
+    stop,
+    get url() {
+      return url
+    },
+  }
+}

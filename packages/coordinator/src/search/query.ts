@@ -1,0 +1,72 @@
+/** Reciprocal rank fusion's constant, 60 in Cormack, Clarke & Büttcher, SIGIR 2009: how little the first places stand out. */
+const RRF_K = 60
+/** As many nearest vectors as HNSW looks at by default (hnsw.ef_search); asking for more gives no more. */
+const NEAREST = 40
+/** Texts that take part in the fusion, best first. */
+const TEXTS = 200
+
+export type Model = { name: string; dimensions: number }
+
+/**
+ * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `model`), $3 the similarity floor,
+ * $4 how many hits, $5 a corpus's name or null.
+ *
+ * Steps: words of the query as they are and as English stems, stop words left out unless there is nothing else; chunks with
+ * any of them, by how many of them and how close together; chunks with near vectors, above the floor; both fused by rank.
+ * The share of words found weighs more than any rank, so that a full match comes first. Then, for the few that are
+ * shown, the first matching word in the chunk's segments says when it was said.
+ *
+ * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL takes for the largest number.
+ * The model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
+ */
+export const searchSql = ({ name, dimensions }: Model): string => `
+with words as materialized (
+  select plainto_tsquery('simple', w.lexeme) || plainto_tsquery('english', w.lexeme) as query,
+    numnode(plainto_tsquery('english', w.lexeme)) = 0 as stop
+  from unnest(to_tsvector('simple', $1)) w
+), asked as materialized (
+  select w.query from words w where not w.stop or (select bool_and(stop) from words)
+), whole as materialized (
+  select string_agg('(' || a.query::text || ')', ' | ')::tsquery as any_word, count(*)::int as words from asked a
+), corpus as materialized (
+  select c.id from earshot.corpora c where $5::text is null or c.name = $5
+), texts as materialized (
+  select c.id, m.words, row_number() over (order by m.words desc, ts_rank_cd(c.fts, w.any_word) desc, c.id) as place
+  from whole w
+  join earshot.chunks c on c.fts @@ w.any_word and c.model = '${name}'
+  cross join lateral (select count(*)::int as words from asked a where c.fts @@ a.query) m
+  where $5::text is null or c.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus))
+  order by place limit ${TEXTS}
+), nearest as materialized (
+  select c.id, c.document_id, 1 - (c.embedding::vector(${dimensions}) <=> $2::vector(${dimensions})) as similarity
+  from earshot.chunks c where c.model = '${name}'
+  order by c.embedding::vector(${dimensions}) <=> $2::vector(${dimensions}) limit ${NEAREST}
+), near as materialized (
+  select n.id, row_number() over (order by n.similarity desc, n.id) as place
+  from nearest n
+  where n.similarity >= $3 and n.similarity <> 'NaN'
+    and ($5::text is null or n.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus)))
+), best as materialized (
+  select coalesce(t.id, n.id) as id, t.id is not null as by_word,
+    coalesce(t.words::float8 / w.words, 0) + coalesce(1.0 / (${RRF_K} + t.place), 0) + coalesce(1.0 / (${RRF_K} + n.place), 0) as score
+  from texts t full join near n on n.id = t.id cross join whole w
+  order by score desc, id limit $4
+)
+select d.id as document, d.title, coalesce(found.start_s, c.start_s) as start_s, c.end_s, c.text, b.score::float8 as score, d.node, b.by_word
+from best b
+join earshot.chunks c on c.id = b.id
+join earshot.documents d on d.id = c.document_id
+cross join whole w
+left join lateral (
+  select coalesce(said.start_s, s.start_s) as start_s
+  from earshot.segments s
+  left join lateral (
+    select (x.word ->> 'start_s')::float8 as start_s from jsonb_array_elements(s.words) with ordinality x (word, place)
+    where (to_tsvector('simple', x.word ->> 'text') || to_tsvector('english', x.word ->> 'text')) @@ w.any_word
+    order by x.place limit 1
+  ) said on true
+  where b.by_word and s.document_id = c.document_id and s.start_s >= c.start_s and s.end_s <= c.end_s
+    and (to_tsvector('simple', s.text) || to_tsvector('english', s.text)) @@ w.any_word
+  order by s.ordinal limit 1
+) found on true
+order by b.score desc, b.id`

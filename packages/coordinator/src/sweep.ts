@@ -1,0 +1,47 @@
+import type { Database } from '@earshot/shared/db/database'
+import { type Swept, sweep } from '@earshot/shared/db/functions/leadership'
+import type { Log } from '@earshot/shared/log'
+import { type Loop, createLoop } from '@earshot/shared/loop'
+import type { Leadership } from './leader.ts'
+
+/** A lost lease is noticed at most this much later. */
+const EVERY_MS = 1000
+/** How long nodes have to be heard again after leadership was taken, or was out of reach. */
+const AFTER_OUTAGE_MS = 5000
+
+/**
+ * Does, once a second while this coordinator leads, what time brings about: expired leases, due jobs, deadlines. Between
+ * two sweeps a timer wakes it for the next job that comes due.
+ */
+export function createSweep(options: { db: Database; leadership: Pick<Leadership, 'term' | 'ledForMs'>; log: Log }): Loop {
+  const { db, leadership, log } = options
+  let due: NodeJS.Timeout | undefined
+
+  async function work(): Promise<void> {
+    const current = leadership.term()
+    if (current === null) return
+    // The embedded database stops together with its worker: there is no lease to lose, and a laptop may sleep. After an outage of
+    // a server the nodes' leases have ended too, and charge nobody: they get the time of two heartbeats.
+    const leases = !db.embedded && leadership.ledForMs() > AFTER_OUTAGE_MS
+    const swept = await sweep(db.pool, current, leases)
+    if (swept === undefined) return
+    report(swept, log)
+    clearTimeout(due)
+    if (swept.next_due_s !== null && swept.next_due_s * 1000 < EVERY_MS) {
+      due = setTimeout(() => loop.kick(), Math.max(0, swept.next_due_s * 1000))
+    }
+  }
+  const loop = createLoop({ everyMs: EVERY_MS, work, log })
+  return {
+    ...loop,
+    stop: () => {
+      clearTimeout(due)
+      return loop.stop()
+    },
+  }
+}
+
+function report(swept: Swept, log: Log): void {
+  if (swept.requeued > 0) log.warn({ jobs: swept.requeued }, 'Jobs whose node is gone went back')
+  if (swept.overdue > 0) log.warn({ jobs: swept.overdue }, 'Jobs were not done by their deadline')
+}

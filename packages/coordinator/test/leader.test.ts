@@ -1,0 +1,30 @@
+import { lead } from '@earshot/shared/db/functions/leadership'
+import { silentLog } from '@earshot/shared/log'
+import { describe, expect, test } from 'vitest'
+import { databases, testDatabase } from '../../../test/helpers/database.ts'
+import { createLeadership } from '../src/leader.ts'
+
+describe.each(databases)('leadership on %s', (kind) => {
+  const leadership = (db: Parameters<typeof createLeadership>[0]['db']) =>
+    createLeadership({ db, holder: 'this one', force: false, log: silentLog(), onLead: () => {} })
+
+  test('stops in order when the database is gone, so that what stops after it does stop', async () => {
+    const held = await testDatabase(kind)
+    const leading = leadership(held.db)
+    await leading.start()
+    expect(leading.term()).not.toBeNull()
+    await held[Symbol.asyncDispose]()
+    await leading.stop()
+    expect(leading.term()).toBeNull()
+  })
+
+  test('is free for the next one at once after an orderly stop', async () => {
+    await using held = await testDatabase(kind)
+    await held.db.pool.query(`update earshot.settings set leadership = '1 hour'`)
+    const leading = leadership(held.db)
+    await leading.start()
+    expect(await lead(held.db.pool, 'next', false)).toBeNull()
+    await leading.stop()
+    expect(await lead(held.db.pool, 'next', false)).not.toBeNull()
+  })
+})

@@ -1,0 +1,6 @@
+export { createClient, type Client, type ClientSettings, type EnqueuedJob, type JobRequest, type Artifact } from './client.ts'
+export type { EventOptions } from './events.ts'
+export type { WaitOptions } from './wait.ts'
+export type { MediaOptions } from './media.ts'
+export { EarshotError, isFinal } from '@earshot/shared/contract'
+export type * from '@earshot/shared/contract'

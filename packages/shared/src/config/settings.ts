@@ -1,0 +1,117 @@
+import { z } from 'zod'
+import { LOG_LEVELS } from '../log.ts'
+
+/**
+ * One setting: where it may be written, what it may be, and what it is when nobody says. This table is the only list of
+ * settings: the loader, the command's flags, docs/configuration.md and the checks of both follow from it.
+ */
+export type Setting<S extends z.ZodType = z.ZodType> = {
+  schema: S
+  /** The names of the environment variables, the first one preferred; also valid in .env. */
+  env: readonly string[]
+  /** The long flag without its dashes; secrets have none, since everyone on the machine can read a command line. */
+  flag?: string
+  /** How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`; `slots` is `2` or `tts=4,stt_batch=1`. */
+  text: 'text' | 'number' | 'list' | 'tags' | 'slots' | 'path' | 'duration' | 'address'
+  /** What belongs there, for the error: "expected …". */
+  expected: string
+  /** For the docs and `--help`. */
+  about: string
+  /** For the docs, where the default is not a plain value. */
+  default: string
+  secret?: boolean
+  /** The port of an address that names none. */
+  port?: number
+}
+
+const setting = <S extends z.ZodType>(definition: Setting<S>): Setting<S> => definition
+
+const text = z.string().trim().min(1)
+const port = z.number().int().min(0).max(65535)
+const seconds = z.number().positive().max(10 * 365 * 86_400)
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
+const role = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/)
+const slots = z.number().int().min(1).max(1024)
+const webAddress = z.url({ protocol: /^https?$/ })
+const hostName = z.string().regex(/^[A-Za-z0-9.:_-]+$/)
+const postgresAddress = z.url({ protocol: /^postgres(ql)?$/ }).refine(isDecodable)
+
+/** Whether a percent sign in it is either encoded or the start of an encoded character, so that it can be read back. */
+function isDecodable(address: string): boolean {
+  try {
+    return decodeURIComponent(address) !== ''
+  } catch {
+    return false
+  }
+}
+
+const A_PORT = 'a whole number from 0 to 65535'
+const AN_ADDRESS = 'an address such as http://192.168.1.5:7700'
+const SECONDS = 'a number of seconds above 0'
+const A_NAME = 'a name of letters, digits, dots, dashes and underscores, up to 128 characters, such as linux-01'
+
+/** Every setting by the name it has in config.yaml. */
+export const SETTINGS = {
+  home: setting({ schema: text, env: ['EARSHOT_HOME'], flag: 'home', text: 'path', expected: 'a folder',
+    about: 'Folder that holds everything Earshot keeps: the embedded database, media, this node\'s id', default: './.earshot' }),
+  url: setting({ schema: webAddress, env: ['EARSHOT_URL'], flag: 'url', text: 'address', port: 7700, expected: AN_ADDRESS,
+    about: 'Where commands find the mesh', default: 'from http.host and http.port' }),
+  key: setting({ schema: z.string().regex(/^[\x21-\x7e]{1,512}$/), env: ['EARSHOT_KEY'], text: 'text', secret: true,
+    expected: 'up to 512 letters, digits and signs without spaces', about: 'The mesh key: everyone who speaks to the mesh from another box must know it', default: 'none: loopback only' }),
+  'inbox.path': setting({ schema: text, env: ['EARSHOT_INBOX'], flag: 'inbox', text: 'path', expected: 'a folder',
+    about: 'The watched folder: what is dropped here is taken in', default: './inbox' }),
+  'inbox.settle_s': setting({ schema: seconds, env: [], text: 'number', expected: SECONDS,
+    about: 'How long size and time of a file must stand still before it counts as whole, where its writer cannot be observed', default: '10' }),
+  'http.host': setting({ schema: hostName, env: ['EARSHOT_HOST'], flag: 'host', text: 'text', expected: 'a host name or IP address to listen on',
+    about: 'Address the coordinator listens on; beyond loopback it needs EARSHOT_KEY', default: '127.0.0.1' }),
+  'http.port': setting({ schema: port, env: ['EARSHOT_PORT'], flag: 'port', text: 'number', expected: A_PORT,
+    about: 'Port the coordinator listens on; 0 picks a free one', default: '7700' }),
+  'http.advertise': setting({ schema: webAddress, env: ['EARSHOT_ADVERTISE'], flag: 'advertise', text: 'address', port: 7700, expected: AN_ADDRESS,
+    about: 'Address under which workers on other boxes reach this coordinator', default: 'from http.host and http.port' }),
+  'node.id': setting({ schema: name, env: ['NODE_ID'], flag: 'node-id', text: 'text', expected: A_NAME,
+    about: 'This node\'s id; of two running workers with one id the newer wins', default: 'drawn once, kept in EARSHOT_HOME/node-id' }),
+  'node.name': setting({ schema: text.max(200), env: ['NODE_NAME'], flag: 'node-name', text: 'text', expected: 'a name of up to 200 characters',
+    about: 'This node\'s name for people', default: 'the node\'s id' }),
+  'node.host': setting({ schema: hostName, env: [], flag: 'node-host', text: 'text', expected: 'a host name or IP address',
+    about: 'Where this box is, as shown to people', default: 'the machine\'s host name' }),
+  'node.port': setting({ schema: port, env: [], flag: 'node-port', text: 'number', expected: A_PORT,
+    about: 'The worker\'s own status port; 0 picks a free one', default: '0' }),
+  'node.roles': setting({ schema: z.array(role).min(1), env: [], flag: 'roles', text: 'list', expected: 'a list of roles such as stt_batch, tts, rag_engine',
+    about: 'What this node offers', default: 'every role this machine can serve' }),
+  'node.tags': setting({ schema: z.record(z.string().regex(/^[a-z][a-z0-9_.-]{0,63}$/), z.union([z.string(), z.number(), z.boolean()])), env: [], flag: 'tags', text: 'tags',
+    expected: 'names with a text, a number or true/false each, such as gpu: nvidia-3060', about: 'Facts about this node, added to those found', default: 'found' }),
+  'node.slots': setting({ schema: z.union([slots, z.record(role, slots)]), env: [], flag: 'slots', text: 'slots',
+    expected: 'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1',
+    about: 'How many jobs of a role this node runs at once', default: 'the number of cores' }),
+  'database.url': setting({ schema: postgresAddress, env: ['DATABASE_URL'], text: 'text', secret: true, expected: 'an address such as postgres://user:password@host:5432/database',
+    about: 'The PostgreSQL of the mesh; a pooled one will do for workers', default: 'none: the embedded database' }),
+  'database.direct_url': setting({ schema: postgresAddress, env: ['DATABASE_DIRECT_URL'], text: 'text', secret: true, expected: 'an address such as postgres://user:password@host:5432/database',
+    about: 'The same database past the pooler, for LISTEN', default: 'database.url' }),
+  'database.sslmode': setting({ schema: z.enum(['disable', 'require', 'verify-ca', 'verify-full']), env: ['DB_SSL_MODE'], text: 'text', expected: 'one of disable, require, verify-ca, verify-full',
+    about: 'TLS to the database: off, encrypted, checked against a CA, and the host name checked too', default: 'as the address says, else disable' }),
+  'database.ssl_ca': setting({ schema: text, env: ['DB_SSL_CA'], text: 'path', expected: 'a file with CA certificates in PEM',
+    about: 'CA file for verify-ca and verify-full', default: 'the system\'s' }),
+  'database.pool_size': setting({ schema: z.number().int().min(2).max(1000), env: ['DB_MAX_OPEN_CONNS'], text: 'number', expected: 'a whole number from 2 to 1000',
+    about: 'Connections a process holds at most', default: '10' }),
+  'database.idle_timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
+    about: 'After how long an idle connection is closed', default: '30' }),
+  'database.max_lifetime_s': setting({ schema: seconds, env: ['DB_CONN_MAX_LIFETIME'], text: 'duration', expected: SECONDS,
+    about: 'After how long a connection is replaced; the variable also takes 5m or 1h', default: '1800' }),
+  'database.connect_timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
+    about: 'How long to wait for a connection', default: '10' }),
+  'log.level': setting({ schema: z.enum(LOG_LEVELS), env: ['EARSHOT_LOG_LEVEL'], flag: 'log-level', text: 'text', expected: `one of ${LOG_LEVELS.join(', ')}`,
+    about: 'From which level on the log is written, to standard error', default: 'info' }),
+  'limits.max_duration_s': setting({ schema: seconds, env: [], text: 'number', expected: SECONDS,
+    about: 'Longest recording that is taken in', default: '43200' }),
+  'limits.max_media_gb': setting({ schema: z.number().positive().max(1e6), env: [], text: 'number', expected: 'a number of gigabytes above 0',
+    about: 'Largest file that is taken in, in units of 10^9 bytes', default: '20' }),
+  ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
+    about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
+} as const
+
+export type SettingKey = keyof typeof SETTINGS
+/** What was given, by key; absent where nobody said anything. */
+export type Values = { [K in SettingKey]?: z.output<(typeof SETTINGS)[K]['schema']> }
+
+/** Environment variables that together stand for DATABASE_URL. */
+export const DATABASE_PARTS = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const

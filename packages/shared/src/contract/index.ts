@@ -1,0 +1,5 @@
+export * from './api.ts'
+export type * from './why.ts'
+export * from './errors.ts'
+export * from './kinds.ts'
+export * from './text.ts'

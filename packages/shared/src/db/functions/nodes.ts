@@ -1,0 +1,83 @@
+import type { Fenced } from './jobs.ts'
+import { type Queryable, call } from './call.ts'
+
+export type Registration = {
+  id: string
+  name: string
+  host: string | null
+  port: number | null
+  version: string
+  protocol: number
+  roles: string[]
+  tags: Record<string, unknown>
+  capabilities: Record<string, unknown>
+  /** Role to the number of jobs it runs at once. */
+  slots: Record<string, number>
+}
+
+/** Joins the mesh and returns the new incarnation; what an older one held goes back, uncharged. */
+export async function registerNode(db: Queryable, node: Registration): Promise<number> {
+  const [row] = await call<{ incarnation: number }>(
+    db, 'register_node',
+    'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb) as incarnation',
+    [node.id, node.name, node.host, node.port, node.version, node.protocol, node.roles,
+      JSON.stringify(node.tags), JSON.stringify(node.capabilities), JSON.stringify(node.slots)],
+  )
+  return row!.incarnation
+}
+
+/** What the database says this incarnation holds. */
+export type Held = Fenced & { attempt: number }
+
+/** Renews the lease. Returns all its open jobs, or null when a newer process with the same id took over. */
+export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>): Promise<Held[] | null> {
+  const [row] = await call<{ held: Held[] | null }>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb) as held', [
+    node,
+    incarnation,
+    JSON.stringify(busy),
+  ])
+  return row!.held
+}
+
+/** An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many jobs went back. */
+export async function leaveNode(db: Queryable, node: string, incarnation: number): Promise<number> {
+  const [row] = await call<{ count: number }>(db, 'leave_node', 'select earshot.leave_node($1, $2) as count', [node, incarnation])
+  return row!.count
+}
+
+/** The NOTIFY channel on which a node hears that it was assigned work. */
+export async function nodeChannel(db: Queryable, node: string): Promise<string> {
+  const [row] = await call<{ channel: string }>(db, 'node_channel', 'select earshot.node_channel($1) as channel', [node])
+  return row!.channel
+}
+
+/** The lease of the mesh in seconds, as the database has it. */
+export async function leaseSeconds(db: Queryable): Promise<number> {
+  const [row] = await call<{ lease_s: number }>(db, 'lease_seconds', 'select earshot.lease_seconds() as lease_s', [])
+  return row!.lease_s
+}
+
+/** Tells the mesh that this node is about to stop: it gets nothing more, and finishes what it has. */
+export async function drainNode(db: Queryable, node: string, incarnation: number): Promise<void> {
+  await call(db, 'drain_node', 'select earshot.drain_node($1, $2)', [node, incarnation])
+}
+
+/** A person drains a node: it finishes what it has and gets nothing more until it is resumed. False when it is unknown. */
+export function holdNode(db: Queryable, node: string): Promise<boolean> {
+  return control(db, 'hold_node', 'select earshot.hold_node($1) as known', [node])
+}
+
+/** Lets a drained or quarantined node work again. False when it is unknown. */
+export function resumeNode(db: Queryable, node: string): Promise<boolean> {
+  return control(db, 'resume_node', 'select earshot.resume_node($1) as known', [node])
+}
+
+/** A person takes a node out: nothing more until it is resumed, and what it has goes back, uncharged. False when it is unknown. */
+export function quarantineNode(db: Queryable, node: string, reason: string | null): Promise<boolean> {
+  return control(db, 'quarantine_node', 'select earshot.quarantine_node($1, $2) as known', [node, reason])
+}
+
+async function control(db: Queryable, name: string, text: string, values: unknown[]): Promise<boolean> {
+  const [row] = await call<{ known: boolean }>(db, name, text, values)
+  return row!.known
+}

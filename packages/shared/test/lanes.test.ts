@@ -1,0 +1,36 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { matches, meets, unmet } from '../src/lanes.ts'
+
+const node = { id: 'attic', roles: ['tts'], tags: { gpu: 'nvidia-3060', vram_gb: 12, fast: true, spare: false } }
+const lacks = (requires: Parameters<typeof unmet>[1]['requires'], role = 'tts') => unmet(node, { role, requires })
+
+describe('what a node lacks for a lane', () => {
+  test('is named: a role, a tag, a value, a bound', () => {
+    expect(lacks({}, 'stt_batch')).toEqual(['role stt_batch missing'])
+    expect(lacks({ tpu: true })).toEqual(['tag tpu missing'])
+    expect(lacks({ spare: true })).toEqual(['tag spare missing'])
+    expect(lacks({ gpu: false })).toEqual(['tag gpu is nvidia-3060'])
+    expect(lacks({ gpu: 'amd-*' })).toEqual(['tag gpu is nvidia-3060, not amd-*'])
+    expect(lacks({ vram_gb: { '>=': 16 } })).toEqual(['tag vram_gb 12 < 16'])
+    expect(lacks({ gpu: { '>=': 16 } })).toEqual(['tag gpu nvidia-3060 is no number'])
+    expect(lacks({ node: 'cellar' })).toEqual(['tag node is attic, not cellar'])
+  })
+  test('is nothing where all needs are met', () => {
+    expect(lacks({ gpu: 'nvidia-*', vram_gb: { '>=': 8, '<': 13 }, fast: true, tpu: false, node: 'attic' })).toEqual([])
+    expect(meets(node, { role: 'tts', requires: { vram_gb: 12 } })).toBe(true)
+  })
+  test('a number is not its text', () => {
+    expect(meets(node, { role: 'tts', requires: { vram_gb: '12' } })).toBe(false)
+  })
+})
+
+describe('patterns', () => {
+  test('agree with a regular expression in which only * is special', () => {
+    const letters = fc.string({ unit: fc.constantFrom('a', 'b', '.', '*'), maxLength: 12 })
+    fc.assert(fc.property(letters, letters, (text, pattern) => {
+      const source = pattern.split('*').map((part) => part.replace(/\./g, '\\.')).join('.*')
+      expect(matches(text, pattern)).toBe(new RegExp(`^${source}$`, 's').test(text))
+    }))
+  })
+})

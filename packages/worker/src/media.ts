@@ -1,0 +1,125 @@
+import { openAsBlob } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { EarshotError, type MediaView } from '@earshot/shared/contract'
+import type { Database } from '@earshot/shared/db/database'
+import { listCoordinators, locateMedia } from '@earshot/shared/db/functions/documents'
+import { fetchMedia } from '@earshot/shared/media/fetch'
+import { mediaPath } from '@earshot/shared/media/sign'
+
+/** Long enough for a big recording over a slow line; the address names one content only. */
+const ADDRESS_TTL_S = 6 * 3600
+/** How long a finished transcript waits for its media's holder before the job goes back. */
+const VERIFY_PATIENCE_MS = 120_000
+const VERIFY_RETRY_MS = 2000
+/** Coordinators greet every 5 s. One silent for longer than this is not tried: a box that is off holds up a slot until the time-out. */
+const SILENT_S = 60
+
+export type MediaClient = {
+  /** Fetches media into `dir`; returns the file's path. Throws EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED, EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
+  fetch(hash: string, dir: string, signal: AbortSignal): Promise<string>
+  /** Asks the holder whether the original is still what was worked on. Throws EARSHOT_MEDIA_CHANGED, EARSHOT_MEDIA_GONE, EARSHOT_UNREACHABLE. */
+  verify(hash: string, signal: AbortSignal): Promise<void>
+  /** Sends a file to a coordinator that is there; returns its hash. Throws EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
+  upload(file: string, mime: string, signal: AbortSignal): Promise<string>
+}
+
+/** Media to and from the coordinators, over HTTP: the worker only connects outwards. */
+export function createMediaClient({ db, key }: { db: Database; key: string | null }): MediaClient {
+  const keyed: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
+
+  async function locate(hash: string): Promise<{ base: string; size: number; secret: string }[]> {
+    const holders = await locateMedia(db.pool, hash)
+    if (holders.length === 0) throw new EarshotError('EARSHOT_MEDIA_GONE', `No coordinator holds the media ${hash.slice(0, 12)} any more.`)
+    const there = holders.flatMap(({ url, size, secret, seen_s }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, size, secret }]))
+    if (there.length === 0) throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator that holds this media, ${holders[0]!.holder}, is away.`)
+    return there
+  }
+
+  return {
+    fetch: async (hash, dir, signal) =>
+      firstThatWorks(await locate(hash), async ({ base, size, secret }) => {
+        try {
+          return await fetchMedia({ url: base + mediaPath(secret, hash, ADDRESS_TTL_S), hash, size, dir, signal })
+        } catch (err) {
+          // Content that changed under an unchanged size and time is seen by nobody else: asked to compare, the holder takes it anew.
+          if (err instanceof EarshotError && err.code === 'EARSHOT_MEDIA_CHANGED') await verifyAt(base, secret, hash, signal)
+          throw err
+        }
+      }),
+
+    async verify(hash, signal) {
+      const until = performance.now() + VERIFY_PATIENCE_MS
+      for (;;) {
+        try {
+          return await firstThatWorks(await locate(hash), ({ base, secret }) => verifyAt(base, secret, hash, signal))
+        } catch (err) {
+          const away = err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE'
+          if (!away || performance.now() > until) throw err
+          await sleep(VERIFY_RETRY_MS, undefined, { signal })
+        }
+      }
+    },
+
+    upload: async (file, mime, signal) =>
+      firstThatWorks(await listCoordinators(db.pool), async ({ url }) => {
+        const answer = await ask(`${url}/v1/media`, {
+          method: 'POST',
+          headers: keyed,
+          // Backed by the file: read while it is sent, and its size is known.
+          body: await openAsBlob(file, { type: mime }),
+          signal,
+        })
+        return ((await answer.json()) as MediaView).hash
+      }),
+  }
+}
+
+/** Tries each place in turn; the last one's error is thrown when none works. */
+async function firstThatWorks<Place, Result>(places: Place[], work: (place: Place) => Promise<Result>): Promise<Result> {
+  let failure: unknown = new EarshotError('EARSHOT_UNREACHABLE', 'No coordinator has said where it can be reached.')
+  for (const place of places) {
+    try {
+      return await work(place)
+    } catch (err) {
+      failure = err
+    }
+  }
+  throw failure
+}
+
+async function verifyAt(base: string, secret: string, hash: string, signal: AbortSignal): Promise<void> {
+  const address = new URL(base + mediaPath(secret, hash, ADDRESS_TTL_S))
+  address.pathname += '/verify'
+  const answer = await ask(address.href, { method: 'POST', signal })
+  const { unchanged } = (await answer.json()) as { unchanged: boolean }
+  if (!unchanged) {
+    throw new EarshotError('EARSHOT_MEDIA_CHANGED', 'The file changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.')
+  }
+}
+
+/** fetch() that throws EarshotErrors: the catalogue's own from the body where there is one. */
+async function ask(url: string, init: RequestInit): Promise<Response> {
+  let answer: Response
+  try {
+    answer = await fetch(url, init)
+  } catch (err) {
+    init.signal?.throwIfAborted()
+    throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${new URL(url).host} cannot be reached.`, { cause: err })
+  }
+  if (answer.ok) return answer
+  throw await refusal(answer, new URL(url).host)
+}
+
+async function refusal(answer: Response, host: string): Promise<EarshotError> {
+  const text = await answer.text()
+  if (answer.status === 401) {
+    return new EarshotError('EARSHOT_UNAUTHORIZED', `The coordinator at ${host} refuses this worker's key.`, { hint: 'Set EARSHOT_KEY to the mesh\'s key.' })
+  }
+  if (answer.status === 404 || answer.status === 410) return new EarshotError('EARSHOT_MEDIA_GONE', 'The file was removed before it was done.')
+  if (answer.status === 403) {
+    return new EarshotError('EARSHOT_BAD_SIGNATURE', `The coordinator at ${host} refuses a signed address of this worker.`, { hint: 'Their clocks may be more than five minutes apart.' })
+  }
+  // Not this node's disk: the job waits until there is room, and nobody is charged.
+  if (answer.status === 507) return new EarshotError('EARSHOT_UNREACHABLE', `The disk of the coordinator at ${host} is full; the job waits until there is room.`)
+  return new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${host} answered ${answer.status}: ${text.slice(0, 200)}`)
+}

@@ -1,0 +1,87 @@
+import { EarshotError } from '@earshot/shared/contract'
+import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
+import { type Held, type Registration, drainNode, leaseSeconds, leaveNode, registerNode } from '@earshot/shared/db/functions/nodes'
+import type { Log } from '@earshot/shared/log'
+import { monotonicMs } from '@earshot/shared/monotonic'
+import { type Beat, type Heartbeat, startHeartbeat } from './heartbeat.ts'
+
+/** What a heartbeat's reply says of the work in hand. */
+export type Report = {
+  /** What the database says this node holds. */
+  held: Held[]
+  /** monotonicMs() before the heartbeat was sent: what was taken later, it cannot know. */
+  askedAt: number
+}
+
+export type NodeOptions = {
+  db: Database
+  /** How the heartbeat's own thread connects. */
+  settings: DatabaseSettings
+  registration: Registration
+  log: Log
+  /** Role to the number of jobs that wind down: no longer ours, the engine not ended yet. */
+  busy: () => Record<string, number>
+  onReport: (report: Report) => void
+}
+
+export type Node = {
+  readonly id: string
+  readonly incarnation: number
+  /** monotonicMs() until which the lease surely lasts: counted from before the last heartbeat that was answered. */
+  leaseUntil(): number
+  join(): Promise<void>
+  /** Sends a heartbeat soon. */
+  beat(): void
+  /** Tells the mesh to give this node nothing more. */
+  drain(): Promise<void>
+  leave(): Promise<void>
+  /** Rejects when a newer process with the same id took over, or when nothing renews the lease any more. */
+  readonly ended: Promise<never>
+}
+
+/** This machine's place in the mesh: joins, keeps the lease, leaves. */
+export function createNode({ db, settings, registration, log, busy, onReport }: NodeOptions): Node {
+  const { id } = registration
+  const ended = Promise.withResolvers<never>()
+  // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
+  ended.promise.catch(() => {})
+  let incarnation = 0
+  let leaseMs = 0
+  let leaseUntil = 0
+  let heart: Heartbeat | undefined
+
+  function onBeat({ held, askedAt }: Beat): void {
+    if (held === null) {
+      ended.reject(new EarshotError('EARSHOT_REPLACED', `Another process took over as node ${id}.`, {
+        hint: 'Give each worker an id of its own: NODE_ID, or node.id in config.yaml.',
+      }))
+      void heart?.stop()
+      return
+    }
+    leaseUntil = askedAt + leaseMs
+    onReport({ held, askedAt })
+  }
+
+  return {
+    id,
+    get incarnation() {
+      return incarnation
+    },
+    leaseUntil: () => leaseUntil,
+    join: async () => {
+      leaseMs = (await leaseSeconds(db.pool)) * 1000
+      const askedAt = monotonicMs()
+      incarnation = await registerNode(db.pool, registration)
+      leaseUntil = askedAt + leaseMs
+      heart = startHeartbeat({ db, settings, node: id, incarnation, busy, onBeat, onFailure: ended.reject, log })
+      log.info({ node: id, incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
+    },
+    beat: () => heart?.kick(),
+    drain: () => drainNode(db.pool, id, incarnation),
+    leave: async () => {
+      await heart?.stop()
+      if (incarnation > 0) await leaveNode(db.pool, id, incarnation)
+    },
+    ended: ended.promise,
+  }
+}

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database } from '@earshot/shared/db/database'
+import { EarshotError } from '@earshot/shared/contract'
+import { type Fenced, type FinishAnswer, type Outcome, finishJobs, startJobs } from '@earshot/shared/db/functions/jobs'
+import type { Log } from '@earshot/shared/log'
+
+/** How long to rest between two tries to reach the database. */
+const RETRY_MS = 500
+
+type Waiting = Fenced & { outcome: Outcome; signal: AbortSignal; resolve: (answer: FinishAnswer) => void }
+
+export type Reporter = {
+  /** Marks a job as running, together with others. */
+  started(job: Fenced): void
+  /**
+   * Reports how a job ended and resolves with the database's answer. While the database cannot be reached it tries on,
+   * until `signal` says that the job is no longer ours; then it resolves with `lost`.
+   */
+  finished(job: Fenced, outcome: Outcome, signal: AbortSignal): Promise<FinishAnswer>
+}
+
+/** Reports for one node: what ends while a report is under way goes with the next, many in one round trip. */
+export function createReporter(options: { db: Database; node: { id: string; readonly incarnation: number }; log: Log }): Reporter {
+  const { db, node, log } = options
+  let starting: Fenced[] = []
+  let ending: Waiting[] = []
+  let sendingStarts = false
+  let sendingEnds = false
+
+  async function sendStarts(): Promise<void> {
+    if (sendingStarts) return
+    sendingStarts = true
+    while (starting.length > 0) {
+      const batch = starting
+      starting = []
+      // `running` is for people to see; a job that misses it is none the worse.
+      await startJobs(db.pool, node.id, node.incarnation, batch).catch((err: unknown) => log.debug({ err }, 'Starts not reported'))
+    }
+    sendingStarts = false
+  }
+
+  async function sendEnds(): Promise<void> {
+    if (sendingEnds) return
+    sendingEnds = true
+    while (ending.length > 0) {
+      const batch = ending
+      ending = []
+      const failed = await send(batch)
+      ending.push(...dropLost(failed))
+      if (ending.length > 0 && failed.length > 0) await sleep(RETRY_MS)
+    }
+    sendingEnds = false
+  }
+
+  /** Returns those that are to be sent again. */
+  async function send(batch: Waiting[]): Promise<Waiting[]> {
+    try {
+      const answers = await finishJobs(db.pool, node.id, node.incarnation, batch)
+      const byId = new Map(answers.map(({ id, answer }) => [id, answer]))
+      for (const job of batch) job.resolve(byId.get(job.id) ?? 'lost')
+      return []
+    } catch (err) {
+      log.warn({ err, jobs: batch.map((job) => job.id) }, 'Results could not be stored; they are kept and sent again')
+      if (isOutage(err)) return batch
+      if (batch.length === 1) return batch.map((job) => refused(job, err))
+      // One of them cannot be stored: alone, each shows whether it is the one.
+      return (await Promise.all(batch.map((job) => send([job])))).flat()
+    }
+  }
+
+  return {
+    started(job) {
+      starting.push(job)
+      void sendStarts()
+    },
+    finished(job, outcome, signal) {
+      return new Promise((resolve) => {
+        ending.push({ ...job, outcome, signal, resolve })
+        void sendEnds()
+      })
+    },
+  }
+}
+
+function dropLost(jobs: Waiting[]): Waiting[] {
+  for (const job of jobs) if (job.signal.aborted) job.resolve('lost')
+  return jobs.filter((job) => !job.signal.aborted)
+}
+
+/** What PostgreSQL says of the data itself, by class of SQLSTATE; anything else may pass. */
+const ABOUT_DATA = /^(22|23|42|54|P0|XX)[0-9A-Z]{3}$/
+
+function isOutage(err: unknown): boolean {
+  const cause = err instanceof EarshotError ? err.cause ?? err : err
+  return !(cause instanceof Error && 'code' in cause && ABOUT_DATA.test(String(cause.code)))
+}
+
+/** The database will not have this result: the job fails with the reason, instead of being sent for ever. */
+function refused(job: Waiting, err: unknown): Waiting {
+  const message = err instanceof Error ? err.message : String(err)
+  const outcome: Outcome = { error: { code: 'EARSHOT_RESULT_REFUSED', message: `The database refused the result of job ${job.id}: ${message}`, verdict: 'final' } }
+  return { ...job, outcome }
+}

@@ -1,0 +1,146 @@
+import { existsSync } from 'node:fs'
+import { chmod, readdir, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { Word } from '@earshot/shared/contract'
+import { decode } from '../src/audio/decode.ts'
+import { createFlite, toSayable } from '../src/engines/flite.ts'
+import { findEngines, probeEngines } from '../src/engines/index.ts'
+import { createPocketsphinx } from '../src/engines/pocketsphinx.ts'
+import { wordsToSegments } from '../src/text/segments.ts'
+import { errorOf, makeMedia, silence, tempFolder } from './helpers/media.ts'
+
+const dir = await tempFolder()
+const at = (name: string) => path.join(dir, name)
+const { signal } = new AbortController()
+const flite = createFlite()
+const pocketsphinx = createPocketsphinx()
+
+/** Said with these many seconds of silence before each. */
+const SAID = [
+  { gap: 1, text: 'the weather report says rain in the morning' },
+  { gap: 3, text: 'please send the money to the hospital today' },
+  { gap: 9, text: 'our company will build a new factory next year' },
+]
+let starts: number[]
+let recording: string
+
+beforeAll(async () => {
+  const parts: string[] = []
+  starts = []
+  let clock = 0
+  for (const [i, { gap, text }] of SAID.entries()) {
+    const { duration_s } = await flite.speak({ text, out: at(`said${i}.wav`), signal })
+    starts.push(clock + gap)
+    clock += gap + duration_s
+    parts.push('-i', at(`said${i}.wav`))
+  }
+  const delayed = SAID.map(({ gap }, i) => `[${i}]adelay=${gap * 1000}[p${i}]`).join(';')
+  recording = await makeMedia(...parts, '-filter_complex', `${delayed};[p0][p1][p2]concat=n=3:v=0:a=1`, '-c:a', 'libmp3lame', '-b:a', '96k', at('said.mp3'))
+})
+
+async function hear(file: string): Promise<{ words: Word[]; duration_s: number; fractions: number[] }> {
+  const wav = `${file}.wav`
+  const { duration_s } = await decode({ file, out: wav })
+  const fractions: number[] = []
+  const { words } = await pocketsphinx.transcribe({ wav, duration_s, signal, onProgress: (fraction) => fractions.push(fraction) })
+  return { words, duration_s, fractions }
+}
+
+describe('hearing', () => {
+  test('what flite says is heard: most words, at the right second, in three segments', async () => {
+    const { words, duration_s, fractions } = await hear(recording)
+    const heard = words.map(({ text }) => text)
+    const said = SAID.flatMap(({ text }) => text.split(' '))
+    expect(said.filter((word) => heard.includes(word)).length / said.length).toBeGreaterThan(0.8)
+    for (const telling of ['weather', 'morning', 'money', 'hospital', 'company', 'factory']) expect(heard).toContain(telling)
+
+    // flite begins a sentence with about 0.2 s of silence.
+    const segments = wordsToSegments(words)
+    expect(segments).toHaveLength(3)
+    segments.forEach(({ start_s, confidence }, i) => {
+      expect(Math.abs((start_s ?? 0) - (starts[i] ?? 0) - 0.15)).toBeLessThan(0.3)
+      expect(confidence).toBeGreaterThan(0)
+      expect(confidence).toBeLessThanOrEqual(1)
+    })
+    expect(words.every(({ start_s, end_s }, i) => start_s <= end_s && start_s >= (words[i - 1]?.end_s ?? 0) && end_s <= duration_s)).toBe(true)
+    expect(words.every(({ text }) => /^[a-z']+$/.test(text))).toBe(true)
+
+    expect(fractions).toEqual(fractions.toSorted((a, b) => a - b))
+    expect(fractions.at(-1)).toBe(1)
+    expect((await readdir(dir)).filter((name) => name.includes('utterances'))).toEqual([])
+  })
+
+  test('an hour of silence in little space has no words', async () => {
+    const file = await makeMedia(...silence(3_600), at('silence.flac'))
+    expect((await stat(file)).size).toBeLessThan(700_000)
+    const { words, duration_s } = await hear(file)
+    expect(words).toEqual([])
+    expect(duration_s).toBeCloseTo(3_600, 0)
+  })
+
+  test('an abort ends the recogniser, throws the reason and leaves no file behind', async () => {
+    const wav = at('long.wav')
+    await makeMedia('-stream_loop', '20', '-i', recording, '-ac', '1', '-ar', '16000', wav)
+    const abort = new AbortController()
+    const reason = new Error('lease lost')
+    await expect(pocketsphinx.transcribe({ wav, duration_s: 400, signal: abort.signal, onProgress: () => abort.abort(reason) })).rejects.toBe(reason)
+    expect(existsSync(`${wav}.utterances.wav`)).toBe(false)
+  })
+
+  test.runIf(process.platform !== 'win32')('a recogniser that crashes, or babbles, has failed, and its last words are told', async () => {
+    await decode({ file: recording, out: at('fail.wav') })
+    const program = async (name: string, script: string) => {
+      // Not by naming Node in the first line: that line knows no quoting, and this Node's path may have a space in it.
+      await writeFile(`${at(name)}.cjs`, script)
+      await writeFile(at(name), `#!/bin/sh\nexec "${process.execPath}" "${at(name)}.cjs" "$@"\n`)
+      await chmod(at(name), 0o755)
+      return createPocketsphinx({ programs: { pocketsphinx: at(name), pocketsphinx_continuous: '/nowhere/pocketsphinx_continuous' } })
+    }
+    const wellAtFirst = (then: string) => `const fs = require('fs'); if (fs.statSync(process.argv[3]).size > 50000) { ${then} }`
+    const crashing = await program('crash.cjs', wellAtFirst('console.error("segment of doom"); process.exit(9)'))
+    expect(await crashing.probe()).toEqual({ available: true, version: '5' })
+    expect(await errorOf(crashing.transcribe({ wav: at('fail.wav'), duration_s: 20, signal })))
+      .toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: 'crash.cjs ended with exit code 9; its last words: segment of doom' })
+    const babbling = await program('babble.cjs', wellAtFirst('console.log("bla bla")'))
+    expect(await errorOf(babbling.transcribe({ wav: at('fail.wav'), duration_s: 20, signal })))
+      .toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: expect.stringContaining('bla bla') })
+  })
+})
+
+describe('speaking', () => {
+  test('an unknown voice is refused, with the voices there are', async () => {
+    expect(await errorOf(flite.speak({ text: 'hello', voice: 'nobody', out: at('no.wav'), signal })))
+      .toMatchObject({ code: 'EARSHOT_BAD_REQUEST', message: 'There is no voice "nobody".', hint: expect.stringContaining('slt') })
+  })
+
+  test('a text without a word that English could speak is refused', async () => {
+    expect(await errorOf(flite.speak({ text: '… 🎉 东京!', out: at('no.wav'), signal }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST' })
+  })
+
+  test.each([undefined, 'kal'])('voice %s gives 16 kHz mono of the length that is told', async (voice) => {
+    const { duration_s } = await flite.speak({ text: 'One small step.\n\n$(touch pwned) -o /tmp/x', voice, out: at('spoken.wav'), signal })
+    expect(duration_s).toBeGreaterThan(1)
+    expect((await decode({ file: at('spoken.wav'), out: at('again.wav') })).duration_s).toBeCloseTo(duration_s, 2)
+  })
+
+  test('letters with marks are spoken without them', () => {
+    expect(toSayable('Café “Zoë” – naïve…')).toBe('Cafe "Zoe" ,  naive...')
+  })
+})
+
+describe('finding engines', () => {
+  test('this machine has one for every kind', async () => {
+    expect(Object.keys(await findEngines()).sort()).toEqual(['embed', 'speak', 'transcribe'])
+  })
+
+  test('a missing program is a report with the package that mends it', async () => {
+    const nowhere = Object.fromEntries(['pocketsphinx', 'pocketsphinx_continuous', 'flite'].map((name) => [name, `/nowhere/${name}`]))
+    const reports = (await probeEngines(undefined, nowhere)).map(({ engine, report }) => [engine.name, report.available, report.missing])
+    expect(reports).toEqual([['pocketsphinx', false, 'pocketsphinx'], ['flite', false, 'flite'], ['lexical', true, undefined]])
+  })
+
+  test('without ffmpeg nothing is transcribed', async () => {
+    expect(Object.keys(await findEngines(undefined, { ffprobe: '/nowhere/ffprobe' })).sort()).toEqual(['embed', 'speak'])
+  })
+})

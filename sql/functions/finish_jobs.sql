@@ -1,0 +1,60 @@
+-- A node reports how jobs ended: output and state, in one transaction.
+--   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}
+--     verdict   final: it can never succeed; job: charged to the job, tried again up to max_tries;
+--               node: charged to the node, the job goes back
+-- Precondition: open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
+-- this holder's any more: nothing was changed). A result that the database refuses fails its own job and no other.
+create or replace function earshot.finish_jobs(
+  p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[]
+) returns table (id bigint, answer text)
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_job earshot.jobs;
+  v_result jsonb;
+  v_error jsonb;
+  v_completed bigint[] := '{}';
+  v_roles text[] := '{}';
+  i int;
+begin
+  -- The nodes that may be charged are locked before any job, in one order, as register_node does it.
+  perform from earshot.nodes n
+  where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
+    union select p_node from unnest(p_outcomes) o where o ? 'error'))
+  order by n.id for no key update;
+  for i in select o.place from unnest(p_ids) with ordinality o (id, place) order by o.id loop
+    id := p_ids[i];
+    select j.* into v_job from earshot.jobs j where j.id = p_ids[i] and j.fence = p_fences[i] for update;
+    if v_job.id is null then
+      answer := 'lost';
+    elsif v_job.status not in ('assigned', 'running') then
+      answer := case when v_job.status = 'cancelled' then 'lost' else 'already' end;
+    elsif v_job.assigned_node <> p_node or v_job.incarnation <> p_incarnation then
+      answer := 'lost';
+    else
+      answer := 'done';
+      v_error := p_outcomes[i] -> 'error';
+      if v_error is null then
+        begin
+          v_result := earshot.store_output(v_job, p_node, p_outcomes[i] -> 'output');
+          update earshot.jobs j set status = 'completed', result = v_result, error = null, error_code = null, finished_at = now() where j.id = v_job.id;
+          v_completed := v_completed || v_job.id;
+          v_roles := v_roles || v_job.role;
+          insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
+            values (v_job.tenant_id, 'job.completed', v_job.id, v_job.document_id, p_node, jsonb_build_object('kind', v_job.kind, 'attempt', v_job.attempt));
+        exception when data_exception or integrity_constraint_violation or raise_exception then
+          v_error := jsonb_build_object('code', 'EARSHOT_RESULT_REFUSED', 'verdict', 'final',
+            'message', format('The database refused the result of job %s: %s', v_job.id, sqlerrm));
+        end;
+      end if;
+      if v_error is not null then
+        perform earshot.fail_job(v_job, p_node, v_error);
+      end if;
+    end if;
+    return next;
+  end loop;
+  perform earshot.release_children(v_completed);
+  perform earshot.note_success(p_node, v_completed, v_roles);
+  perform pg_notify('earshot', 'jobs');
+end $$;

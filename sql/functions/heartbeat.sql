@@ -1,0 +1,26 @@
+-- A node's sign of life: renews its lease and answers with what it holds by the tables.
+--   p_busy  role to the number of jobs that wind down on it: no longer its own, the engine not ended yet
+-- Returns null when a newer incarnation took over; otherwise [{id, attempt, fence}] of all its open jobs, fences as text (they
+-- need 64 bits). What the node holds and this list does not, it has lost; what the list has and the node does not, it fetches.
+create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, p_busy jsonb) returns jsonb
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+declare
+  v_was text;
+begin
+  -- The old state is read and the row locked first: a lease that was lost is not revived in silence.
+  select n.status into v_was from earshot.nodes n where n.id = p_node and n.incarnation = p_incarnation for update;
+  if not found then
+    return null;
+  end if;
+  update earshot.nodes n
+  set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease, status = 'online', busy = p_busy
+  from earshot.settings s where n.id = p_node;
+  if v_was <> 'online' then
+    insert into earshot.events (type, node, data) values ('node.online', p_node, jsonb_build_object('incarnation', p_incarnation, 'after', v_was));
+    perform earshot.ring_bell();
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('id', j.id, 'attempt', j.attempt, 'fence', j.fence::text)), '[]')
+    from earshot.jobs j
+    where j.assigned_node = p_node and j.incarnation = p_incarnation and j.status in ('assigned', 'running'));
+end $$;

@@ -1,0 +1,13 @@
+-- A person drains a node: what it has it finishes, and it gets nothing more until it is resumed, restarts or not.
+-- Precondition: known. Returns whether it is; drained already is no error.
+create or replace function earshot.hold_node(p_node text) returns boolean
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+begin
+  update earshot.nodes n set drained = true where n.id = p_node and not n.drained;
+  if found then
+    insert into earshot.events (type, node) values ('node.drained', p_node);
+    perform pg_notify('earshot', 'events');
+  end if;
+  return exists (select from earshot.nodes n where n.id = p_node);
+end $$;

@@ -1,0 +1,43 @@
+-- A node joins, or comes back: it gets a new incarnation, and what an older one still held goes back at once, uncharged. Where that
+-- one had not said that it would go, this is a death (bury_node). A role in quarantine is probed at once: it may be mended.
+-- Of two live processes with one id the newer wins: the older one's heartbeat then answers that it was replaced.
+-- A node of another protocol is written down, gets no work and is told why.
+create or replace function earshot.register_node(
+  p_id text, p_name text, p_host text, p_port int, p_version text, p_protocol int,
+  p_roles text[], p_tags jsonb, p_capabilities jsonb, p_slots jsonb
+) returns bigint
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+declare
+  v_before earshot.nodes;
+  v_held bigint[];
+  v_incarnation bigint := nextval('earshot.incarnations');
+  v_spoken int := (select c.protocol from earshot.coordinators c order by c.last_seen desc limit 1);
+  v_reason text := case when v_spoken <> p_protocol then
+    format('It speaks protocol %s and the mesh speaks %s: give it the same version of Earshot.', p_protocol, v_spoken) end;
+begin
+  select n.* into v_before from earshot.nodes n where n.id = p_id for no key update;
+  insert into earshot.nodes as n (id, name, host, port, incarnation, version, protocol, roles, tags, capabilities, slots, reason, lease_until)
+    values (p_id, p_name, p_host, p_port, v_incarnation, p_version, p_protocol, p_roles, p_tags, p_capabilities, p_slots, v_reason,
+      now() + (select lease from earshot.settings))
+    on conflict (id) do update set name = excluded.name, host = excluded.host, port = excluded.port, incarnation = excluded.incarnation,
+      version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
+      capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', reason = excluded.reason, stopping = false, status = 'online',
+      registered_at = now(), last_seen = now(), lease_until = excluded.lease_until
+      -- A registration that waited for the row while a newer one went ahead must not take the node back.
+      where n.incarnation < excluded.incarnation;
+  -- Locked while it is looked at: what another node was given meanwhile stays there.
+  select array_agg(h.id) into v_held from (
+    select j.id from earshot.jobs j
+    where j.assigned_node = p_id and j.status in ('assigned', 'running') and j.incarnation < v_incarnation
+    order by j.id for update) h;
+  if v_before.status = 'online' and not v_before.stopping and v_before.incarnation < v_incarnation then
+    perform earshot.bury_node(p_id, v_held, format('Node %s started anew.', p_id), 'restart');
+  else
+    perform earshot.requeue_jobs(v_held, format('Node %s started anew.', p_id), 'restart');
+  end if;
+  update earshot.quarantines q set probe_at = now() where q.node = p_id and q.probe_at > now();
+  insert into earshot.events (type, node, data) values ('node.online', p_id, jsonb_build_object('incarnation', v_incarnation));
+  perform earshot.ring_bell();
+  return v_incarnation;
+end $$;

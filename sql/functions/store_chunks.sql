@@ -1,0 +1,24 @@
+-- The chunks and vectors of a document; with them it is ready.
+create or replace function earshot.store_chunks(p_job earshot.jobs, p_output jsonb) returns jsonb
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+declare
+  v_count int;
+begin
+  update earshot.documents d set status = 'ready', ready_at = now(), error = null, error_code = null
+    where d.id = p_job.document_id and d.status in ('processing', 'ready');
+  if not found then
+    raise exception 'document % is gone or has failed', coalesce(p_job.document_id::text, '(none)');
+  end if;
+  -- Vectors of other models stay beside the new ones.
+  delete from earshot.chunks c where c.document_id = p_job.document_id
+    and c.model in (select distinct e ->> 'model' from jsonb_array_elements(p_output -> 'chunks') e);
+  insert into earshot.chunks (tenant_id, document_id, ordinal, start_s, end_s, text, model, embedding)
+    select p_job.tenant_id, p_job.document_id, c.place - 1, (c.chunk ->> 'start_s')::double precision, (c.chunk ->> 'end_s')::double precision,
+      c.chunk ->> 'text', c.chunk ->> 'model', (c.chunk ->> 'embedding')::public.vector
+    from jsonb_array_elements(p_output -> 'chunks') with ordinality c (chunk, place);
+  get diagnostics v_count = row_count;
+  insert into earshot.events (tenant_id, type, document_id, data)
+    values (p_job.tenant_id, 'document.ready', p_job.document_id, jsonb_build_object('chunks', v_count));
+  return jsonb_build_object('document_id', p_job.document_id, 'chunks', v_count);
+end $$;

@@ -1,0 +1,12 @@
+-- Stores what a kind's handler gave back and returns what is kept on the job. Called by finish_jobs, in its transaction.
+create or replace function earshot.store_output(p_job earshot.jobs, p_node text, p_output jsonb) returns jsonb
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+begin
+  case p_job.kind
+    when 'transcribe', 'read' then return earshot.store_segments(p_job, p_node, p_output);
+    when 'embed' then return earshot.store_chunks(p_job, p_output);
+    when 'speak' then return earshot.store_speech(p_job, p_node, p_output);
+    else return p_output;
+  end case;
+end $$;

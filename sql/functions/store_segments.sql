@@ -1,0 +1,24 @@
+-- The segments of a document, heard or read, and the follow-on job that makes them findable. A repeat replaces what was there.
+create or replace function earshot.store_segments(p_job earshot.jobs, p_node text, p_output jsonb) returns jsonb
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+declare
+  v_count int;
+begin
+  update earshot.documents d
+  set status = 'processing', ready_at = null, error = null, error_code = null, node = p_node,
+    engine = p_output ->> 'engine', duration_s = (p_output ->> 'duration_s')::double precision
+  where d.id = p_job.document_id;
+  if not found then
+    raise exception 'document % is gone', coalesce(p_job.document_id::text, '(none)');
+  end if;
+  delete from earshot.segments s where s.document_id = p_job.document_id;
+  insert into earshot.segments (tenant_id, document_id, ordinal, start_s, end_s, text, confidence, words)
+    select p_job.tenant_id, p_job.document_id, s.place - 1, (s.seg ->> 'start_s')::double precision, (s.seg ->> 'end_s')::double precision,
+      s.seg ->> 'text', (s.seg ->> 'confidence')::real, coalesce(s.seg -> 'words', '[]')
+    from jsonb_array_elements(p_output -> 'segments') with ordinality s (seg, place);
+  get diagnostics v_count = row_count;
+  perform earshot.submit_job('embed', jsonb_build_object('document_id', p_job.document_id), tenant => p_job.tenant_id);
+  return jsonb_strip_nulls(jsonb_build_object('document_id', p_job.document_id, 'duration_s', p_output -> 'duration_s',
+    'engine', p_output -> 'engine', 'segments', v_count));
+end $$;

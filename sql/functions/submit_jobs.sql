@@ -1,0 +1,60 @@
+-- Enqueues jobs, inside the caller's own transaction.
+--   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, after?}]
+--             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
+--   p_tenant  whose jobs they are
+-- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
+-- Refuses all of them (22023) when one is wrong, and names it.
+create or replace function earshot.submit_jobs(p_jobs jsonb, p_tenant text default 'default')
+returns table (ord int, id bigint, duplicate boolean)
+language plpgsql security definer set search_path = earshot, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_made jsonb;
+begin
+  perform earshot.check_jobs(p_jobs);
+  p_jobs := earshot.give_documents(p_jobs, p_tenant);
+  with asked as (
+    -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.
+    select o.*, nextval(pg_get_serial_sequence('earshot.jobs', 'id')) as id
+    from (
+      select a.ord::int, a.job, k.kind, k.role, k.priority, k.max_tries,
+        -- Told apart by their first character: a key may be any text, also one that looks like a place.
+        coalesce('=' || nullif(a.job ->> 'idempotency_key', ''), '#' || a.ord) as key,
+        coalesce((a.job ->> 'run_at')::timestamptz, now()) as run_at
+      from jsonb_array_elements(p_jobs) with ordinality a (job, ord)
+      join earshot.job_kinds k on k.kind = a.job ->> 'kind'
+      order by a.ord) o
+  ), first as materialized (
+    select distinct on (key) * from asked order by key, ord
+  ), made as (
+    insert into earshot.jobs (id, tenant_id, kind, role, requires, payload, priority, run_at, due, deadline, max_tries,
+      idempotency_key, document_id)
+    overriding system value
+    select id, p_tenant, kind, coalesce(job ->> 'role', role), coalesce(job -> 'requires', '{}'), coalesce(job -> 'payload', '{}'),
+      coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
+      coalesce((job ->> 'max_tries')::int, max_tries), nullif(job ->> 'idempotency_key', ''),
+      (job -> 'payload' ->> 'document_id')::bigint
+    from first
+    on conflict (tenant_id, idempotency_key) where idempotency_key is not null do update set idempotency_key = excluded.idempotency_key
+    returning id, idempotency_key, kind, document_id, xmax = 0 as fresh
+  ), told as (
+    insert into earshot.events (tenant_id, type, job_id, document_id, data)
+    select p_tenant, 'job.queued', id, document_id, jsonb_build_object('kind', kind) from made where fresh
+  ), anew as (
+    -- What failed is tried again. A document that is ready stays so until there is something newer.
+    update earshot.documents d set status = 'queued', error = null, error_code = null
+    from made m where m.fresh and m.kind in ('transcribe', 'read') and d.id = m.document_id and d.status = 'failed'
+  )
+  -- Found by id or, where another submission was first, by key: two joins, since one with either of them is quadratic.
+  select jsonb_agg(jsonb_build_object('ord', a.ord, 'id', coalesce(m.id, k.id), 'duplicate', a.ord <> f.ord or m.id is null,
+      'after', a.job -> 'after') order by a.ord)
+  into v_made
+  from asked a
+  join first f on f.key = a.key
+  left join made m on m.id = f.id
+  left join made k on m.id is null and '=' || k.idempotency_key = f.key;
+  perform earshot.wait_for_parents(v_made);
+  perform earshot.ring_bell();
+  return query select m.ord, m.id, m.duplicate from jsonb_to_recordset(v_made) m (ord int, id bigint, duplicate boolean) order by m.ord;
+end $$;

@@ -1,0 +1,125 @@
+import { submitDocument } from '@earshot/shared/db/functions/documents'
+import { cancelJobs, retryJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
+import { assignAll, finish, jobRow, join } from './fixture.ts'
+
+const HASH = 'a'.repeat(64)
+const recording = { hash: HASH, size: 10, holder: 'desk', path: '/in/talk.wav', title: 'talk.wav', kind: 'audio' as const }
+const HEARD = { output: { duration_s: 3, engine: 'ear', segments: [{ start_s: 1, end_s: 2, text: 'hello', confidence: 0.5, words: [] }] } }
+const EMBEDDED = { output: { chunks: [{ start_s: 1, end_s: 2, text: 'hello', model: 'lexical-384', embedding: [1, ...Array<number>(383).fill(0)] }] } }
+
+describe.each(databases)('work that is submitted again, on %s', (kind) => {
+  let held: TestDatabase
+  let n1: number
+  beforeAll(async () => { held = await testDatabase(kind) })
+  afterAll(async () => { await held[Symbol.asyncDispose]() })
+  beforeEach(async () => {
+    await held.db.pool.query('delete from earshot.jobs')
+    await held.db.pool.query('delete from earshot.documents')
+    n1 = await join(held.db, 'n1')
+  })
+  const db = () => held.db
+  const status = async (id: number) => (await db().pool.query('select status from earshot.documents where id = $1', [id])).rows[0].status
+  /** Routes what is pending and finishes it, in the order of the ids: one generation of jobs. */
+  const work = async () => {
+    const jobs = (await assignAll(db(), 'n1', n1)).toSorted((a, b) => a.id - b.id)
+    for (const job of jobs) expect(await finish(db(), 'n1', n1, job, job.kind === 'embed' ? EMBEDDED : HEARD)).toBe('done')
+  }
+
+  test('a repeat with the same idempotency key leaves the document as it is, since nothing is done anew', async () => {
+    await submitDocument(db().pool, recording)
+    await work()
+    await work()
+    const job = { kind: 'transcribe', payload: { media: HASH }, idempotency_key: 'once' }
+    const [first] = await submitJobs(db().pool, [job])
+    await work()
+    await work()
+    const { document_id } = await jobRow(db(), first!.id)
+    expect(await status(document_id as number)).toBe('ready')
+    expect(await submitJobs(db().pool, [job])).toEqual([{ id: first!.id, duplicate: true }])
+    expect(await status(document_id as number)).toBe('ready')
+  })
+
+  test('a document that failed is queued again by a new job for its media', async () => {
+    const { document_id, job_id } = await submitDocument(db().pool, recording)
+    await cancelJobs(db().pool, [job_id])
+    await submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: HASH } }])
+    expect(await status(document_id)).toBe('queued')
+    await work()
+    await work()
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test('a document that is ready stays so when a second transcription of it is cancelled', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    await work()
+    const [second] = await submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: HASH } }])
+    await cancelJobs(db().pool, [second!.id])
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test('cancelling one of two jobs for a document does not fail it: the other goes on', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    const [second] = await submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: HASH } }])
+    await cancelJobs(db().pool, [second!.id])
+    expect(await status(document_id)).toBe('processing')
+    await work()
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test('a document fails when the last of its jobs ends, also when all end at once', async () => {
+    const { document_id, job_id } = await submitDocument(db().pool, recording)
+    const [second] = await submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: HASH } }])
+    await cancelJobs(db().pool, [job_id])
+    expect(await status(document_id)).toBe('queued')
+    const [third] = await submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: HASH } }])
+    await cancelJobs(db().pool, [second!.id, third!.id])
+    expect(await status(document_id)).toBe('failed')
+  })
+
+  test('an embedding that was cancelled can be tried again, and makes the document ready however quick it is', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    const { rows: [embed] } = await db().pool.query(`select id from earshot.jobs where kind = 'embed'`)
+    await cancelJobs(db().pool, [embed.id])
+    expect(await status(document_id)).toBe('failed')
+    await retryJobs(db().pool, [embed.id])
+    await work()
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test('a document whose job fails with its parent fails too, and those who follow the events are told', async () => {
+    await db().pool.query(`insert into earshot.media (hash, size, holder, path) values ($1, 1, 'desk', '/x') on conflict do nothing`, [HASH])
+    const [parent, child] = await submitJobs(db().pool, [
+      { kind: 'speak', payload: { text: 'first' } }, { kind: 'transcribe', payload: { media: HASH }, after: ['#1'] },
+    ])
+    await cancelJobs(db().pool, [parent!.id])
+    const { document_id } = await jobRow(db(), child!.id)
+    expect(await status(document_id as number)).toBe('failed')
+    const { rows } = await db().pool.query('select type, data from earshot.events where document_id = $1 and job_id is null', [document_id])
+    expect(rows).toMatchObject([{ type: 'document.failed', data: { code: 'EARSHOT_PARENT_FAILED' } }])
+  })
+
+  test('an idempotency key that looks like a place in the request is a key like any other', async () => {
+    const made = await submitJobs(db().pool, [
+      { kind: 'speak', payload: { text: 'with a key' }, idempotency_key: '#2' },
+      { kind: 'speak', payload: { text: 'without' } },
+    ])
+    expect(made.map((job) => job.duplicate)).toEqual([false, false])
+    expect(new Set(made.map((job) => job.id)).size).toBe(2)
+  })
+
+  test('a submission with a waiting parent keeps what it names by place, also beside keys', async () => {
+    const made = await submitJobs(db().pool, [
+      { kind: 'speak', payload: { text: 'first' }, idempotency_key: 'first' },
+      { kind: 'speak', payload: { text: 'then' }, after: ['#1'] },
+      { kind: 'speak', payload: { text: 'first' }, idempotency_key: 'first' },
+    ])
+    expect(made.map((job) => job.duplicate)).toEqual([false, false, true])
+    expect(made[2]!.id).toBe(made[0]!.id)
+    expect(await jobRow(db(), made[1]!.id)).toMatchObject({ status: 'blocked' })
+  })
+})

@@ -1,0 +1,144 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { init, parse } from 'es-module-lexer'
+import { beforeAll, describe, expect, test } from 'vitest'
+
+/** Which rooms a room may import from, besides itself (see CONTRIBUTING.md). `contract` is a room within shared. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  contract: [],
+  shared: ['contract'],
+  sdk: ['contract'],
+  coordinator: ['shared', 'contract'],
+  worker: ['shared', 'contract'],
+  cli: ['coordinator', 'worker', 'sdk', 'shared', 'contract'],
+}
+/** The composition root: the only file that knows the process it runs in. */
+const MAIN = 'packages/cli/src/main.ts'
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+type SourceFile = { path: string; lines: number; code: string; imports: string[] }
+const files = new Map<string, SourceFile>()
+
+beforeAll(async () => {
+  await init
+  for (const path of sourceFiles()) files.set(path, read(path))
+})
+
+describe('the rooms of the house', () => {
+  test('every package is known to this test', () => {
+    expect(files.size).toBeGreaterThan(50)
+    // Were imports not found at all, every test below would pass.
+    expect(eachImport(() => true).length).toBeGreaterThan(files.size)
+    expect([...files.keys()].filter((path) => MAY_IMPORT[roomOf(path)] === undefined)).toEqual([])
+  })
+
+  test('a room imports only from the rooms below it', () => {
+    const wrong = eachImport((file, target) => {
+      const [from, to] = [roomOf(file.path), roomOf(target)]
+      return from !== to && MAY_IMPORT[from]?.includes(to) !== true
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('the contract stands on zod alone, and the SDK runs in a browser too', () => {
+    const wrong = [...files.values()].flatMap(({ path, imports }) =>
+      imports
+        .filter((name) => {
+          if (name.startsWith('.') || name.startsWith('@earshot/')) return false
+          if (roomOf(path) === 'contract') return name !== 'zod'
+          return roomOf(path) === 'sdk' && /^(node:|pg$)/.test(name)
+        })
+        .map((name) => `${path} imports ${name}`),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('every import between rooms leads to a file', () => {
+    expect(eachImport((_, target) => target.endsWith('.ts') && !files.has(target))).toEqual([])
+  })
+
+  test('no file imports itself by a detour', () => {
+    expect(cycles()).toEqual([])
+  })
+
+  test('only the composition root reads environment, arguments and signals', () => {
+    const wrong = [...files.values()].flatMap(({ path, code, imports }) => {
+      if (path === MAIN) return []
+      const used = code.match(/\bprocess\s*\.\s*(env|argv|exit\b|(on|once|addListener)\(\s*['"`]SIG\w+)/g) ?? []
+      return [...used, ...imports.filter((name) => name === 'node:process')].map((what) => `${path}: ${what}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('no file is over 300 lines', () => {
+    expect([...files.values()].filter(({ lines }) => lines > 300).map(({ path, lines }) => `${path}: ${lines}`)).toEqual([])
+  })
+})
+
+/** Paths from the root, with forward slashes, of all TypeScript in packages/<package>/src. */
+function sourceFiles(): string[] {
+  return readdirSync(join(ROOT, 'packages')).flatMap((name) =>
+    readdirSync(join(ROOT, 'packages', name, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => `packages/${name}/src/${file.split(sep).join('/')}`),
+  )
+}
+
+function read(path: string): SourceFile {
+  const source = readFileSync(join(ROOT, path), 'utf8')
+  // Imports of types count too: a room that knows another's types knows the room.
+  const [imports] = parse(source)
+  return {
+    path,
+    lines: source.trimEnd().split('\n').length,
+    code: withoutComments(source),
+    imports: imports.flatMap(({ specifier }) => specifier ?? []),
+  }
+}
+
+/** Without whole-line comments: the prose may name what the code may not use. */
+function withoutComments(source: string): string {
+  return source.replace(/^\s*(\/\*\*?.*|\*.*|\/\/.*)$/gm, '')
+}
+
+function roomOf(path: string): string {
+  return path.startsWith('packages/shared/src/contract/') ? 'contract' : (path.split('/')[1] ?? '')
+}
+
+/** The file that an import leads to, or undefined for a package from outside. */
+function target(from: string, name: string): string | undefined {
+  if (name.startsWith('.')) return relative(ROOT, resolve(ROOT, dirname(from), name)).split(sep).join('/')
+  const [, room, inside] = /^(?:@earshot\/)?(shared|coordinator|worker|sdk|earshot)(?:\/(.+))?$/.exec(name) ?? []
+  if (room === undefined) return undefined
+  const file = inside === 'contract' ? 'contract/index' : (inside ?? 'index')
+  return `packages/${room === 'earshot' ? 'cli' : room}/src/${file}.ts`
+}
+
+function eachImport(isWrong: (file: SourceFile, target: string) => boolean): string[] {
+  return [...files.values()].flatMap((file) =>
+    targets(file)
+      .filter((to) => isWrong(file, to))
+      .map((to) => `${file.path} → ${to}`),
+  )
+}
+
+function targets(file: SourceFile): string[] {
+  return file.imports.flatMap((name) => target(file.path, name) ?? [])
+}
+
+/** Each cycle once, as the path that closes it. */
+function cycles(): string[] {
+  const found: string[] = []
+  const done = new Set<string>()
+  const visit = (path: string, trail: string[]): void => {
+    const at = trail.indexOf(path)
+    if (at >= 0) found.push([...trail.slice(at), path].join(' → '))
+    if (at >= 0 || done.has(path)) return
+    const file = files.get(path)
+    if (file !== undefined) targets(file).forEach((next) => visit(next, [...trail, path]))
+    done.add(path)
+  }
+  for (const path of files.keys()) visit(path, [])
+  return found
+}
