@@ -6,21 +6,30 @@ create or replace function earshot.release_children(p_ids bigint[]) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
+  v_failed boolean;
+  v_held int := 0;
+  v_before int;
   v_freed int;
 begin
   if not exists (select from earshot.job_parents p where p.parent_id = any (p_ids)) then
     return;
   end if;
+  v_failed := exists (select from earshot.all_jobs e where e.id = any (p_ids) and e.status in ('failed', 'cancelled'));
   -- Whatever may change below is locked first, in one order, and looked at afterwards: two parents that end at once must not
-  -- both carry on through the same child.
-  perform from earshot.jobs j where j.id in (
-      with recursive below (id) as (
-        select p.job_id from earshot.job_parents p where p.parent_id = any (p_ids)
-        union
-        select p.job_id from below b join earshot.job_parents p on p.parent_id = b.id
-        where exists (select from earshot.all_jobs e where e.id = any (p_ids) and e.status in ('failed', 'cancelled'))
-      ) select b.id from below b)
-    and j.status = 'blocked' order by j.id for update;
+  -- both carry on through the same child. While this waits for a row, a job may be submitted below it, and another below that:
+  -- it looks again until it holds all there is. Below a row that is held nothing can be submitted.
+  loop
+    v_before := v_held;
+    select count(*) into v_held from (
+      select j.id from earshot.jobs j where j.id in (
+          with recursive below (id) as (
+            select p.job_id from earshot.job_parents p where p.parent_id = any (p_ids)
+            union
+            select p.job_id from below b join earshot.job_parents p on p.parent_id = b.id where v_failed
+          ) select b.id from below b)
+        and j.status = 'blocked' order by j.id for update) h;
+    exit when v_held = v_before or not v_failed;
+  end loop;
   with recursive news (id, good) as (
     select j.id, j.status = 'completed' from earshot.all_jobs j where j.id = any (p_ids) and j.status in ('completed', 'failed', 'cancelled')
     union

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { cancelJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
 import { lead, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
 import fc from 'fast-check'
+import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, eventTypes, finish, jobRow, join } from './fixture.ts'
@@ -135,4 +137,40 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
       for (const id of ids) expect(['completed', 'failed', 'cancelled']).toContain(ended.get(id))
     }), { numRuns: kind === 'embedded' ? 4 : 25 })
   })
+
+  // The embedded database runs one statement at a time: nobody can get in between.
+  test.skipIf(kind === 'embedded')('are told of an end that was on its way down to them while they were submitted', async () => {
+    const top = await step()
+    const [left, right] = [await step([top]), await step([top])]
+    const [first, second, third] = await Promise.all([db().pool.connect(), db().pool.connect(), db().pool.connect()])
+    const below = async (client: typeof first, parent: number) => {
+      await client.query('begin')
+      return (await submitJobs(client, [{ kind: 'step', payload: {}, after: [parent] }]))[0]!.id
+    }
+    try {
+      // The news of the top's end waits for both rows that are held here, one after the other …
+      const child = await below(first, left)
+      await below(second, right)
+      const cancelling = cancelJobs(db().pool, [top])
+      await waitsFor(first)
+      await first.query('commit')
+      await waitsFor(second)
+      // … and meanwhile a third generation comes.
+      const grandchild = await below(third, child)
+      await second.query('commit')
+      await waitsFor(third)
+      await third.query('commit')
+      await cancelling
+      expect(await status(child)).toBe('failed')
+      expect(await status(grandchild)).toBe('failed')
+    } finally {
+      for (const client of [first, second, third]) client.release(true)
+    }
+  })
+  /** Resolves when somebody waits for what this connection's transaction holds. */
+  async function waitsFor(client: { query: pg.PoolClient['query'] }): Promise<void> {
+    const { rows: [me] } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const waiting = 'select from pg_stat_activity where $1 = any (pg_blocking_pids(pid))'
+    while ((await db().pool.query(waiting, [me!.pid])).rowCount === 0) await sleep(10)
+  }
 })
