@@ -1,6 +1,6 @@
--- Jobs have ended, just now or long ago: what waited for them goes on. One statement carries the news through all generations: a parent's success, or
--- a policy of run, counts down; otherwise the child fails or is skipped, and so on below it. A child left without parents to
--- wait for becomes pending. Called by whatever ends jobs, in its transaction and after its own update, so that a child that was
+-- Jobs have ended, just now or long ago: what waited for them goes on. One statement carries the news through all generations: a
+-- parent's success, or a policy of run, counts down; otherwise the child fails or is skipped, and so on below it. A child left
+-- without parents to wait for becomes pending. Called by whatever ends jobs, in its transaction and after its own update, so that a child that was
 -- submitted meanwhile (it holds its parents' rows shared until its commit) is seen here.
 create or replace function earshot.release_children(p_ids bigint[]) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
@@ -11,7 +11,7 @@ declare
   v_before int;
   v_freed int;
 begin
-  if not exists (select from earshot.job_parents p where p.parent_id = any (p_ids)) then
+  if not exists (select from earshot.job_parents p where p.parent_id = any (p_ids) and not p.counted) then
     return;
   end if;
   v_failed := exists (select from earshot.all_jobs e where e.id = any (p_ids) and e.status in ('failed', 'cancelled'));
@@ -23,7 +23,7 @@ begin
     select count(*) into v_held from (
       select j.id from earshot.jobs j where j.id in (
           with recursive below (id) as (
-            select p.job_id from earshot.job_parents p where p.parent_id = any (p_ids)
+            select p.job_id from earshot.job_parents p where p.parent_id = any (p_ids) and not p.counted
             union
             select p.job_id from below b join earshot.job_parents p on p.parent_id = b.id where v_failed
           ) select b.id from below b)
