@@ -7,6 +7,8 @@ import type { Service } from '@earshot/shared/service'
 
 /** Leadership expires after 1.5 s in the database, so one lost renewal does no harm. */
 const RENEW_MS = 500
+/** Nobody may have led for a while when renewals are farther apart than this: this box slept, or the database was away. */
+const GAP_MS = 2500
 
 export type Leadership = Service & {
   /** The current term as text, or null while another coordinator leads. Every routing statement carries it. */
@@ -26,6 +28,7 @@ export function createLeadership(options: { db: Database; holder: string; force:
   const { db, holder, force, log, onLead } = options
   let term: string | null = null
   let since = 0
+  let renewed = 0
 
   async function renew(): Promise<void> {
     const before = term
@@ -33,7 +36,9 @@ export function createLeadership(options: { db: Database; holder: string; force:
       if (before !== null) log.warn({ err }, 'Leadership could not be renewed')
       return null
     })
-    if (term !== null && before === null) since = monotonicMs()
+    const now = monotonicMs()
+    if (term !== null && (before === null || now - renewed > GAP_MS)) since = now
+    renewed = now
     if (term !== null && term !== before) {
       log.info({ term }, 'Leading')
       onLead()

@@ -52,7 +52,7 @@ describe.each(databases)('a listener (%s)', (kind) => {
     const query = own.db.pool.query.bind(own.db.pool) as (...given: unknown[]) => Promise<unknown>
     let seen = 0
     own.db.pool.query = ((...given: unknown[]) => {
-      if (String(given[0]).includes('pg_notify') && ++seen === 3) resolve()
+      if (JSON.stringify(given[0]).includes('pg_notify') && ++seen === 3) resolve()
       return query(...given)
     }) as typeof own.db.pool.query
     await promise

@@ -72,7 +72,7 @@ function byMessage(text: string): ((error: Coded) => Told) | undefined {
   if (/timeout exceeded when trying to connect/.test(text)) {
     return () => ['No database connection became free in time.', 'The pool is exhausted: raise its size, or shorten transactions']
   }
-  if (/connection timeout|timeout expired/.test(text)) return KNOWN.ETIMEDOUT
+  if (/connection timeout|timeout expired|Query read timeout/.test(text)) return KNOWN.ETIMEDOUT
   if (/Connection terminated/.test(text)) return KNOWN.ECONNRESET
   if (/password must be a string/i.test(text)) return () => ['The database asks for a password and none is given.', 'Put it into DATABASE_URL']
   return undefined

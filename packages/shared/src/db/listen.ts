@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { EarshotError } from '../contract/errors.ts'
 import type { Log } from '../log.ts'
 import type { Listener, ListenerState } from './database.ts'
+import { type LimitedQuery, waitsLimited } from './pool.ts'
 
 export type ListenerSettings = {
   /** A new, unconnected client; to the direct address where there is one. */
@@ -116,7 +117,8 @@ async function connectListener({ connect, pool, channels, log, probeMs = 2_000 }
 
   async function probe(): Promise<boolean> {
     const arrived = new Promise<true>((resolve) => (heard = () => resolve(true)))
-    await Promise.race([lost.promise, pool.query('select pg_notify($1, $2)', [probeChannel, ''])])
+    const sending: LimitedQuery = { text: 'select pg_notify($1, $2)', values: [probeChannel, ''], ...(waitsLimited(pool) && { query_timeout: probeMs }) }
+    await Promise.race([lost.promise, pool.query(sending)])
     return Promise.race([lost.promise, arrived, sleep(probeMs, false as const, { ref: false })])
   }
 

@@ -3,6 +3,7 @@ import { EarshotError } from '../contract/errors.ts'
 import type { Database } from './database.ts'
 import { databaseError } from './errors.ts'
 import { refuseVectorElsewhere, vectorMissing } from './vector.ts'
+import type { LimitedQuery } from './pool.ts'
 import { compare, LEDGER_SQL, type Pending, readLedger } from './ledger.ts'
 import { readSqlFiles, type SqlFile, type SqlFiles } from './sql-files.ts'
 
@@ -30,7 +31,7 @@ export type Migrated = {
  * How every step begins: migrators wait for each other (the key is any number that nobody else uses), and what a file does
  * not name in full goes to public. A user called earshot would otherwise get pgvector into the schema of that name.
  */
-const BEGIN_STEP = 'select pg_advisory_xact_lock(1163153235, 1); set local search_path = public'
+const BEGIN_STEP = unhurried('select pg_advisory_xact_lock(1163153235, 1); set local search_path = public')
 
 /**
  * Brings the database to this Earshot's schema: each file of sql/migrations once, in a transaction of its own; then, in one
@@ -122,9 +123,14 @@ async function signatures(client: pg.PoolClient): Promise<{ name: string; signat
   return rows
 }
 
+/** An index on a large table takes its time, and so does the migrator that waits for it. */
+function unhurried(text: string): LimitedQuery {
+  return { text, query_timeout: 24 * 3600 * 1000 }
+}
+
 async function run(client: pg.PoolClient, file: SqlFile): Promise<void> {
   try {
-    await client.query(file.sql)
+    await client.query(unhurried(file.sql))
   } catch (error) {
     throw explain(error as pg.DatabaseError, file)
   }

@@ -9,6 +9,12 @@ import { types } from './types.ts'
 export type Connecting = pg.ClientConfig
 
 /**
+ * How long, in milliseconds, an answer of a server is waited for where nobody says less (call.ts does): where packets are dropped
+ * without a word nothing else ends a query for a quarter of an hour. The embedded engine has its own watchdog.
+ */
+const ANSWER_MS = 60_000
+
+/**
  * How to connect to a server at `address`, TLS included.
  *
  * No session settings are sent as start-up parameters: a transaction pooler refuses those it does not know, and a SET
@@ -26,6 +32,7 @@ export function serverConnection(address: string, settings: DatabaseSettings): C
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: (settings.connectTimeoutS ?? 10) * 1000,
+    query_timeout: ANSWER_MS,
   }
   try {
     new pg.Client(connecting)
@@ -53,5 +60,30 @@ export function openPool(connecting: Connecting, size: number, settings: Databas
   pool.on('connect', (client) => {
     client.on('error', (err) => log?.debug({ err }, 'A database connection was lost'))
   })
+  distrustTogether(pool)
   return pool
+}
+
+/** A query that is given another limit than its connection's, in milliseconds; on the embedded database it means nothing. */
+export type LimitedQuery = pg.QueryConfig & { query_timeout?: number }
+
+/** Whether this pool reaches a server, whose answers are waited for only so long. */
+export function waitsLimited({ options }: pg.Pool): boolean {
+  return options.query_timeout !== undefined
+}
+
+/** Whether a query failed because its answer did not come in time; its connection is of no use any more. */
+export function isUnanswered(err: unknown): boolean {
+  return err instanceof Error && err.message === 'Query read timeout'
+}
+
+/** One connection that does not answer tells of the others: those that idle are closed, or each would cost its own time limit. */
+function distrustTogether(pool: pg.Pool): void {
+  const idle = new Set<pg.PoolClient>()
+  pool.on('acquire', (client) => void idle.delete(client))
+  pool.on('remove', (client) => void idle.delete(client))
+  pool.on('release', (err, client) => {
+    if (!isUnanswered(err)) return void idle.add(client)
+    for (const one of idle) one.connection.stream.destroy(new Error('Another connection of this pool does not answer'))
+  })
 }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type pg from 'pg'
 import { EarshotError } from '../contract/errors.ts'
+import { isUnanswered } from './pool.ts'
 
 type Open = { open: boolean }
 
@@ -27,7 +28,7 @@ export function createTransactions(pool: pg.Pool, begin: string): Transactions {
       client.release()
       return result
     } catch (err) {
-      await rollBack(client)
+      await rollBack(client, err)
       throw err
     } finally {
       here.open = false
@@ -48,9 +49,9 @@ async function commit(client: pg.PoolClient): Promise<void> {
   throw new EarshotError('EARSHOT_INTERNAL', 'A transaction was rolled back: one of its statements failed unnoticed.')
 }
 
-/** A connection that cannot even roll back is closed, not returned to the pool. */
-async function rollBack(client: pg.PoolClient): Promise<void> {
-  const failure = await client.query('rollback').then(() => undefined, (err: Error) => err)
+/** A connection that cannot even roll back is closed, not returned to the pool; so is one that does not answer. */
+async function rollBack(client: pg.PoolClient, err: unknown): Promise<void> {
+  const failure = isUnanswered(err) ? (err as Error) : await client.query('rollback').then(() => undefined, (err: Error) => err)
   client.release(failure)
 }
 
