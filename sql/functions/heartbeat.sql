@@ -1,8 +1,9 @@
 -- A node's sign of life: renews its lease and answers with what it holds by the tables.
---   p_busy  role to the number of jobs that wind down on it: no longer its own, the engine not ended yet
+--   p_busy      role to the number of jobs that wind down on it: no longer its own, the engine not ended yet
+--   p_measured  {speeds, warm, shares}, as in earshot.nodes; what is left out stays as it was
 -- Returns null when a newer incarnation took over; otherwise [{id, attempt, fence}] of all its open jobs, fences as text (they
 -- need 64 bits). What the node holds and this list does not, it has lost; what the list has and the node does not, it fetches.
-create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, p_busy jsonb) returns jsonb
+create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, p_busy jsonb, p_measured jsonb default '{}') returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
@@ -14,7 +15,8 @@ begin
     return null;
   end if;
   update earshot.nodes n
-  set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease, status = 'online', busy = p_busy
+  set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease, status = 'online', busy = p_busy,
+    speeds = coalesce(p_measured -> 'speeds', n.speeds), warm = coalesce(p_measured -> 'warm', n.warm), shares = coalesce(p_measured -> 'shares', n.shares)
   from earshot.settings s where n.id = p_node;
   if v_was <> 'online' then
     insert into earshot.events (type, node, data) values ('node.online', p_node, jsonb_build_object('incarnation', p_incarnation, 'after', v_was));

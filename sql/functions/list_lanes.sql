@@ -1,6 +1,7 @@
--- The lanes that have work, with what they need: a loose index scan, so it costs by lanes and not by jobs
--- (https://wiki.postgresql.org/wiki/Loose_indexscan).
-create or replace function earshot.list_lanes() returns table (lane bigint, role text, requires jsonb)
+-- list_lanes
+-- The lanes that have work, a row for each lane and class: what they need, and whether the one that is next has waited longer than
+-- batch work is to wait. A loose index scan, so it costs by lanes and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan).
+create or replace function earshot.list_lanes() returns table (lane bigint, class text, role text, requires jsonb, aged boolean)
 language sql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off
 as $$
   with recursive l (lane) as (
@@ -9,7 +10,10 @@ as $$
     select (select j.lane from earshot.jobs j where j.status = 'pending' and j.due and j.lane > l.lane order by j.lane limit 1)
     from l where l.lane is not null
   )
-  select l.lane, j.role, j.requires from l
-  cross join lateral (select role, requires from earshot.jobs j where j.status = 'pending' and j.due and j.lane = l.lane limit 1) j
+  select l.lane, c.class, j.role, j.requires, c.class = 'batch' and j.run_at < now() - s.batch_patience
+  from l cross join (values ('interactive'), ('batch')) c (class)
+  cross join lateral (select role, requires, run_at from earshot.jobs j
+    where j.status = 'pending' and j.due and j.lane = l.lane and j.class = c.class order by j.priority desc, j.id limit 1) j
+  cross join earshot.settings s
   where l.lane is not null
 $$;

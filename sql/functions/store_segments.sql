@@ -18,7 +18,9 @@ begin
       s.seg ->> 'text', (s.seg ->> 'confidence')::real, coalesce(s.seg -> 'words', '[]')
     from jsonb_array_elements(p_output -> 'segments') with ordinality s (seg, place);
   get diagnostics v_count = row_count;
-  perform earshot.submit_job('embed', jsonb_build_object('document_id', p_job.document_id), tenant => p_job.tenant_id);
+  perform earshot.submit_job('embed', jsonb_build_object('document_id', p_job.document_id), tenant => p_job.tenant_id,
+    -- Who waits for the words waits for finding them, too.
+    class => case when p_job.class = 'interactive' then p_job.class end);
   return jsonb_strip_nulls(jsonb_build_object('document_id', p_job.document_id, 'duration_s', p_output -> 'duration_s',
     'engine', p_output -> 'engine', 'segments', v_count));
 end $$;

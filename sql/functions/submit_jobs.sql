@@ -1,5 +1,5 @@
 -- Enqueues jobs, inside the caller's own transaction.
---   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, after?}]
+--   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, class?, after?}]
 --             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
 --   p_tenant  whose jobs they are
 -- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
@@ -18,7 +18,7 @@ begin
     -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.
     select o.*, nextval(pg_get_serial_sequence('earshot.jobs', 'id')) as id
     from (
-      select a.ord::int, a.job, k.kind, k.role, k.priority, k.max_tries,
+      select a.ord::int, a.job, k.kind, k.role, k.priority, k.max_tries, k.class, k.built_in,
         -- Told apart by their first character: a key may be any text, also one that looks like a place.
         coalesce('=' || nullif(a.job ->> 'idempotency_key', ''), '#' || a.ord) as key,
         coalesce((a.job ->> 'run_at')::timestamptz, now()) as run_at
@@ -27,15 +27,21 @@ begin
       order by a.ord) o
   ), first as materialized (
     select distinct on (key) * from asked order by key, ord
+  ), kept as materialized (
+    -- Keys of jobs that were archived. The limit makes it one look into the index a job, however much there is.
+    select f.key, a.id from first f cross join lateral (
+      select a.id from earshot.jobs_archive a
+      where a.tenant_id = p_tenant and a.idempotency_key = nullif(f.job ->> 'idempotency_key', '') order by a.id desc limit 1) a
   ), made as (
     insert into earshot.jobs (id, tenant_id, kind, role, requires, payload, priority, run_at, due, deadline, max_tries,
-      idempotency_key, document_id)
+      idempotency_key, document_id, class)
     overriding system value
     select id, p_tenant, kind, coalesce(job ->> 'role', role), coalesce(job -> 'requires', '{}'), coalesce(job -> 'payload', '{}'),
       coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
       coalesce((job ->> 'max_tries')::int, max_tries), nullif(job ->> 'idempotency_key', ''),
-      (job -> 'payload' ->> 'document_id')::bigint
-    from first
+      -- In a kind of the users' own the field may be anything.
+      case when built_in then (job -> 'payload' ->> 'document_id')::bigint end, coalesce(job ->> 'class', class)
+    from first f where not exists (select from kept where kept.key = f.key)
     on conflict (tenant_id, idempotency_key) where idempotency_key is not null do update set idempotency_key = excluded.idempotency_key
     returning id, idempotency_key, kind, document_id, xmax = 0 as fresh
   ), told as (
@@ -47,13 +53,14 @@ begin
     from made m where m.fresh and m.kind in ('transcribe', 'read') and d.id = m.document_id and d.status = 'failed'
   )
   -- Found by id or, where another submission was first, by key: two joins, since one with either of them is quadratic.
-  select jsonb_agg(jsonb_build_object('ord', a.ord, 'id', coalesce(m.id, k.id), 'duplicate', a.ord <> f.ord or m.id is null,
+  select jsonb_agg(jsonb_build_object('ord', a.ord, 'id', coalesce(m.id, k.id, o.id), 'duplicate', a.ord <> f.ord or m.id is null,
       'after', a.job -> 'after') order by a.ord)
   into v_made
   from asked a
   join first f on f.key = a.key
   left join made m on m.id = f.id
-  left join made k on m.id is null and '=' || k.idempotency_key = f.key;
+  left join made k on m.id is null and '=' || k.idempotency_key = f.key
+  left join kept o on o.key = f.key;
   perform earshot.wait_for_parents(v_made);
   perform earshot.ring_bell();
   return query select m.ord, m.id, m.duplicate from jsonb_to_recordset(v_made) m (ord int, id bigint, duplicate boolean) order by m.ord;

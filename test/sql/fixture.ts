@@ -1,5 +1,5 @@
 import { finishJobs, type Outcome, submitJobs, takeAssignments, type Assignment } from '@earshot/shared/db/functions/jobs'
-import { lead, listFreeNodes, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { lead, listFreeNodes, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
 import { registerNode } from '@earshot/shared/db/functions/nodes'
 import type { Database } from '@earshot/shared/db/open'
 
@@ -19,10 +19,16 @@ export async function speak(db: Database, text = 'hello'): Promise<number> {
 /** Routes all that is pending to one node, under a term of its own, and returns what that node then takes. */
 export async function assignAll(db: Database, node: string, incarnation: number): Promise<Assignment[]> {
   const term = await lead(db.pool, 'test', true)
-  const lanes = await listLanes(db.pool)
-  const slots = Array.from({ length: 100 }, () => ({ node, incarnation }))
-  await routeJobs(db.pool, term!, lanes.map((lane) => lane.lane), slots)
+  await assignNext(db, term!, node, incarnation, 100)
   return takeAssignments(db.pool, node, incarnation, [])
+}
+
+/** Assigns the jobs that are next, up to so many, to one node, whatever it has room for; returns what was assigned, best first. */
+export async function assignNext(db: Database, term: string, node: string, incarnation: number, most: number): Promise<number[]> {
+  const lanes = (await listLanes(db.pool)).map((lane) => ({ ...lane, rank: 0, most }))
+  const jobs = await listNextJobs(db.pool, lanes, most)
+  const given = await routeJobs(db.pool, term, jobs.map(({ id }) => ({ job: id, node, incarnation })))
+  return jobs.map(({ id }) => id).filter((id) => given.some((one) => one.id === id))
 }
 
 export async function finish(db: Database, node: string, incarnation: number, job: { id: number; fence: string }, outcome: Outcome): Promise<string> {

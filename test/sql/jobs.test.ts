@@ -1,9 +1,9 @@
 import { cancelJobs, handBackJobs, startJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, resign, routeJobs, sweep } from '@earshot/shared/db/functions/leadership'
+import { lead, listLanes, resign, sweep } from '@earshot/shared/db/functions/leadership'
 import { heartbeat, leaveNode } from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
-import { assignAll, eventTypes, finish, freeSlots, jobRow, join, silence, speak } from './fixture.ts'
+import { assignAll, assignNext, eventTypes, finish, freeSlots, jobRow, join, silence, speak } from './fixture.ts'
 
 const FAILS = (verdict: 'final' | 'job' | 'node') => ({ error: { code: 'EARSHOT_ENGINE_FAILED' as const, message: 'The engine crashed.', verdict } })
 
@@ -63,8 +63,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       await speak(db())
       const old = await lead(db().pool, 'one', true)
       await lead(db().pool, 'two', true)
-      const lanes = (await listLanes(db().pool)).map((lane) => lane.lane)
-      expect(await routeJobs(db().pool, old!, lanes, [{ node: 'n1', incarnation: n1 }])).toEqual([])
+      expect(await assignNext(db(), old!, 'n1', n1, 1)).toEqual([])
     })
     test('gives a later holder a greater term, and leadership only once the earlier one has ended', async () => {
       const first = await lead(db().pool, 'one', true)
@@ -77,10 +76,8 @@ describe.each(databases)('jobs on %s', (kind) => {
       const low = await speak(db())
       const [high] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'now' }, priority: 100 }])
       const term = await lead(db().pool, 'test', true)
-      const lanes = (await listLanes(db().pool)).map((lane) => lane.lane)
-      const slot = [{ node: 'n1', incarnation: n1 }]
-      expect((await routeJobs(db().pool, term!, lanes, slot)).map((job) => job.id)).toEqual([high!.id])
-      expect((await routeJobs(db().pool, term!, lanes, slot)).map((job) => job.id)).toEqual([low])
+      expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([high!.id])
+      expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([low])
     })
     test('leaves a job whose time has not come, and takes it once it has', async () => {
       const [job] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'later' }, run_at: new Date(Date.now() + 3_600_000).toISOString() }])

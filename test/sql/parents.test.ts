@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cancelJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { lead, listLanes } from '@earshot/shared/db/functions/leadership'
 import fc from 'fast-check'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
-import { assignAll, eventTypes, finish, jobRow, join } from './fixture.ts'
+import { assignAll, assignNext, eventTypes, finish, jobRow, join } from './fixture.ts'
 
 const FAILED = { error: { code: 'EARSHOT_ENGINE_FAILED' as const, message: 'No.', verdict: 'final' as const } }
 type Policy = 'fail' | 'run' | 'skip'
@@ -118,8 +118,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
       const run = async () => {
         const term = await lead(db().pool, 'test', true)
         for (let idle = 0; idle < 2;) {
-          const lanes = (await listLanes(db().pool)).map((lane) => lane.lane)
-          await routeJobs(db().pool, term!, lanes, Array.from({ length: 3 }, () => ({ node: 'n1', incarnation: n1 })))
+          await assignNext(db(), term!, 'n1', n1, 3)
           const jobs = await takeAssignments(db().pool, 'n1', n1, [])
           // What starts is looked at before it ends: all its parents must have, and none may stand against it.
           for (const job of jobs) {

@@ -1,70 +1,57 @@
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type FreeNode, type Lane, type Slot, listFreeNodes, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { type FreeNode, type Lane, type LaneShare, listFreeNodes, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
+import { type OpenLane, laneKey, place } from './place.ts'
+import { roomAtMost } from './room.ts'
+import { type Turns, createTurns } from './turns.ts'
 
-/** Slots filled by one statement at most: longer statements would hold row locks for longer. */
+/** Jobs assigned by one statement at most: longer statements would hold row locks for longer. */
 const BATCH = 500
+const AGED_BATCH = 50
 
 /**
- * Routes everything that can be routed now. Matching is done here, in memory; the database sees lanes and slots only.
+ * Routes everything that can be routed now. Matching is done here, in memory; the database sees lanes, ids and slots only.
  *
  * @param term the leadership under which to act; a stale one assigns nothing
+ * @param turns whose turn it is between interactive and batch work; the leader keeps it from call to call
  * @returns how many jobs were assigned
  */
-export async function routeAll(db: Database, term: string): Promise<number> {
+export async function routeAll(db: Database, term: string, turns: Turns = createTurns()): Promise<number> {
   const lanes = await listLanes(db.pool)
   if (lanes.length === 0) return 0
-  const nodes = await listFreeNodes(db.pool, PROTOCOL)
-  let total = 0
-  for (const group of groupLanes(lanes, nodes)) {
-    total += await routeGroup(db, term, group)
-  }
-  return total
+  return routeLanes(db, term, openLanes(lanes, await listFreeNodes(db.pool, PROTOCOL)), turns)
 }
 
-/** Lanes of one role that the same nodes can run: one statement serves them all, best job first. */
-export type LaneGroup = { role: string; lanes: string[]; nodes: FreeNode[] }
-
-/** Groups lanes by role and by the nodes that meet them; lanes that no node meets are left out. */
-export function groupLanes(lanes: Lane[], nodes: FreeNode[]): LaneGroup[] {
-  const groups = new Map<string, LaneGroup>()
-  for (const lane of lanes) {
-    const able = nodes.filter((node) => meets(node, lane))
-    if (able.length === 0) continue
-    const key = JSON.stringify([lane.role, able.map((node) => node.id)])
-    const group = groups.get(key)
-    if (group) group.lanes.push(lane.lane)
-    else groups.set(key, { role: lane.role, lanes: [lane.lane], nodes: able })
-  }
-  // The choosier lanes go first, or the others would fill the only nodes that can run them.
-  return [...groups.values()].sort((a, b) => a.nodes.length - b.nodes.length)
+/** The lanes that some node can run, each with those nodes. */
+export function openLanes(lanes: readonly Lane[], nodes: FreeNode[]): OpenLane[] {
+  return lanes.map((lane) => ({ ...lane, able: nodes.filter((node) => meets(node, lane)) })).filter(({ able }) => able.length > 0)
 }
 
-async function routeGroup(db: Database, term: string, group: LaneGroup): Promise<number> {
+async function routeLanes(db: Database, term: string, lanes: OpenLane[], turns: Turns): Promise<number> {
+  let open = lanes
   let total = 0
   for (;;) {
-    const slots = spread(group.nodes, group.role, BATCH)
-    if (slots.length === 0) return total
-    const given = await routeJobs(db.pool, term, group.lanes, slots)
-    for (const { node } of given) {
-      const taker = group.nodes.find((one) => one.id === node)
-      if (taker) taker.free[group.role] = (taker.free[group.role] ?? 0) - 1
-    }
-    total += given.length
-    if (given.length < slots.length) return total
+    const shares = open.map(shareOf).filter(({ most }) => most > 0)
+    if (shares.length === 0) return total
+    const byKey = new Map(open.map((lane) => [laneKey(lane), lane]))
+    const holders = open.some(({ able }) => able.length > 1 && able.some((node) => node.shares.length > 0))
+    const jobs = await listNextJobs(db.pool, shares, BATCH, holders)
+    const aged = shares.filter((share) => byKey.get(laneKey(share))!.aged)
+    const { given, full } = place({
+      lanes: byKey, jobs, turns,
+      aged: aged.length > 0 && jobs[0]?.class === 'interactive' ? await listNextJobs(db.pool, aged, AGED_BATCH, holders) : [],
+    })
+    const assigned = given.length === 0 ? [] : await routeJobs(db.pool, term, given)
+    total += assigned.length
+    // Nothing of what was given: no longer leading, or somebody else has them all in hand.
+    if (jobs.length < BATCH || (given.length > 0 && assigned.length === 0)) return total
+    open = open.filter((lane) => !full.has(laneKey(lane)))
   }
 }
 
-/** Up to `limit` free slots of a role, the emptiest node first, so that work spreads before it piles up. */
-export function spread(nodes: FreeNode[], role: string, limit: number): Slot[] {
-  const left = nodes.map((node) => ({ node: node.id, incarnation: node.incarnation, free: node.free[role] ?? 0 }))
-  const slots: Slot[] = []
-  while (slots.length < limit) {
-    const emptiest = left.reduce((best, one) => (one.free > best.free ? one : best), { node: '', incarnation: 0, free: 0 })
-    if (emptiest.free <= 0) break
-    emptiest.free -= 1
-    slots.push({ node: emptiest.node, incarnation: emptiest.incarnation })
-  }
-  return slots
+/** What may be asked of a lane; the choosier go first among equals, or the others would fill the only nodes that can run them. */
+function shareOf({ lane, class: jobClass, role, able }: OpenLane): LaneShare {
+  const most = able.reduce((sum, node) => sum + roomAtMost(node, role, jobClass), 0)
+  return { lane, class: jobClass, rank: able.length, most: Math.min(BATCH, most) }
 }

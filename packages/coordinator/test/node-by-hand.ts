@@ -1,7 +1,7 @@
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import { type Assignment, finishJobs, type Outcome, startJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
 import { registerNode } from '@earshot/shared/db/functions/nodes'
 
 export type NodeByHand = {
@@ -25,8 +25,8 @@ export async function joinNode(db: Database, id = 'box'): Promise<NodeByHand> {
     incarnation,
     async take() {
       const term = await lead(db.pool, 'test', true)
-      const lanes = (await listLanes(db.pool)).map(({ lane }) => lane)
-      await routeJobs(db.pool, term ?? '', lanes, [{ node: id, incarnation }])
+      const [next] = await listNextJobs(db.pool, (await listLanes(db.pool)).map((lane) => ({ ...lane, rank: 0, most: 1 })), 1)
+      if (next !== undefined) await routeJobs(db.pool, term ?? '', [{ job: next.id, node: id, incarnation }])
       const [job] = await takeAssignments(db.pool, id, incarnation, [])
       if (job === undefined) throw new Error('There is no job to take.')
       return job

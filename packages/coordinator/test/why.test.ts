@@ -1,6 +1,6 @@
 import type { WhyView } from '@earshot/shared/contract'
 import { finishJobs, handBackJobs, startJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
 import { drainNode, holdNode, quarantineNode, registerNode } from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
@@ -31,7 +31,8 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   /** Gives the next jobs to a node, as many as there are incarnations, and returns them. */
   async function give(node: string, incarnation: number, many = 1) {
     const term = await lead(db(), 'test', true)
-    await routeJobs(db(), term!, (await listLanes(db())).map(({ lane }) => lane), Array.from({ length: many }, () => ({ node, incarnation })))
+    const jobs = await listNextJobs(db(), (await listLanes(db())).map((lane) => ({ ...lane, rank: 0, most: many })), many)
+    await routeJobs(db(), term!, jobs.map(({ id }) => ({ job: id, node, incarnation })))
     return takeAssignments(db(), node, incarnation, [])
   }
   const why = (id: number): Promise<WhyView> => mesh.client.why(id)

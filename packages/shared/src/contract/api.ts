@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { JOB_CLASSES, type JobClass } from './classes.ts'
 import type { ErrorCode } from './errors.ts'
-import type { Kind, Payload, Result } from './kinds.ts'
+import type { KindName, KindRef, Payload, Result } from './kinds.ts'
 
 /** Grows when an old worker or client would misunderstand a new mesh; see `nodes.protocol`. */
 export const PROTOCOL = 1
@@ -40,6 +41,8 @@ export const Parent = z.strictObject({ job: JobRef, policy: z.enum(['fail', 'run
 export const EnqueueOptions = z.object({
   requires: Requires.optional(),
   priority: z.number().int().min(-1000).max(1000).optional(),
+  /** As its kind is, unless given: `speak` is interactive, all else batch. */
+  class: z.enum(JOB_CLASSES).optional(),
   run_at: z.iso.datetime({ offset: true }).optional(),
   deadline: z.iso.datetime({ offset: true }).optional(),
   /** A second job with the same key answers with the first one's id. */
@@ -59,9 +62,9 @@ export type EnqueueRequest = z.input<typeof EnqueueRequest>
 export type Enqueued = { id: number; duplicate: boolean }
 
 /** One job as GET /v1/jobs/:id shows it. Times are ISO 8601 in UTC. */
-export type JobView<K extends Kind = Kind> = {
+export type JobView<K extends KindRef = KindRef> = {
   id: number
-  kind: K
+  kind: KindName<K>
   role: string
   requires: Requires
   status: JobStatus
@@ -70,6 +73,7 @@ export type JobView<K extends Kind = Kind> = {
   tries: number
   max_tries: number
   priority: number
+  class: JobClass
   payload: Payload<K>
   result: Result<K> | null
   /** Why it failed, or why it waits again; the code is null when it went back without any failure, as after a node's restart. */
@@ -109,7 +113,7 @@ export type NodeView = {
   roles: string[]
   tags: Record<string, string | number | boolean>
   capabilities: Record<string, unknown>
-  /** Role to the number of jobs it runs at once. */
+  /** Role to the number of jobs it runs at once; `*` is the most of all roles together. */
   slots: Record<string, number>
   open_jobs: number
   last_seen: string
@@ -138,7 +142,7 @@ export type SearchAnswer = { hits: Hit[] }
 
 /**
  * One durable event. `id` is opaque: what Last-Event-ID carries. Types: job.queued, job.started, job.requeued, job.completed,
- * job.failed, job.cancelled, job.retried, job.suspected, document.ready, document.failed, node.online, node.degraded, node.offline,
+ * job.failed, job.cancelled, job.retried, job.suspected, document.ready, document.failed, node.online, node.degraded, node.offline, node.forgotten,
  * node.drained, node.quarantined, node.resumed.
  */
 export type EventView = {

@@ -5,7 +5,7 @@ import { iso, isoOrNull } from './time.ts'
 type Times = { run_at: Date; deadline: Date | null; created_at: Date; assigned_at: Date | null; finished_at: Date | null }
 type Row = Omit<JobView, keyof Times | 'error' | 'progress'> & Times & { error: string | null; error_code: ErrorCode | null }
 
-const COLUMNS = `j.id, j.kind, j.role, j.requires, j.status, j.assigned_node, j.attempt, j.tries, j.max_tries, j.priority, j.payload, j.result,
+const COLUMNS = `j.id, j.kind, j.role, j.requires, j.status, j.assigned_node, j.attempt, j.tries, j.max_tries, j.priority, j.class, j.payload, j.result,
   j.error, j.error_code, j.document_id, j.run_at, j.deadline, j.created_at, j.assigned_at, j.finished_at`
 
 export type JobFilter = { status?: JobStatus[]; kind?: string; before?: number; ids?: number[]; limit: number }

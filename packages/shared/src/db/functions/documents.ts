@@ -1,4 +1,5 @@
 import type { AddedDocument } from '../../contract/api.ts'
+import type { JobClass } from '../../contract/classes.ts'
 import type { Segment } from '../../contract/text.ts'
 import { type Queryable, call } from './call.ts'
 
@@ -7,10 +8,10 @@ export type DocumentKind = 'audio' | 'text'
 export type NewDocument = { hash: string; size: number; holder: string; path: string; title: string; kind: DocumentKind }
 
 /** Takes in one piece of media: media row, document and job in one transaction. Known content answers with its document. */
-export async function submitDocument(db: Queryable, doc: NewDocument, requires: Record<string, unknown> = {}): Promise<AddedDocument> {
+export async function submitDocument(db: Queryable, doc: NewDocument, requires: Record<string, unknown> = {}, jobClass: JobClass | null = null): Promise<AddedDocument> {
   const [row] = await call<AddedDocument>(
-    db, 'submit_document', 'select * from earshot.submit_document($1, $2, $3, $4, $5, $6, $7::jsonb)',
-    [doc.hash, doc.size, doc.holder, doc.path, doc.title, doc.kind, JSON.stringify(requires)],
+    db, 'submit_document', 'select * from earshot.submit_document($1, $2, $3, $4, $5, $6, $7::jsonb, p_class => $8)',
+    [doc.hash, doc.size, doc.holder, doc.path, doc.title, doc.kind, JSON.stringify(requires), jobClass],
   )
   return row!
 }
@@ -20,8 +21,8 @@ export function readSegments(db: Queryable, document: number): Promise<Segment[]
   return call<Segment>(db, 'read_segments', 'select * from earshot.read_segments($1)', [document])
 }
 
-/** Where media can be had. `url` is null when the holder never said where it is; `seen_s`: seconds since it last greeted. */
-export type MediaLocation = { holder: string; url: string | null; size: number; seen_s: number | null; secret: string }
+/** Where media can be had. `url` is null when the holder never said where it is; `seen_s`: seconds since it last greeted; `path`: on its own box. */
+export type MediaLocation = { holder: string; url: string | null; size: number; seen_s: number | null; secret: string; path: string }
 
 /** Who holds this media, last seen first. */
 export function locateMedia(db: Queryable, hash: string): Promise<MediaLocation[]> {

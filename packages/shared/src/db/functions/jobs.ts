@@ -1,4 +1,5 @@
 import type { EnqueueOptions, Enqueued, Requires } from '../../contract/api.ts'
+import type { JobClass } from '../../contract/classes.ts'
 import type { ErrorCode } from '../../contract/errors.ts'
 import { type Queryable, call } from './call.ts'
 
@@ -56,6 +57,8 @@ export type Assignment = {
   tenant_id: string
   document_id: number | null
   deadline: Date | null
+  class: JobClass
+  priority: number
 }
 
 /** What a node was assigned and does not have in hand yet. */

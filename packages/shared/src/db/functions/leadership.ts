@@ -1,5 +1,7 @@
 import type { Requires } from '../../contract/api.ts'
+import type { JobClass } from '../../contract/classes.ts'
 import { type Queryable, call } from './call.ts'
+import type { Measured } from './nodes.ts'
 
 /** Takes or renews leadership; returns the term, or null while another coordinator leads. A term is text: it may be any bigint. */
 export async function lead(db: Queryable, holder: string, force: boolean): Promise<string | null> {
@@ -17,32 +19,59 @@ export async function greetCoordinator(db: Queryable, who: { id: string; url: st
   await call(db, 'greet_coordinator', 'select earshot.greet_coordinator($1, $2, $3, $4)', [who.id, who.url, who.version, who.protocol])
 }
 
-/** A lane that has work; `lane` is a 64-bit key, as text. */
-export type Lane = { lane: string; role: string; requires: Requires }
+/** A lane that has work of a class; `lane` is a 64-bit key, as text. `aged`: its next job has waited longer than batch work is to. */
+export type Lane = { lane: string; class: JobClass; role: string; requires: Requires; aged: boolean }
 
-/** The lanes that have work, with what they need. */
+/** The lanes that have work, with what they need: one entry for each lane and class. */
 export function listLanes(db: Queryable): Promise<Lane[]> {
-  return call<Lane>(db, 'list_lanes', 'select lane::text, role, requires from earshot.list_lanes()', [])
+  return call<Lane>(db, 'list_lanes', 'select lane::text, class, role, requires, aged from earshot.list_lanes()', [])
 }
 
-/** A node that may get work; `free`: role to free slots. */
-export type FreeNode = { id: string; incarnation: number; roles: string[]; tags: Record<string, unknown>; free: Record<string, number> }
+/** What a node has in hand of a role: `open` winding down too, `running` for longer than a moment, `whole` batch jobs that cannot be cut. */
+export type Load = { slots: number; open: number; running: number; interactive: number; whole: number }
 
-/** The nodes that may get work now, of this protocol. */
+/** A node that may get work. `free`: role to free slots; `load`: without roles in quarantine; `*` is all roles, where it has a total. */
+export type FreeNode = {
+  id: string
+  incarnation: number
+  roles: string[]
+  tags: Record<string, unknown>
+  free: Record<string, number>
+  load: Record<string, Load>
+} & Measured
+
+/** The nodes that may get work now, of this protocol, by id. */
 export function listFreeNodes(db: Queryable, protocol: number): Promise<FreeNode[]> {
   return call<FreeNode>(db, 'list_free_nodes', 'select * from earshot.list_free_nodes($1)', [protocol])
 }
 
+/** A pending job that is next. `holders`: the coordinators that hold its media; null when nobody asked, or it has none. */
+export type NextJob = { id: number; lane: string; class: JobClass; kind: string; priority: number; whole: boolean; holders: string[] | null }
+/** Of two lanes whose jobs are otherwise equal, the one of lower `rank` goes first; `most`: how many of it at most. */
+export type LaneShare = Pick<Lane, 'lane' | 'class'> & { rank: number; most: number }
+
+/** The jobs of these lanes that are next, best first, up to `limit` in all. */
+export function listNextJobs(db: Queryable, lanes: readonly LaneShare[], limit: number, holders = false): Promise<NextJob[]> {
+  return call<NextJob>(
+    db, 'list_next_jobs',
+    `select id, lane::text, class, kind, priority, whole, holders
+     from earshot.list_next_jobs($1::bigint[], $2::text[], $3::int[], $4::int[], $5, $6)`,
+    [lanes.map((one) => one.lane), lanes.map((one) => one.class), lanes.map((one) => one.rank), lanes.map((one) => one.most), limit, holders],
+  )
+}
+
 /** One free slot of a node. */
 export type Slot = { node: string; incarnation: number }
+/** A job, and the slot that it is to run in. */
+export type Given = Slot & { job: number }
 
-/** Assigns the best pending jobs of the lanes to the slots, in their order; returns what was assigned. */
-export function routeJobs(db: Queryable, term: string, lanes: string[], slots: Slot[]): Promise<{ id: number; node: string; role: string }[]> {
+/** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. */
+export function routeJobs(db: Queryable, term: string, given: readonly Given[]): Promise<{ id: number; node: string; role: string }[]> {
   return call(db, 'route_jobs', 'select id, node, role from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[])', [
     term,
-    lanes,
-    slots.map((slot) => slot.node),
-    slots.map((slot) => slot.incarnation),
+    given.map((one) => one.job),
+    given.map((one) => one.node),
+    given.map((one) => one.incarnation),
   ])
 }
 
@@ -54,10 +83,9 @@ export async function sweep(db: Queryable, term: string, leases: boolean): Promi
   return row
 }
 
-/** Moves up to a thousand jobs that ended long enough ago out of the hot table; returns how many. A stale term moves none. */
-export async function archiveJobs(db: Queryable, term: string): Promise<number> {
-  const [row] = await call<{ moved: number }>(db, 'archive_jobs', 'select earshot.archive_jobs($1::bigint) as moved', [term])
-  return row!.moved
+/** Tells the coordinators' readers of events that there may be some: while the leader is awake, nobody else does. */
+export async function passOnEvents(db: Queryable): Promise<void> {
+  await call(db, 'pass_on_events', 'select earshot.pass_on_events()', [])
 }
 
 /** A job that must run alone, and what it needs. */

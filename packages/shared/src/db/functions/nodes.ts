@@ -11,7 +11,7 @@ export type Registration = {
   roles: string[]
   tags: Record<string, unknown>
   capabilities: Record<string, unknown>
-  /** Role to the number of jobs it runs at once. */
+  /** Role to the number of jobs it runs at once; `*` is the most of all roles together. */
   slots: Record<string, number>
 }
 
@@ -29,12 +29,16 @@ export async function registerNode(db: Queryable, node: Registration): Promise<n
 /** What the database says this incarnation holds. */
 export type Held = Fenced & { attempt: number }
 
+/** What a node measured of itself. `speeds`: kind to work done in a second; `warm`: kinds whose engine is loaded; `shares`: coordinators whose disk it reads. */
+export type Measured = { speeds: Record<string, number>; warm: string[]; shares: string[] }
+
 /** Renews the lease. Returns all its open jobs, or null when a newer process with the same id took over. */
-export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>): Promise<Held[] | null> {
-  const [row] = await call<{ held: Held[] | null }>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb) as held', [
+export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>, measured: Partial<Measured> = {}): Promise<Held[] | null> {
+  const [row] = await call<{ held: Held[] | null }>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held', [
     node,
     incarnation,
     JSON.stringify(busy),
+    JSON.stringify(measured),
   ])
   return row!.held
 }
