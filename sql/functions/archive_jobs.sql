@@ -6,6 +6,7 @@ language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
   v_moved int;
+  v_last record;
 begin
   if not earshot.is_leading(p_term) then
     return 0;
@@ -20,10 +21,10 @@ begin
   )
   insert into earshot.jobs_archive (id, tenant_id, kind, role, requires, lane, payload, result, status, due, priority, run_at, deadline,
     assigned_node, incarnation, attempt, fence, tries, max_tries, deaths, error, error_code, idempotency_key, document_id, created_at,
-    assigned_at, started_at, finished_at, waiting_on)
+    assigned_at, started_at, finished_at, waiting_on, class)
   select id, tenant_id, kind, role, requires, lane, payload, result, status, due, priority, run_at, deadline,
     assigned_node, incarnation, attempt, fence, tries, max_tries, deaths, error, error_code, idempotency_key, document_id, created_at,
-    assigned_at, started_at, finished_at, waiting_on from gone;
+    assigned_at, started_at, finished_at, waiting_on, class from gone;
   get diagnostics v_moved = row_count;
   with old as (
     select a.id from earshot.jobs_archive a cross join earshot.settings s where a.archived_at < now() - s.keep_archived
@@ -31,9 +32,14 @@ begin
   ), parents as (
     delete from earshot.job_parents p using old where p.job_id = old.id
   ), events as (
-    delete from earshot.events e using old where e.job_id = old.id
+    delete from earshot.events e using old where e.job_id = old.id returning e.xid, e.id
+  ), gone as (
+    delete from earshot.jobs_archive a using old where a.id = old.id
   )
-  delete from earshot.jobs_archive a using old where a.id = old.id;
+  select e.xid, e.id into v_last from events e order by e.xid desc, e.id desc limit 1;
+  if found then
+    perform earshot.note_pruned_events(v_last.xid, v_last.id);
+  end if;
   delete from earshot.node_deaths d using earshot.settings s where d.at < now() - s.keep_failed;
   return v_moved;
 end $$;

@@ -41,10 +41,10 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
   let inbox: Inbox | undefined
   let listener: Listener | undefined
 
-  const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead: () => routing.kick() })
+  const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead })
   const routing = createLoop({ everyMs: ROUTE_MS, work: route, log })
   const sweeping = createSweep({ db, leadership, log })
-  const archiving = createArchive({ db, term: leadership.term, log })
+  const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
 
   async function route(): Promise<void> {
@@ -53,6 +53,11 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
     // First, or the nodes that it needs empty would be filled anew.
     await routeAlone(db, term)
     await routeAll(db, term)
+  }
+
+  function onLead(): void {
+    routing.kick()
+    archiving.kick()
   }
 
   function onHint(payload: string): void {
@@ -78,7 +83,7 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
     listener = await db.listen({ earshot: onHint }, () => onHint(''))
     await leadership.start()
     for (const loop of [routing, sweeping, archiving, greeting]) loop.start()
-    routing.kick()
+    onLead()
     await inbox.start()
   }
 

@@ -32,7 +32,7 @@ describe.each(databases)('the archive on %s', (kind) => {
 
     const term = await lead(db.pool, 'archiver', true)
     let leading: string | null = '0'
-    const archive = createArchive({ db, term: () => leading, log: silentLog() })
+    const archive = createArchive({ db, term: () => leading, retention: {}, log: silentLog() })
     archive.start()
     archive.kick()
     await archive.stop()

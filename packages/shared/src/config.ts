@@ -46,6 +46,8 @@ export type Config = {
   inbox: { path: string; settleS: number }
   log: { level: LogLevel }
   limits: { maxDurationS: number; maxMediaGb: number }
+  /** Seconds by what is kept, where somebody said so. */
+  retention: { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
   ollamaHost: string
 }
 
@@ -105,7 +107,7 @@ function check(given: Given, homeFolder: string): { value: unknown } | Problem {
   return { value: path.resolve(given.folder, String(parsed.data).replace(/^~(?=$|[/\\])/, homeFolder)) }
 }
 
-const SECONDS_IN: Record<string, number> = { s: 1, m: 60, h: 3600 }
+const SECONDS_IN: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 function fromText(setting: Setting, text: string): unknown {
   const value = text.trim()
@@ -113,7 +115,7 @@ function fromText(setting: Setting, text: string): unknown {
     case 'number':
       return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
     case 'duration': {
-      const match = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(value)
+      const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(value)
       return match === null ? value : Number(match[1]) * (SECONDS_IN[match[2] || 's'] ?? 1)
     }
     case 'list':
@@ -129,7 +131,10 @@ function fromText(setting: Setting, text: string): unknown {
   }
 }
 
-const fromYaml = (setting: Setting, value: unknown) => (setting.text === 'address' && typeof value === 'string' ? fullAddress(value.trim(), setting.port) : value)
+function fromYaml(setting: Setting, value: unknown): unknown {
+  const worded = setting.text === 'address' || setting.text === 'duration'
+  return worded && typeof value === 'string' ? fromText(setting, value) : value
+}
 
 // Ollama's own variable is mostly written as a host alone, without http:// and port.
 function fullAddress(address: string, port: number | undefined): string {
@@ -186,8 +191,14 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     inbox: { path: values['inbox.path'] ?? path.join(cwd, 'inbox'), settleS: values['inbox.settle_s'] ?? 10 },
     log: { level: values['log.level'] ?? 'info' },
     limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
+    retention: retentionOf(values),
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }
+}
+
+function retentionOf(values: Values): Config['retention'] {
+  const kept = (['completed', 'failed', 'archived', 'events', 'nodes'] as const).map((what) => [what, values[`retention.${what}`]] as const)
+  return Object.fromEntries(kept.filter(([, seconds]) => seconds !== undefined))
 }
 
 /** The address to connect to where a program listens on all: nobody can connect to 0.0.0.0 everywhere (Windows refuses). */

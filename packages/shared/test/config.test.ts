@@ -156,6 +156,14 @@ describe('reading', () => {
   })
 })
 
+describe('how long things are kept', () => {
+  test('is said in days, hours or seconds, and only what is said counts', () => {
+    expect(load({ files: yaml('retention:\n  completed: 7d\n  failed: 36h\n  nodes: 90') }).retention).toEqual({ completed: 604_800, failed: 129_600, nodes: 90 })
+    expect(load().retention).toEqual({})
+    expect(failure({ files: yaml('retention:\n  completed: a week') }).message).toContain('config.yaml:retention.completed is "a week"; expected a time such as 12h or 90d')
+  })
+})
+
 describe('what is written down', () => {
   const root = path.resolve(import.meta.dirname, '../../..')
   const table = () => readFileSync(path.join(root, 'docs/configuration.md'), 'utf8').split('\n').filter((line) => line.startsWith('| `') && !line.includes('| variable |'))

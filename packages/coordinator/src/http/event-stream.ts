@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
 import { createEventReader, type EventReader, PAGE } from './event-reader.ts'
@@ -13,7 +13,7 @@ export type EventStream = {
   /**
    * Where a stream begins: after `since`, or now. What is committed once this has resolved is after it.
    *
-   * @throws EarshotError EARSHOT_BAD_REQUEST when `since` is ahead of the database
+   * @throws EarshotError EARSHOT_BAD_REQUEST when `since` is ahead of the database, EARSHOT_EVENTS_PRUNED when events after it are kept no more
    */
   start(since?: Position): Promise<Position>
   /** Pages of events after a position, as they come, until the signal aborts or the stream is stopped. */
@@ -32,14 +32,13 @@ export function createEventStream(db: Database, log: Log): EventStream {
 
   return {
     async start(since) {
-      const { horizon, next } = await readNow(db.pool)
+      const { horizon, next, pruned } = await readNow(db.pool)
       now = horizon
       if (since === undefined) return horizon
-      if (since.xid <= next) return since
-      throw new EarshotError('EARSHOT_BAD_REQUEST', 'This event id is ahead of the database, which was restored or replaced since.', {
-        field: 'last-event-id',
-        hint: 'Start anew: since=0 gives all events that are kept.',
-      })
+      if (since.xid > next) throw cannotResume('EARSHOT_BAD_REQUEST', 'This event id is ahead of the database, which was restored or replaced since.')
+      const fromTheBeginning = since.xid === 0 && since.id === 0
+      if (isAfter(pruned, since) && !fromTheBeginning) throw cannotResume('EARSHOT_EVENTS_PRUNED', 'Events after this id were deleted, since they were old.')
+      return since
     },
     async *follow(from, signal) {
       const until = AbortSignal.any([signal, closing.signal])
@@ -58,6 +57,10 @@ export function createEventStream(db: Database, log: Log): EventStream {
     changed: () => reader.look(),
     stop: () => closing.abort(),
   }
+}
+
+function cannotResume(code: ErrorCode, sentence: string): EarshotError {
+  return new EarshotError(code, sentence, { field: 'last-event-id', hint: 'Start anew: since=0 gives all events that are kept.' })
 }
 
 /** The next events after a place, and up to where there are no others. */

@@ -11,7 +11,8 @@ export type Setting<S extends z.ZodType = z.ZodType> = {
   env: readonly string[]
   /** The long flag without its dashes; secrets have none, since everyone on the machine can read a command line. */
   flag?: string
-  /** How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`; `slots` is `2` or `tts=4,stt_batch=1`. */
+  /** How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`; `slots` is `2` or `tts=4,stt_batch=1`; `duration` is
+   * `90s`, `5m`, `12h`, `7d` or a number of seconds, in config.yaml too. */
   text: 'text' | 'number' | 'list' | 'tags' | 'slots' | 'path' | 'duration' | 'address'
   /** What belongs there, for the error: "expected …". */
   expected: string
@@ -29,6 +30,7 @@ const setting = <S extends z.ZodType>(definition: Setting<S>): Setting<S> => def
 const text = z.string().trim().min(1)
 const port = z.number().int().min(0).max(65535)
 const seconds = z.number().positive().max(10 * 365 * 86_400)
+const kept = z.number().min(0).max(100 * 365 * 86_400)
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
 const role = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/)
 const slots = z.number().int().min(1).max(1024)
@@ -48,6 +50,7 @@ function isDecodable(address: string): boolean {
 const A_PORT = 'a whole number from 0 to 65535'
 const AN_ADDRESS = 'an address such as http://192.168.1.5:7700'
 const SECONDS = 'a number of seconds above 0'
+const HOW_LONG = 'a time such as 12h or 90d'
 const A_NAME = 'a name of letters, digits, dots, dashes and underscores, up to 128 characters, such as linux-01'
 
 /** Every setting by the name it has in config.yaml. */
@@ -105,6 +108,16 @@ export const SETTINGS = {
     about: 'Longest recording that is taken in', default: '43200' }),
   'limits.max_media_gb': setting({ schema: z.number().positive().max(1e6), env: [], text: 'number', expected: 'a number of gigabytes above 0',
     about: 'Largest file that is taken in, in units of 10^9 bytes', default: '20' }),
+  'retention.completed': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
+    about: 'How long completed and cancelled jobs stay before they are archived', default: '7d, or as earshot.settings has it' }),
+  'retention.failed': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
+    about: 'How long failed jobs stay before they are archived', default: '90d, or as earshot.settings has it' }),
+  'retention.archived': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
+    about: 'How long archived jobs and their events stay before they are deleted', default: '365d, or as earshot.settings has it' }),
+  'retention.events': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
+    about: 'How long events that are about no job stay', default: '90d, or as earshot.settings has it' }),
+  'retention.nodes': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
+    about: 'How long a node may be offline before it is forgotten', default: '30d, or as earshot.settings has it' }),
   ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
     about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
 } as const

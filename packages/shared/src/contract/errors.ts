@@ -11,6 +11,7 @@ export const ERRORS = {
   EARSHOT_BAD_SIGNATURE: { status: 403, about: 'a signed media address is wrong or has expired' },
   EARSHOT_NOT_FOUND: { status: 404, about: 'there is no such job, document, artifact, node or route' },
   EARSHOT_MEDIA_GONE: { status: 410, about: 'the media is no longer where it was taken in' },
+  EARSHOT_EVENTS_PRUNED: { status: 410, about: 'events after this id were deleted, since they were old' },
   EARSHOT_TOO_LARGE: { status: 413, about: 'a body or a file is over a limit' },
   EARSHOT_MEDIA_EMPTY: { status: 422, about: 'the file is empty or holds no sound' },
   EARSHOT_MEDIA_UNREADABLE: { status: 422, about: 'the file is not audio, video or text that can be read' },

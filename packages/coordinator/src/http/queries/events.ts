@@ -69,12 +69,14 @@ export async function readBetween(db: Queryable, after: Position, upTo: Position
   return rows.map(stored)
 }
 
-/** The place before which everything may be read, and the number of the next transaction. */
-export async function readNow(db: Queryable): Promise<{ horizon: Position; next: number }> {
-  const [row] = await call<{ horizon: string; next: string }>(
+/** The place before which everything may be read, the number of the next transaction, and the last place of which an event was deleted. */
+export async function readNow(db: Queryable): Promise<{ horizon: Position; next: number; pruned: Position }> {
+  const [row] = await call<{ horizon: string; next: string; pruned_xid: string; pruned_id: number }>(
     db, 'http_events_now',
-    'select pg_snapshot_xmin(s)::text as horizon, pg_snapshot_xmax(s)::text as next from pg_current_snapshot() s',
+    `select pg_snapshot_xmin(s)::text as horizon, pg_snapshot_xmax(s)::text as next, p.xid::text as pruned_xid, p.id as pruned_id
+     from pg_current_snapshot() s, earshot.pruned_events p`,
     [],
   )
-  return { horizon: { xid: Number(row?.horizon ?? 0), id: 0 }, next: Number(row?.next ?? 0) }
+  if (row === undefined) throw new EarshotError('EARSHOT_INTERNAL', 'The database gave no snapshot.')
+  return { horizon: { xid: Number(row.horizon), id: 0 }, next: Number(row.next), pruned: { xid: Number(row.pruned_xid), id: row.pruned_id } }
 }
