@@ -6,7 +6,7 @@ do $$ begin
   if exists (select from pg_roles where rolname = 'earshot_worker') then
     grant usage on schema earshot to earshot_worker;
     grant execute on function
-      earshot.register_node, earshot.heartbeat, earshot.take_assignments, earshot.start_jobs, earshot.finish_jobs, earshot.hand_back_jobs,
+      earshot.register_node, earshot.register_kinds, earshot.heartbeat, earshot.take_assignments, earshot.start_jobs, earshot.finish_jobs, earshot.hand_back_jobs,
       earshot.leave_node, earshot.drain_node, earshot.read_segments, earshot.locate_media, earshot.list_coordinators, earshot.node_channel, earshot.lease_seconds,
       earshot.schema_version
       to earshot_worker;

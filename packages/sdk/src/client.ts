@@ -1,9 +1,11 @@
 import type {
   AddedDocument, ArtifactView, DocumentStatus, DocumentView, Enqueued, EnqueueOptions, EventView, HealthView, JobAction, JobChoice, JobStatus,
-  JobView, Kind, MediaView, NodeView, Payload, ProgressEvent, SearchAnswer, Segment, TranscriptFormat, WhyView,
+  JobView, Kind, KindDefinition, KindName, KindRef, KindView, MediaView, NodeView, Payload, ProgressEvent, SearchAnswer, Segment,
+  TranscriptFormat, WhyView,
 } from '@earshot/shared/contract'
 import { type EventOptions, subscribe } from './events.ts'
 import { createHttp, type Fetch, type Http } from './http.ts'
+import { createKnownKinds } from './kinds.ts'
 import { type MediaBody, type MediaOptions, upload } from './media.ts'
 import { createWaiting, type WaitOptions } from './wait.ts'
 
@@ -15,10 +17,15 @@ export type ClientSettings = {
   fetch?: Fetch
 }
 
+declare const KIND: unique symbol
 /** What `enqueue` answers: the id, and the kind so that `wait` knows the type of the result. */
-export type EnqueuedJob<K extends Kind = Kind> = Enqueued & { kind: K }
+export type EnqueuedJob<K extends KindRef = KindRef> = Enqueued & { kind: KindName<K>; /** For the compiler only. */ readonly [KIND]?: K }
 /** One of many jobs to enqueue: kind and payload beside the options. */
-export type JobRequest = { [K in Kind]: { kind: K; payload: Payload<K> } & EnqueueOptions }[Kind]
+export type JobRequest =
+  | { [K in Kind]: { kind: K; payload: Payload<K> } & EnqueueOptions }[Kind]
+  | ({ kind: KindDefinition; payload: Record<string, unknown> } & EnqueueOptions)
+/** For a job that is known by its id alone: its kind, so that its result is read and typed. */
+type Of<K extends KindRef> = { kind?: K }
 /** A file that a job made: what is known of it, and its bytes. */
 export type Artifact = ArtifactView & { body: ReadableStream<Uint8Array> }
 
@@ -31,14 +38,15 @@ export type Client = {
   /** Whether the mesh is well. @throws EARSHOT_UNREACHABLE when nobody answers, EARSHOT_DATABASE when its database does not. */
   health(options?: Signal): Promise<HealthView>
   /**
-   * Hands one job to the mesh; safe to repeat with an `idempotency_key`.
+   * Hands one job to the mesh: of a built-in kind by its name, of a kind of your own by its definition. The payload is checked before it
+   * is sent. Safe to repeat with an `idempotency_key`.
    *
    * @throws EARSHOT_BAD_REQUEST with the `field` that is wrong; EARSHOT_UNKNOWN_KIND.
    * @example
    * const job = await client.enqueue('speak', { text: 'The kettle is on.' }, { priority: 10 })
    * const { result } = await client.wait(job) // result.artifact_id: number
    */
-  enqueue<K extends Kind>(kind: K, payload: Payload<K>, options?: EnqueueOptions & Signal): Promise<EnqueuedJob<K>>
+  enqueue<const K extends KindRef>(kind: K, payload: Payload<K>, options?: EnqueueOptions & Signal): Promise<EnqueuedJob<K>>
   /**
    * Hands up to 1,000 jobs to the mesh in one transaction: all or none.
    *
@@ -46,16 +54,30 @@ export type Client = {
    * await client.enqueueMany(texts.map((text) => ({ kind: 'speak', payload: { text } })))
    */
   enqueueMany(jobs: readonly JobRequest[], options?: Signal): Promise<EnqueuedJob[]>
-  /** One job with its history. @throws EARSHOT_NOT_FOUND. */
-  get<K extends Kind = Kind>(id: number | EnqueuedJob<K>, options?: Signal): Promise<JobView<K>>
   /**
-   * The job once it is completed, failed or cancelled: look at `status`. Survives restarts of the mesh.
+   * Makes kinds of your own known to the mesh, so that jobs of them may wait for the first worker that runs them. Workers do it by
+   * themselves when they join; the newest definition counts.
    *
-   * @throws EARSHOT_DEADLINE after `timeout_s`, the signal's reason when aborted, EARSHOT_NOT_FOUND for an unknown job.
+   * @throws EARSHOT_BAD_REQUEST when a name or role is one of Earshot's own, or the role changes while jobs of the kind are open
+   * @example
+   * await client.register(thumbnail)
+   */
+  register(kinds: KindDefinition | readonly KindDefinition[], options?: Signal): Promise<KindView[]>
+  /** Every kind that the mesh knows. */
+  kinds(options?: Signal): Promise<KindView[]>
+  /** One job with its history. @throws EARSHOT_NOT_FOUND. */
+  get<K extends KindRef = KindRef>(id: number | EnqueuedJob<K>, options?: Signal & Of<K>): Promise<JobView<K>>
+  /**
+   * The job once it is completed, failed or cancelled: look at `status`. Survives restarts of the mesh. The result of a kind of your own is
+   * read by its definition.
+   *
+   * @throws EARSHOT_DEADLINE after `timeout_s`, the signal's reason when aborted, EARSHOT_NOT_FOUND for an unknown job,
+   * EARSHOT_RESULT_REFUSED when the result does not fit the definition.
    * @example
    * const job = await client.wait(12, { timeout_s: 60, onProgress: (part) => console.log(`${Math.round(part * 100)} %`) })
+   * const { result } = await client.wait(13, { kind: thumbnail })
    */
-  wait<K extends Kind = Kind>(id: number | EnqueuedJob<K>, options?: WaitOptions): Promise<JobView<K>>
+  wait<K extends KindRef = KindRef>(id: number | EnqueuedJob<K>, options?: WaitOptions & Of<K>): Promise<JobView<K>>
   /**
    * Cancels jobs: one, many, or all that fit a choice; answers with the ids that were still open. With `dry_run` nothing is changed.
    *
@@ -73,7 +95,7 @@ export type Client = {
   /** Why a job waits, runs or ended, node by node, and when it is expected to start. @throws EARSHOT_NOT_FOUND. */
   why(id: number | EnqueuedJob, options?: Signal): Promise<WhyView>
   /** Jobs, newest first; the next page: `before` the last id. */
-  jobs(filter?: { status?: JobStatus | readonly JobStatus[]; kind?: Kind; ids?: readonly number[] } & Page): Promise<JobView[]>
+  jobs(filter?: { status?: JobStatus | readonly JobStatus[]; kind?: string; ids?: readonly number[] } & Page): Promise<JobView[]>
   /**
    * What was said where: hits for a query, best first; none when no document holds it.
    *
@@ -151,20 +173,32 @@ export function createClient(settings: ClientSettings = {}): Client {
   }
 }
 
-type Jobs = Pick<Client, 'enqueue' | 'enqueueMany' | 'get' | 'wait' | 'cancel' | 'retry' | 'why' | 'jobs'>
+type Jobs = Pick<Client, 'enqueue' | 'enqueueMany' | 'register' | 'kinds' | 'get' | 'wait' | 'cancel' | 'retry' | 'why' | 'jobs'>
 
 function jobs(http: Http): Jobs {
   const wait = createWaiting(http)
+  const known = createKnownKinds()
+  const enqueue = async (kind: KindRef, payload: unknown, { signal, ...options }: EnqueueOptions & Signal = {}) => {
+    const request = known.request(kind, payload)
+    return { ...(await http.json<Enqueued>('/v1/jobs', { json: { ...request, ...options }, signal })), kind: request.kind }
+  }
   return {
-    async enqueue(kind, payload, { signal, ...options } = {}) {
-      return { ...(await http.json<Enqueued>('/v1/jobs', { json: { kind, payload, ...options }, signal })), kind }
-    },
-    async enqueueMany(jobs, options) {
+    enqueue: enqueue as Client['enqueue'],
+    async enqueueMany(asked, options) {
+      const jobs = asked.map(({ kind, payload, ...more }, at) => ({ ...known.request(kind, payload, `jobs[${at}].`), ...more }))
       const answer = await http.json<{ jobs: Enqueued[] }>('/v1/jobs', { json: { jobs }, ...options })
-      return answer.jobs.map((job, at) => ({ ...job, kind: (jobs[at] as JobRequest).kind }))
+      return answer.jobs.map((job, at) => ({ ...job, kind: jobs[at]!.kind }))
     },
-    get: (job, options) => http.json(`/v1/jobs/${idOf(job)}`, { ...options }),
-    wait: <K extends Kind>(job: number | EnqueuedJob<K>, options?: WaitOptions) => wait(idOf(job), options) as Promise<JobView<K>>,
+    async register(kinds, options) {
+      const views: KindView[] = []
+      for (const { registration } of 'kind' in kinds ? [kinds] : kinds) {
+        views.push(await http.json<KindView>('/v1/kinds', { json: registration, ...options }))
+      }
+      return views
+    },
+    kinds: async (options) => (await http.json<{ kinds: KindView[] }>('/v1/kinds', { ...options })).kinds,
+    get: async (job, { kind, ...options } = {}) => known.read(await http.json<JobView>(`/v1/jobs/${idOf(job)}`, options), kind),
+    wait: async (job, { kind, ...options } = {}) => known.read(await wait(idOf(job), options), kind),
     cancel: (which, options) => act(http, 'cancel', which, options),
     retry: (which, options) => act(http, 'retry', which, options),
     why: (job, options) => http.json(`/v1/jobs/${idOf(job)}/why`, { ...options }),

@@ -2,5 +2,5 @@ export { createClient, type Client, type ClientSettings, type EnqueuedJob, type 
 export type { EventOptions } from './events.ts'
 export type { WaitOptions } from './wait.ts'
 export type { MediaOptions } from './media.ts'
-export { EarshotError, isFinal } from '@earshot/shared/contract'
+export { defineKind, EarshotError, isFinal, z } from '@earshot/shared/contract'
 export type * from '@earshot/shared/contract'

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { ago, duration, safe } from '../wording.ts'
 import { jobId } from './job-id.ts'
-import { paintStatus } from './jobs.ts'
+import { paintStatus, titleOf } from './jobs.ts'
 
 /** `earshot job ID`: one job, the sentence of its error, and what happened to it. */
 export async function run({ client, output, interrupts }: Context, [id = '']: string[]): Promise<void> {
@@ -20,7 +20,7 @@ function facts(job: JobView): [string, string][] {
   const requires = Object.entries(job.requires).map(([tag, value]) => `${tag}=${value}`).join(', ')
   return Object.entries({
     error: job.error?.code ?? undefined,
-    title: 'title' in job.payload && job.payload.title ? safe(job.payload.title) : undefined,
+    title: titleOf(job),
     document: job.document_id?.toString(),
     needs: `${job.role}${requires === '' ? '' : ` with ${safe(requires)}`}`,
     node: job.assigned_node ?? undefined,

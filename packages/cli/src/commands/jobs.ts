@@ -21,7 +21,12 @@ export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
 function remark(job: JobView): string {
   if (job.error !== null) return safe(job.error.message)
   if (job.progress !== null && job.status === 'running') return `${Math.round(job.progress * 100)} %`
-  return 'title' in job.payload && job.payload.title ? safe(job.payload.title) : ''
+  return titleOf(job) ?? ''
+}
+
+/** What the job is about, where its payload says; in a kind of the users' own the field may be anything. */
+export function titleOf({ payload }: JobView): string | undefined {
+  return 'title' in payload && typeof payload.title === 'string' && payload.title !== '' ? safe(payload.title) : undefined
 }
 
 /** A job's status in the colour of its mood. */

@@ -1,10 +1,13 @@
-import { EarshotError, EnqueueRequest, type Enqueued, JOB_STATUSES, type JobView, KINDS, isKind } from '@earshot/shared/contract'
+import { EarshotError, EnqueueRequest, type Enqueued, JOB_STATUSES, type JobView, KINDS, isKind, strict } from '@earshot/shared/contract'
+import type { Queryable } from '@earshot/shared/db/functions/call'
 import { type Submission, submitJobs } from '@earshot/shared/db/functions/jobs'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { idOf, IdText, limitOf, listOf, parse } from './input.ts'
+import { checkBySchema } from './json-schema.ts'
 import { knownThings, readHistory, readJobs } from './queries/jobs.ts'
+import { readKinds } from './queries/kinds.ts'
 
 /** A thousand jobs of the longest text. */
 const BODY_LIMIT = 32 * 2 ** 20
@@ -26,19 +29,20 @@ export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void
     if (job === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
     return job
   }
-  const submit = async (asked: { job: unknown; prefix: string }[]): Promise<Enqueued[]> => {
-    const jobs = asked.map(({ job, prefix }) => ({ job: submission(job, prefix), prefix }))
-    await checkReferences(jobs, async (documents, media) => knownThings(db.pool, documents, media))
-    return submitJobs(db.pool, jobs.map(({ job }) => job))
+  const submit = async (request: FastifyRequest, bodies: { job: unknown; prefix: string }[]): Promise<Enqueued[]> => {
+    const asked = bodies.map(({ job, prefix }) => ({ job: submission(job, prefix), prefix }))
+    await checkOthers(db.pool, request, asked.filter(({ job }) => !isKind(job.kind)))
+    await checkReferences(asked.filter(({ job }) => isKind(job.kind)), async (documents, media) => knownThings(db.pool, documents, media))
+    return submitJobs(db.pool, asked.map(({ job }) => job))
   }
 
   app.post('/v1/jobs', { bodyLimit: BODY_LIMIT }, async (request, reply): Promise<Enqueued | { jobs: Enqueued[] }> => {
     reply.code(201)
     if (isObject(request.body) && 'jobs' in request.body) {
       const { jobs } = parse(Many, request.body)
-      return { jobs: await submit(jobs.map((job, at) => ({ job, prefix: `jobs[${at}]` }))) }
+      return { jobs: await submit(request, jobs.map((job, at) => ({ job, prefix: `jobs[${at}]` }))) }
     }
-    const [made] = await submit([{ job: request.body, prefix: '' }])
+    const [made] = await submit(request, [{ job: request.body, prefix: '' }])
     return made as Enqueued
   })
 
@@ -53,21 +57,34 @@ export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
-/** One asked job, its payload checked by its kind's schema. */
+type Asked = { job: Submission; prefix: string }
+const below = (prefix: string, field: string): string => (prefix === '' ? field : `${prefix}.${field}`)
+
+/** One asked job; the payload of a built-in kind is checked, and read, by its schema. */
 function submission(asked: unknown, prefix: string): Submission {
   const request = parse(EnqueueRequest, asked, prefix)
-  const at = (field: string): string => (prefix === '' ? field : `${prefix}.${field}`)
-  if (!isKind(request.kind)) {
-    throw new EarshotError('EARSHOT_UNKNOWN_KIND', `There is no kind of job "${request.kind}".`, {
-      field: at('kind'),
-      hint: `The kinds are: ${Object.keys(KINDS).join(', ')}.`,
-    })
-  }
-  // Strict, since a slip in the name of an optional field would otherwise be dropped in silence.
-  return { ...request, payload: parse(KINDS[request.kind].payload.strict(), request.payload, at('payload')) }
+  if (!isKind(request.kind)) return request
+  return { ...request, payload: parse(strict(KINDS[request.kind].payload), request.payload, below(prefix, 'payload')) as Submission['payload'] }
 }
 
-type Asked = { job: Submission; prefix: string }
+/** Refuses jobs of kinds that nobody knows, and payloads that do not fit what was registered of their kind. */
+async function checkOthers(db: Queryable, request: FastifyRequest, asked: Asked[]): Promise<void> {
+  if (asked.length === 0) return
+  const known = new Map((await readKinds(db, [...new Set(asked.map(({ job }) => job.kind))])).map((kind) => [kind.kind, kind]))
+  for (const { job, prefix } of asked) {
+    const kind = known.get(job.kind)
+    if (kind === undefined) throw unknownKind(job.kind, prefix, await readKinds(db))
+    if (kind.payload_schema !== null) checkBySchema(request, kind.payload_schema, job.payload, below(prefix, 'payload'))
+  }
+}
+
+function unknownKind(name: string, prefix: string, kinds: { kind: string }[]): EarshotError {
+  return new EarshotError('EARSHOT_UNKNOWN_KIND', `There is no kind of job "${name}".`, {
+    field: below(prefix, 'kind'),
+    hint: `The kinds are: ${kinds.map(({ kind }) => kind).join(', ')}. One of your own is known once a worker that runs it has joined, or by POST /v1/kinds.`,
+  })
+}
+
 type Known = (documents: number[], media: string[]) => Promise<{ documents: number[]; media: string[] }>
 
 /** Refuses jobs about a document or media that is nowhere: they could only wait for ever. */
@@ -84,5 +101,5 @@ async function checkReferences(asked: Asked[], known: Known): Promise<void> {
 }
 
 function missing(sentence: string, prefix: string, field: string): EarshotError {
-  return new EarshotError('EARSHOT_NOT_FOUND', sentence, { field: `${prefix === '' ? '' : `${prefix}.`}payload.${field}` })
+  return new EarshotError('EARSHOT_NOT_FOUND', sentence, { field: below(prefix, `payload.${field}`) })
 }

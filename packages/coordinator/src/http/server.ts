@@ -12,6 +12,8 @@ import { checkKeyPresent, guard } from './guard.ts'
 import { healthRoutes } from './health.ts'
 import { jobActionRoutes } from './job-actions.ts'
 import { jobRoutes } from './jobs.ts'
+import { AJV_OPTIONS } from './json-schema.ts'
+import { kindRoutes } from './kinds.ts'
 import { mediaRoutes } from './media.ts'
 import { nodeRoutes } from './nodes.ts'
 import { createProgressBoard } from './progress-board.ts'
@@ -55,7 +57,7 @@ export function createHttp(parts: HttpParts): HttpService {
   guard(app, settings)
   answerErrors(app, log)
   for (const routes of [
-    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, whyRoutes,
+    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, whyRoutes, kindRoutes,
   ]) routes(app, context)
 
   return {
@@ -89,6 +91,7 @@ export function createHttp(parts: HttpParts): HttpService {
 function createApp(): FastifyInstance {
   return Fastify({
     logger: false,
+    ajv: { customOptions: AJV_OPTIONS },
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 1_000 },

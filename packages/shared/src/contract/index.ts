@@ -1,5 +1,10 @@
 export * from './api.ts'
 export type * from './why.ts'
+export * from './classes.ts'
+export * from './define.ts'
 export * from './errors.ts'
 export * from './kinds.ts'
+export * from './parse.ts'
 export * from './text.ts'
+/** The zod that Earshot itself reads schemas with: one for everybody who defines a kind. */
+export { z } from 'zod'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { JOB_CLASSES } from './classes.ts'
 import { Chunk, Segment } from './text.ts'
 
 /** SHA-256 of a file's content, in hex: the name by which media travels. */
@@ -10,7 +11,8 @@ export const Id = z.number().int().positive()
 /**
  * Every kind of job, with the role that runs it, what goes in (`payload`), what a handler gives back (`output`, stored by
  * the database in the same transaction that completes the job) and what is kept on the job (`result`).
- * sql/functions/finish_jobs.sql stores the outputs; the table earshot.job_kinds mirrors roles, for those who enqueue by SQL.
+ * sql/functions/finish_jobs.sql stores the outputs. That a kind is known, and its role, stands in the table earshot.job_kinds, beside the
+ * kinds of the users' own.
  */
 export const KINDS = {
   /** Speech in a recording to segments of text. */
@@ -44,11 +46,60 @@ export const KINDS = {
 } as const satisfies Record<string, { role: string; payload: z.ZodType; output: z.ZodType; result: z.ZodType }>
 
 export type Kind = keyof typeof KINDS
-export type Payload<K extends Kind> = z.input<(typeof KINDS)[K]['payload']>
-export type Output<K extends Kind> = z.infer<(typeof KINDS)[K]['output']>
-export type Result<K extends Kind> = z.infer<(typeof KINDS)[K]['result']>
 
 /** Whether a string names a kind that Earshot itself knows. */
 export function isKind(name: string): name is Kind {
   return Object.hasOwn(KINDS, name)
 }
+
+/** Names of kinds, as `thumbnail` or `acme.invoice-total`. */
+const Name = z.string().regex(/^[a-z][a-z0-9_.-]{0,63}$/, 'expected small letters, digits, dots, dashes and underscores, up to 64, a letter first')
+const Role = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'expected small letters, digits and underscores, up to 64, a letter first')
+/** JSON Schema, draft 7. */
+const JsonSchema = z.record(z.string(), z.unknown())
+
+/** What the mesh is told of a kind: the body of POST /v1/kinds. Schemas are JSON Schema, draft 7. */
+export const KindRegistration = z.strictObject({
+  kind: Name,
+  role: Role,
+  /** Of its jobs, unless one says otherwise; higher runs first. */
+  priority: z.number().int().min(-1000).max(1000).default(0),
+  /** How often one of its jobs may fail by its own guilt. */
+  max_tries: z.number().int().min(1).max(100).default(3),
+  class: z.enum(JOB_CLASSES).default('batch'),
+  payload_schema: JsonSchema.optional(),
+  result_schema: JsonSchema.optional(),
+})
+export type KindRegistration = z.output<typeof KindRegistration>
+
+/** One kind as GET /v1/kinds shows it. */
+export type KindView = Required<Omit<KindRegistration, 'payload_schema' | 'result_schema'>> & {
+  /** One of Earshot's own. */
+  built_in: boolean
+  payload_schema: Record<string, unknown> | null
+  result_schema: Record<string, unknown> | null
+}
+
+/** A payload is a JSON object. */
+export type PayloadSchema = z.ZodType<unknown, Record<string, unknown>>
+
+/** A kind of your own; made by {@link defineKind}. */
+export type KindDefinition<Name extends string = string, P extends PayloadSchema = PayloadSchema, R extends z.ZodType = z.ZodType> = {
+  readonly kind: Name
+  readonly role: string
+  readonly payload: P
+  readonly result: R
+  /** What the mesh is told of it. */
+  readonly registration: KindRegistration
+}
+
+/** A kind: one of Earshot's own by its name, one of yours by its definition. */
+export type KindRef = Kind | KindDefinition
+export type KindName<K extends KindRef> = K extends KindDefinition ? K['kind'] : K
+type SchemasOf<K extends KindRef> = K extends Kind ? (typeof KINDS)[K] : K extends KindDefinition ? K : never
+/** What is enqueued. */
+export type Payload<K extends KindRef> = z.input<SchemasOf<K>['payload']>
+/** What a handler of a built-in kind gives back. */
+export type Output<K extends Kind> = z.input<(typeof KINDS)[K]['output']>
+/** What is kept on the job, as whoever waits for it gets it. */
+export type Result<K extends KindRef> = z.output<SchemasOf<K>['result']>
