@@ -35,6 +35,6 @@ begin
   perform pg_notify(earshot.node_channel(n.assigned_node), 'cancelled')
     from (select distinct j.assigned_node from earshot.jobs j where j.id = any (v_ended) and j.assigned_node is not null) n;
   perform earshot.release_children(v_ended);
-  perform pg_notify('earshot', 'jobs');
+  perform earshot.ring_bell();
   return query select unnest(v_ended);
 end $$;

@@ -1,5 +1,5 @@
 -- A node reports how jobs ended: output and state, in one transaction.
---   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}
+--   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}, and how long it ran there: {"ran_s"}
 --     verdict   final: it can never succeed; job: charged to the job, tried again up to max_tries;
 --               node: charged to the node, the job goes back
 -- Precondition: open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
@@ -42,7 +42,8 @@ begin
           v_completed := v_completed || v_job.id;
           v_roles := v_roles || v_job.role;
           insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
-            values (v_job.tenant_id, 'job.completed', v_job.id, v_job.document_id, p_node, jsonb_build_object('kind', v_job.kind, 'attempt', v_job.attempt));
+            values (v_job.tenant_id, 'job.completed', v_job.id, v_job.document_id, p_node, jsonb_build_object('kind', v_job.kind, 'attempt', v_job.attempt)
+              || earshot.measure_run(v_job, p_outcomes[i] -> 'ran_s'));
         exception when data_exception or integrity_constraint_violation or raise_exception then
           v_error := jsonb_build_object('code', 'EARSHOT_RESULT_REFUSED', 'verdict', 'final',
             'message', format('The database refused the result of job %s: %s', v_job.id, sqlerrm));
@@ -56,5 +57,5 @@ begin
   end loop;
   perform earshot.release_children(v_completed);
   perform earshot.note_success(p_node, v_completed, v_roles);
-  perform pg_notify('earshot', 'jobs');
+  perform earshot.ring_bell();
 end $$;

@@ -1,8 +1,7 @@
--- list_lanes
 -- The lanes that have work, a row for each lane and class: what they need, and whether the one that is next has waited longer than
 -- batch work is to wait. A loose index scan, so it costs by lanes and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan).
 create or replace function earshot.list_lanes() returns table (lane bigint, class text, role text, requires jsonb, aged boolean)
-language sql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off
+language sql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off set jit = off
 as $$
   with recursive l (lane) as (
     (select lane from earshot.jobs where status = 'pending' and due order by lane limit 1)

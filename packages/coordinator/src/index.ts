@@ -13,12 +13,13 @@ import { type HttpService, createHttp } from './http/server.ts'
 import { createInboxStore } from './inbox-store.ts'
 import { type Inbox, createInbox } from './inbox/inbox.ts'
 import { createLeadership } from './leader.ts'
+import { createRecall } from './recall.ts'
 import { routeAlone } from './route-alone.ts'
 import { routeAll } from './route.ts'
+import { createTurns } from './turns.ts'
+import { createRouting } from './routing.ts'
 import { createSweep } from './sweep.ts'
 
-/** Hints wake the routing; this is how late it is when one gets lost. */
-const ROUTE_MS = 2000
 const GREET_MS = 5000
 
 export type Coordinator = Service & {
@@ -36,23 +37,27 @@ export type Coordinator = Service & {
  */
 export function createCoordinator({ db, config, log }: { db: Database; config: Config; log: Log }): Coordinator {
   const id = config.node.id
+  const turns = createTurns()
+  const recall = createRecall(db)
   let url = ''
   let http: HttpService | undefined
   let inbox: Inbox | undefined
   let listener: Listener | undefined
 
   const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead })
-  const routing = createLoop({ everyMs: ROUTE_MS, work: route, log })
+  const routing = createRouting({ db, route, mayHang: () => leadership.term() !== null && listener?.state === 'listening', log })
   const sweeping = createSweep({ db, leadership, log })
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
 
-  async function route(): Promise<void> {
+  async function route(): Promise<number> {
     const term = leadership.term()
-    if (term === null) return
+    if (term === null) return 0
     // First, or the nodes that it needs empty would be filled anew.
-    await routeAlone(db, term)
-    await routeAll(db, term)
+    const alone = await routeAlone(db, term)
+    const assigned = await routeAll(db, term, turns)
+    await recall.look(term)
+    return alone + assigned
   }
 
   function onLead(): void {

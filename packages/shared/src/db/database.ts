@@ -35,6 +35,10 @@ export type Listener = {
    * Whatever the state, the caller's slow poll is what guarantees progress.
    */
   readonly state: ListenerState
+  /** How often it connected: 1 unless a connection was lost. */
+  readonly connects: number
+  /** monotonicMs() of the last probe that was heard; null before the first. */
+  readonly provedAt: number | null
   /** Stops listening and closes the connection. */
   close(): Promise<void>
 }
@@ -51,6 +55,8 @@ export type Database = {
   transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>
   /** Hears NOTIFY on the channels, reconnecting for ever; `onMissed` runs after every (re)connect. Never rejects. */
   listen(channels: Record<string, (payload: string) => void>, onMissed: () => void | Promise<void>): Promise<Listener>
+  /** A connection of one's own, not connected yet, to the direct address where there is one; who asks for it ends it. */
+  direct(): pg.Client
   /** Waits for the work in hand, then closes every connection (and the embedded engine). */
   close(): Promise<void>
 }

@@ -31,6 +31,7 @@ export async function openDatabase(settings: DatabaseSettings, log?: Log): Promi
   const stopVacuuming = opened.embedded ? keepVacuumed(pool, log) : async () => {}
   let closed: Promise<void> | undefined
 
+  const direct = () => new pg.Client(opened.listening)
   async function close(): Promise<void> {
     await Promise.all([...listeners].map((listener) => listener.close()))
     await stopVacuuming()
@@ -48,8 +49,9 @@ export async function openDatabase(settings: DatabaseSettings, log?: Log): Promi
     pool,
     embedded: opened.embedded,
     ...createTransactions(pool, opened.begin),
+    direct,
     async listen(channels, onMissed) {
-      const listener = await createListener({ connect: () => new pg.Client(opened.listening), pool, channels, onMissed, log })
+      const listener = await createListener({ connect: direct, pool, channels, onMissed, log })
       listeners.add(listener)
       return listener
     },

@@ -75,6 +75,19 @@ export function routeJobs(db: Queryable, term: string, given: readonly Given[]):
   ])
 }
 
+/** Needs of jobs that were given to a node a while ago and have not been marked as running. */
+export type WaitingNeeds = { node: string; role: string; requires: Requires }
+
+/** What waits on these nodes: one entry for each node and sort of needs. */
+export function listWaiting(db: Queryable, nodes: readonly string[]): Promise<WaitingNeeds[]> {
+  return call<WaitingNeeds>(db, 'list_waiting', 'select node, role, requires from earshot.list_waiting($1::text[])', [nodes])
+}
+
+/** Asks nodes to hand back what they have not started. A stale term asks nobody. */
+export async function recallJobs(db: Queryable, term: string, nodes: readonly string[]): Promise<void> {
+  await call(db, 'recall_jobs', 'select earshot.recall_jobs($1::bigint, $2::text[])', [term, nodes])
+}
+
 export type Swept = { woken: number; requeued: number; overdue: number; next_due_s: number | null }
 
 /** Does what time brings about; undefined when this term no longer leads. `leases` is false on the embedded database. */
