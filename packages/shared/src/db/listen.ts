@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { EarshotError } from '../contract/errors.ts'
 import type { Log } from '../log.ts'
+import { monotonicMs } from '../monotonic.ts'
 import type { Listener, ListenerState } from './database.ts'
 import { type LimitedQuery, waitsLimited } from './pool.ts'
 
@@ -36,6 +37,8 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
   const stop = new AbortController()
   const decided = Promise.withResolvers<void>()
   let state: ListenerState = 'reconnecting'
+  let connects = 0
+  let provedAt: number | null = null
 
   function become(next: ListenerState): void {
     if (next === 'pooled' && state !== 'pooled') log?.error({ err: pooled() }, 'Notifications do not arrive')
@@ -51,11 +54,14 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
     stop.signal.addEventListener('abort', cut)
     try {
       onConnected()
+      connects += 1
       catchUp(settings)
       become((await connection.probe()) ? 'listening' : 'pooled')
+      if (state === 'listening') provedAt = monotonicMs()
       for (;;) {
         await Promise.race([connection.lost, sleep(keepAliveMs, undefined, { signal: stop.signal, ref: false })])
         const heard = await connection.probe()
+        if (heard) provedAt = monotonicMs()
         if (state === 'listening' && !heard) throw new Error('no notification arrives any more')
         if (state === 'pooled' && heard) {
           become('listening')
@@ -85,6 +91,12 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
   return {
     get state() {
       return state
+    },
+    get connects() {
+      return connects
+    },
+    get provedAt() {
+      return provedAt
     },
     async close() {
       stop.abort()

@@ -80,7 +80,8 @@ export async function startJobs(db: Queryable, node: string, incarnation: number
 
 /** final: can never succeed. job: charged to the job, tried again. node: charged to the node, the job goes back. */
 export type Verdict = 'final' | 'job' | 'node'
-export type Outcome = { output: unknown } | { error: { code: ErrorCode; message: string; verdict: Verdict } }
+/** `ran_s`: how long it ran, by the node's own clock. */
+export type Outcome = ({ output: unknown } | { error: { code: ErrorCode; message: string; verdict: Verdict } }) & { ran_s?: number }
 /** done: written. already: this holder had reported it. lost: no longer this holder's, nothing was changed. */
 export type FinishAnswer = 'done' | 'already' | 'lost'
 
