@@ -120,10 +120,10 @@ describe('reading', () => {
   })
 
   test('lists, tags and slots from flags, also given twice', () => {
-    const { node } = load({ flags: { roles: ['tts,stt_batch', 'rag_engine'], tags: ['gpu=none,vram_gb=0', 'quiet=true'], slots: 'tts=4,stt_batch=1' } })
+    const { node } = load({ flags: { roles: ['tts,stt_batch', 'rag_engine'], tags: ['gpu=none,vram_gb=0', 'quiet=true'], slots: 'tts=4,stt_batch=1,*=4' } })
     expect(node.roles).toEqual(['tts', 'stt_batch', 'rag_engine'])
     expect(node.tags).toEqual({ gpu: 'none', vram_gb: 0, quiet: true })
-    expect(node.slots).toEqual({ tts: 4, stt_batch: 1 })
+    expect(node.slots).toEqual({ tts: 4, stt_batch: 1, '*': 4 })
   })
 
   test('the split database address, its parts spread over environment and .env, its password encoded', () => {

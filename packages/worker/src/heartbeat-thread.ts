@@ -1,6 +1,6 @@
 // The thread that renews the lease; started by heartbeat.ts.
 import { parentPort, workerData } from 'node:worker_threads'
-import { heartbeat } from '@earshot/shared/db/functions/nodes'
+import { type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
 import { type Database, openDatabase } from '@earshot/shared/db/open'
 import { silentLog } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
@@ -14,6 +14,7 @@ const { settings, node, incarnation, tick, beatMs } = workerData as ThreadData
 const seen = new Float64Array(tick)
 const say = (message: FromThread) => parentPort!.postMessage(message)
 let busy: Record<string, number> = {}
+let measured: Partial<Measured> = {}
 let db: Database | undefined
 
 async function beat(): Promise<void> {
@@ -22,7 +23,7 @@ async function beat(): Promise<void> {
   try {
     // Opened here and not at the start, so that a database that is away for a moment is tried again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
-    say({ beat: { held: await heartbeat(db.pool, node, incarnation, busy), askedAt } })
+    say({ beat: { held: await heartbeat(db.pool, node, incarnation, busy, measured), askedAt } })
   } catch (err) {
     say({ warning: 'The heartbeat did not reach the database; it is tried again', err: err instanceof Error ? err.message : String(err) })
   }
@@ -34,6 +35,7 @@ parentPort!.on('message', (message: ToThread) => {
   if ('stop' in message) void stop()
   else {
     busy = message.busy
+    measured = message.measured
     if (message.kick) loop.kick()
   }
 })

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
-import { type Held, heartbeat } from '@earshot/shared/db/functions/nodes'
+import { type Held, type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
@@ -18,6 +18,7 @@ export type HeartbeatOptions = {
   node: string
   incarnation: number
   busy: () => Record<string, number>
+  measured: () => Measured
   onBeat: (beat: Beat) => void
   /** The heartbeat itself broke: nothing renews the lease any more. */
   onFailure: (err: unknown) => void
@@ -39,13 +40,13 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   return options.db.embedded ? beatHere(options) : beatInThread(options)
 }
 
-function beatHere({ db, node, incarnation, busy, onBeat, log }: HeartbeatOptions): Heartbeat {
+function beatHere({ db, node, incarnation, busy, measured, onBeat, log }: HeartbeatOptions): Heartbeat {
   const loop = createLoop({
     everyMs: BEAT_MS,
     log,
     work: async () => {
       const askedAt = monotonicMs()
-      onBeat({ held: await heartbeat(db.pool, node, incarnation, busy()), askedAt })
+      onBeat({ held: await heartbeat(db.pool, node, incarnation, busy(), measured()), askedAt })
     },
   })
   loop.start()
@@ -54,10 +55,10 @@ function beatHere({ db, node, incarnation, busy, onBeat, log }: HeartbeatOptions
 
 /** What the thread is started with. `tick`: one 64-bit float, when the main loop was last seen alive. */
 export type ThreadData = { settings: DatabaseSettings; node: string; incarnation: number; tick: SharedArrayBuffer; beatMs: number }
-export type ToThread = { kick: boolean; busy: Record<string, number> } | { stop: true }
+export type ToThread = { kick: boolean; busy: Record<string, number>; measured: Measured } | { stop: true }
 export type FromThread = { beat: Beat } | { warning: string; err?: string }
 
-function beatInThread({ settings, node, incarnation, busy, onBeat, onFailure, log }: HeartbeatOptions): Heartbeat {
+function beatInThread({ settings, node, incarnation, busy, measured, onBeat, onFailure, log }: HeartbeatOptions): Heartbeat {
   const tick = new SharedArrayBuffer(8)
   const seen = new Float64Array(tick)
   seen[0] = monotonicMs()
@@ -66,7 +67,7 @@ function beatInThread({ settings, node, incarnation, busy, onBeat, onFailure, lo
   const say = (message: ToThread) => thread.postMessage(message)
   const ticking = setInterval(() => {
     seen[0] = monotonicMs()
-    say({ kick: false, busy: busy() })
+    say({ kick: false, busy: busy(), measured: measured() })
   }, TICK_MS)
   thread.on('message', (message: FromThread) => {
     if ('beat' in message) onBeat(message.beat)
@@ -75,7 +76,7 @@ function beatInThread({ settings, node, incarnation, busy, onBeat, onFailure, lo
   thread.on('error', onFailure)
   const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
   return {
-    kick: () => say({ kick: true, busy: busy() }),
+    kick: () => say({ kick: true, busy: busy(), measured: measured() }),
     async stop() {
       clearInterval(ticking)
       say({ stop: true })

@@ -2,7 +2,8 @@ import { openAsBlob } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EarshotError, type MediaView } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { listCoordinators, locateMedia } from '@earshot/shared/db/functions/documents'
+import { type MediaLocation, listCoordinators, locateMedia } from '@earshot/shared/db/functions/documents'
+import { copyMedia } from '@earshot/shared/media/copy'
 import { fetchMedia } from '@earshot/shared/media/fetch'
 import { mediaPath } from '@earshot/shared/media/sign'
 
@@ -15,29 +16,41 @@ const VERIFY_RETRY_MS = 2000
 const SILENT_S = 60
 
 export type MediaClient = {
-  /** Fetches media into `dir`; returns the file's path. Throws EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED, EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
+  /** Fetches media into `dir`, from this box's own disk where it lies there; returns the file's path. Throws EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED, EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
   fetch(hash: string, dir: string, signal: AbortSignal): Promise<string>
   /** Asks the holder whether the original is still what was worked on. Throws EARSHOT_MEDIA_CHANGED, EARSHOT_MEDIA_GONE, EARSHOT_UNREACHABLE. */
   verify(hash: string, signal: AbortSignal): Promise<void>
   /** Sends a file to a coordinator that is there; returns its hash. Throws EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
   upload(file: string, mime: string, signal: AbortSignal): Promise<string>
+  /** Coordinators whose media was read from this box's own disk. */
+  shares(): string[]
 }
 
-/** Media to and from the coordinators, over HTTP: the worker only connects outwards. */
+/** A coordinator that holds some media, and is there. */
+type Place = Pick<MediaLocation, 'holder' | 'path' | 'size' | 'secret'> & { base: string }
+
+/** Media to and from the coordinators, over HTTP: the worker only connects outwards. What lies on a disk of this box is read there. */
 export function createMediaClient({ db, key }: { db: Database; key: string | null }): MediaClient {
   const keyed: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
 
-  async function locate(hash: string): Promise<{ base: string; size: number; secret: string }[]> {
+  const shared = new Set<string>()
+
+  async function locate(hash: string): Promise<Place[]> {
     const holders = await locateMedia(db.pool, hash)
     if (holders.length === 0) throw new EarshotError('EARSHOT_MEDIA_GONE', `No coordinator holds the media ${hash.slice(0, 12)} any more.`)
-    const there = holders.flatMap(({ url, size, secret, seen_s }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, size, secret }]))
+    const there = holders.flatMap(({ url, seen_s, ...held }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, ...held }]))
     if (there.length === 0) throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator that holds this media, ${holders[0]!.holder}, is away.`)
     return there
   }
 
   return {
     fetch: async (hash, dir, signal) =>
-      firstThatWorks(await locate(hash), async ({ base, size, secret }) => {
+      firstThatWorks(await locate(hash), async ({ base, holder, path, size, secret }) => {
+        const copy = await copyMedia({ path, hash, size, dir, signal })
+        if (copy !== undefined) {
+          shared.add(holder)
+          return copy
+        }
         try {
           return await fetchMedia({ url: base + mediaPath(secret, hash, ADDRESS_TTL_S), hash, size, dir, signal })
         } catch (err) {
@@ -71,6 +84,8 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
         })
         return ((await answer.json()) as MediaView).hash
       }),
+
+    shares: () => [...shared],
   }
 }
 

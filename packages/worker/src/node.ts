@@ -1,6 +1,6 @@
 import { EarshotError } from '@earshot/shared/contract'
 import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
-import { type Held, type Registration, drainNode, leaseSeconds, leaveNode, registerNode } from '@earshot/shared/db/functions/nodes'
+import { type Held, type Measured, type Registration, drainNode, leaseSeconds, leaveNode, registerNode } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { type Beat, type Heartbeat, startHeartbeat } from './heartbeat.ts'
@@ -21,6 +21,8 @@ export type NodeOptions = {
   log: Log
   /** Role to the number of jobs that wind down: no longer ours, the engine not ended yet. */
   busy: () => Record<string, number>
+  /** What this node measured of itself. */
+  measured: () => Measured
   onReport: (report: Report) => void
 }
 
@@ -40,7 +42,7 @@ export type Node = {
 }
 
 /** This machine's place in the mesh: joins, keeps the lease, leaves. */
-export function createNode({ db, settings, registration, log, busy, onReport }: NodeOptions): Node {
+export function createNode({ db, settings, registration, log, busy, measured, onReport }: NodeOptions): Node {
   const { id } = registration
   const ended = Promise.withResolvers<never>()
   // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
@@ -73,7 +75,7 @@ export function createNode({ db, settings, registration, log, busy, onReport }: 
       const askedAt = monotonicMs()
       incarnation = await registerNode(db.pool, registration)
       leaseUntil = askedAt + leaseMs
-      heart = startHeartbeat({ db, settings, node: id, incarnation, busy, onBeat, onFailure: ended.reject, log })
+      heart = startHeartbeat({ db, settings, node: id, incarnation, busy, measured, onBeat, onFailure: ended.reject, log })
       log.info({ node: id, incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
     },
     beat: () => heart?.kick(),

@@ -2,10 +2,12 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { Database } from '@earshot/shared/db/database'
 import { type Assignment, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { type Offer, meets } from '@earshot/shared/lanes'
+import { type Offer, laneText, meets } from '@earshot/shared/lanes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
+import { type End, type InHand, createHand } from './hand.ts'
+import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
 import { type Reporter, createReporter } from './report.ts'
 import { judge } from './verdict.ts'
@@ -27,6 +29,9 @@ export type RunnerOptions = {
   node: Node
   offer: Offer
   handlers: Map<string, Handler>
+  /** Role to the number of jobs that run at once; `*` is the most of all roles together. */
+  slots: Record<string, number>
+  measures: Measures
   /** Where jobs get their folders. */
   dir: string
   progress: (job: number, fraction: number) => void
@@ -37,11 +42,13 @@ export type Runner = {
   start(): Promise<void>
   /** Looks for new assignments soon. */
   look(): void
+  /** Hands back soon what has not been started: another node idles, or this one is to get nothing more. */
+  recall(): void
   /** Compares what is in hand with what the database says. */
   onReport(report: Report): void
   /** Role to jobs that are no longer ours while their engine still winds down. */
   busy(): Record<string, number>
-  /** Takes nothing more; resolves when all in hand has ended. When `hurry` fires, what is left is handed back. */
+  /** Takes nothing more and hands back what has not been started; resolves when all in hand has ended. When `hurry` fires, what is left is handed back. */
   stop(hurry: AbortSignal): Promise<void>
 }
 
@@ -52,40 +59,49 @@ const LEASE_CHECK_MS = 500
 const AWAY_REST_S = 5
 const LONGEST_REST_S = 300
 
-type End = 'lost' | 'stopping'
-type InHand = { job: Assignment; takenAt: number; abort: AbortController; reporting: boolean; done: Promise<void> }
+/** What every line about a job says. */
+const aboutJob = (job: Assignment) => ({ job: job.id, kind: job.kind, lane: laneText(job), attempt: job.attempt, tenant: job.tenant_id })
 
-/** Takes this node's assignments, runs each with its kind's handler and reports how it ended. */
+/** Takes this node's assignments, runs each with its kind's handler, no more at once than there are slots, and reports how it ended. */
 export function createRunner(options: RunnerOptions): Runner {
   const { db, node, offer, handlers, dir, log } = options
-  const hand = new Map<number, InHand>()
+  const hand = createHand(options.slots)
   const reporter: Reporter = createReporter({ db, node, log })
   let stopping = false
+  let recalled = false
   let leaseTimer: NodeJS.Timeout | undefined
 
   async function take(): Promise<void> {
+    // One after the other: what is being handed back must not be taken up anew meanwhile.
+    if (recalled) {
+      recalled = false
+      await handBackWaiting('Handed back before it was started: it can start elsewhere sooner.')
+    }
     if (stopping) return
     const takenAt = monotonicMs()
-    for (const job of await takeAssignments(db.pool, node.id, node.incarnation, [...hand.keys()])) {
-      const held: InHand = { job, takenAt, abort: new AbortController(), reporting: false, done: Promise.resolve() }
-      hand.set(job.id, held)
-      held.done = carryOut(held)
-    }
+    hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt)
+    begin()
   }
   // The timer is only the fallback of the fallback: NOTIFY and heartbeats wake it.
   const loop = createLoop({ everyMs: 10_000, work: take, log })
 
+  function begin(): void {
+    if (stopping) return
+    for (let held = hand.next(); held !== undefined; held = hand.next()) held.done = carryOut(held)
+  }
+
   async function carryOut(held: InHand): Promise<void> {
     const { job, abort } = held
+    const lines = log.child(aboutJob(job))
     try {
-      if (stopping) await handBack(job, 'This node is stopping.')
-      else if (!canRun(job)) await handBack(job, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
-      else await runAndReport(held)
+      if (!canRun(job)) await handBack(job, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
+      else await runAndReport(held, lines)
     } catch (err) {
       // Only the database's absence gets here; the lease gives the job back.
-      log.warn({ err, job: job.id }, 'A job could not be handed back; it is taken up again')
+      lines.warn({ err }, 'A job could not be handed back; it is taken up again')
     } finally {
-      hand.delete(job.id)
+      hand.remove(job.id)
+      begin()
       if (abort.signal.aborted) node.beat()
     }
   }
@@ -94,23 +110,27 @@ export function createRunner(options: RunnerOptions): Runner {
     return handlers.has(job.kind) && meets(offer, job)
   }
 
-  async function runAndReport(held: InHand): Promise<void> {
+  async function runAndReport(held: InHand, lines: Log): Promise<void> {
     const { job, abort } = held
-    const about = { job: job.id, kind: job.kind, attempt: job.attempt }
+    lines.debug('A job begins')
     const showing = setTimeout(() => reporter.started(job), SHOW_RUNNING_MS)
     const began = performance.now()
-    const judged = await run(held).then((output) => ({ outcome: { output } }), (err: unknown) => {
-      if (!abort.signal.aborted) log.info({ ...about, err }, 'A job did not succeed')
+    const judged = await run(held).then((output) => {
+      options.measures.note(job.kind, (performance.now() - began) / 1000, output)
+      return { outcome: { output } }
+    }, (err: unknown) => {
+      if (!abort.signal.aborted) lines.info({ err }, 'A job did not succeed')
       return judge(err)
     })
     clearTimeout(showing)
+    const seconds = (performance.now() - began) / 1000
     const end = abort.signal.aborted ? (abort.signal.reason as End) : undefined
     if (end === 'lost') return
     if (end === 'stopping') return handBack(job, `Node ${node.id} stopped before it was done.`)
     if ('away' in judged) return handBack(job, judged.away, 'away')
-    held.reporting = true
-    const answer = await reporter.finished(job, judged.outcome, abort.signal)
-    log.info({ ...about, answer, seconds: Math.round((performance.now() - began) / 100) / 10 }, 'A job ended')
+    held.state = 'reporting'
+    const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
+    lines.info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
   async function run({ job, abort }: InHand): Promise<unknown> {
@@ -130,14 +150,27 @@ export function createRunner(options: RunnerOptions): Runner {
     await handBackJobs(db.pool, node.id, node.incarnation, [job], { sentence, cause, delayS })
   }
 
+  async function handBackWaiting(sentence: string): Promise<void> {
+    const jobs = hand.leave()
+    if (jobs.length === 0) return
+    try {
+      await handBackJobs(db.pool, node.id, node.incarnation, jobs, { sentence })
+      hand.drop(({ state }) => state === 'leaving')
+    } finally {
+      hand.stay()
+      begin()
+    }
+  }
+
   function endAll(end: End): void {
-    for (const held of hand.values()) held.abort.abort(end)
+    if (end === 'lost') hand.drop(() => true)
+    for (const held of hand.started()) held.abort.abort(end)
   }
 
   /** By this machine's own clock: a node that cannot reach the database must not work on what others were given. */
   function checkLease(): void {
-    if (hand.size === 0 || monotonicMs() < node.leaseUntil()) return
-    log.warn({ jobs: [...hand.keys()] }, 'The lease could not be renewed; what was in hand is dropped')
+    if (hand.ids().length === 0 || monotonicMs() < node.leaseUntil()) return
+    log.warn({ jobs: hand.ids() }, 'The lease could not be renewed; what was in hand is dropped')
     endAll('lost')
   }
 
@@ -151,24 +184,26 @@ export function createRunner(options: RunnerOptions): Runner {
       loop.kick()
     },
     look: () => loop.kick(),
+    recall() {
+      recalled = true
+      loop.kick()
+    },
     onReport({ held, askedAt }) {
       const ours = new Map(held.map((job) => [job.id, job.fence]))
-      for (const { job, takenAt, abort, reporting } of hand.values()) {
-        if (takenAt < askedAt && !reporting && ours.get(job.id) !== job.fence) abort.abort('lost' satisfies End)
-      }
+      const isGone = ({ job, takenAt }: InHand) => takenAt < askedAt && ours.get(job.id) !== job.fence
+      hand.drop(isGone)
+      for (const one of hand.started()) if (one.state !== 'reporting' && isGone(one)) one.abort.abort('lost' satisfies End)
       if (held.some((job) => !hand.has(job.id))) loop.kick()
     },
-    busy() {
-      const counts: Record<string, number> = {}
-      for (const { job, abort } of hand.values()) if (abort.signal.aborted) counts[job.role] = (counts[job.role] ?? 0) + 1
-      return counts
-    },
+    busy: hand.busy,
     async stop(hurry) {
       stopping = true
       await loop.stop()
       if (hurry.aborted) endAll('stopping')
       else hurry.addEventListener('abort', () => endAll('stopping'), { once: true })
-      await Promise.all([...hand.values()].map((held) => held.done))
+      // What cannot be handed back now goes back when the node leaves, or when its lease ends.
+      await handBackWaiting(`Node ${node.id} stopped before it was started.`).catch((err: unknown) => log.warn({ err }, 'Unstarted jobs could not be handed back'))
+      await Promise.all(hand.started().map((held) => held.done))
       clearInterval(leaseTimer)
     },
   }

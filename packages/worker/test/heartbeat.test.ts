@@ -9,16 +9,16 @@ import { type Beat, startHeartbeat } from '../src/heartbeat.ts'
 const node = { id: 'n1', name: 'n1', host: null, port: null, version: '0', protocol: 1, roles: ['tts'], tags: {}, capabilities: {}, slots: { tts: 1 } }
 
 describe.each(databases)('the heartbeat, on %s', (kind) => {
-  test('tells when a newer incarnation took over, and carries what winds down', async () => {
+  test('tells when a newer incarnation took over, and carries what winds down and what was measured', async () => {
     await using held = await testDatabase(kind)
     const incarnation = await registerNode(held.db.pool, node)
     const beats: Beat[] = []
     const heart = startHeartbeat({
-      db: held.db, settings: { url: held.url, home: held.home }, node: 'n1', incarnation, busy: () => ({ tts: 1 }), onBeat: (beat) => beats.push(beat), onFailure: (err) => { throw err }, log: silentLog(),
+      db: held.db, settings: { url: held.url, home: held.home }, node: 'n1', incarnation, busy: () => ({ tts: 1 }), measured: () => ({ speeds: { speak: 2 }, warm: ['speak'], shares: [] }), onBeat: (beat) => beats.push(beat), onFailure: (err) => { throw err }, log: silentLog(),
     })
     heart.kick()
     await expect.poll(() => beats.at(-1)?.held, { timeout: 10_000 }).toEqual([])
-    expect((await held.db.pool.query('select busy from earshot.nodes')).rows).toEqual([{ busy: { tts: 1 } }])
+    expect((await held.db.pool.query('select busy, speeds, warm from earshot.nodes')).rows).toEqual([{ busy: { tts: 1 }, speeds: { speak: 2 }, warm: ['speak'] }])
     await registerNode(held.db.pool, node)
     heart.kick()
     await expect.poll(() => beats.at(-1)?.held, { timeout: 10_000 }).toBeNull()
@@ -33,7 +33,7 @@ describe.runIf(databases.includes('postgres'))('the heartbeat on a server', () =
     const incarnation = await registerNode(held.db.pool, node)
     let beats = 0
     const heart = startHeartbeat({
-      db: held.db, settings: { url: held.url, home: held.home }, node: 'n1', incarnation, busy: () => ({}), onBeat: () => { beats += 1 }, onFailure: (err) => { throw err }, log: silentLog(),
+      db: held.db, settings: { url: held.url, home: held.home }, node: 'n1', incarnation, busy: () => ({}), measured: () => ({ speeds: {}, warm: [], shares: [] }), onBeat: () => { beats += 1 }, onFailure: (err) => { throw err }, log: silentLog(),
     })
     await expect.poll(() => beats, { timeout: 10_000 }).toBeGreaterThan(0)
     const until = monotonicMs() + 5000

@@ -1,6 +1,8 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import path from 'node:path'
 import { submitDocument } from '@earshot/shared/db/functions/documents'
 import { greetCoordinator } from '@earshot/shared/db/functions/leadership'
 import { expect, test } from 'vitest'
@@ -22,4 +24,27 @@ test('a holder that has not greeted for long is not tried: the job goes back wit
   await expect(media.fetch(HASH, held.home, new AbortController().signal))
     .rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE', message: 'The coordinator that holds this media, desk, is away.' })
   expect(tried).toBe(0)
+})
+
+test('what lies on a disk of this box is read there, and only when its content is what was asked for', async () => {
+  await using held = await testDatabase('embedded')
+  const [content, name] = ['words words words', path.join(held.home, 'a.txt')]
+  const hash = createHash('sha256').update(content).digest('hex')
+  await greetCoordinator(held.db.pool, { id: 'desk', url: 'http://127.0.0.1:1', version: '1', protocol: 1 })
+  await submitDocument(held.db.pool, { hash, size: content.length, holder: 'desk', path: name, title: 'a.txt', kind: 'text' })
+  const media = createMediaClient({ db: held.db, key: null })
+  const fetch = () => media.fetch(hash, path.join(held.home, 'job'), new AbortController().signal)
+  for (const make of [() => writeFile(name, 'other other other'), () => writeFile(name, 'short')]) {
+    await make()
+    await expect(fetch()).rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE' })
+  }
+  expect(media.shares()).toEqual([])
+  await writeFile(name, content)
+  const copy = await fetch()
+  expect(copy).not.toBe(name)
+  expect(await readFile(copy, 'utf8')).toBe(content)
+  expect(media.shares()).toEqual(['desk'])
+  await symlink(name, path.join(held.home, 'link'))
+  await held.db.pool.query('update earshot.media set path = $1', [path.join(held.home, 'link')])
+  await expect(fetch()).rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE' })
 })

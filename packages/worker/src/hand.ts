@@ -1,0 +1,93 @@
+import type { Assignment } from '@earshot/shared/db/functions/jobs'
+
+/** Why a running job is ended from outside. */
+export type End = 'lost' | 'stopping'
+/** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way. */
+type State = 'waiting' | 'leaving' | 'running' | 'reporting'
+export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; done: Promise<void> }
+
+export type Hand = {
+  ids(): number[]
+  has(id: number): boolean
+  add(jobs: readonly Assignment[], takenAt: number): void
+  remove(id: number): void
+  /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
+  next(): InHand | undefined
+  /** Jobs that wait, marked as leaving: nothing starts them any more. */
+  leave(): Assignment[]
+  /** Those that could not be handed back wait again. */
+  stay(): void
+  /** Jobs that were started, until they are removed. */
+  started(): InHand[]
+  /** Drops jobs that have not been started. */
+  drop(isGone: (held: InHand) => boolean): void
+  /** Role to jobs that are no longer ours while their engine still winds down. */
+  busy(): Record<string, number>
+}
+
+/**
+ * What a node has in hand. It may be given more than it runs at once: the rest waits here, and may be handed back as long as it does.
+ *
+ * @param slots role to the number of jobs that run at once; `*` is the most of all roles together
+ */
+export function createHand(slots: Record<string, number>): Hand {
+  const hand = new Map<number, InHand>()
+  let waiting: InHand[] = []
+  const running: Record<string, number> = {}
+  const count = (role: string, by: 1 | -1) => {
+    for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
+  }
+  const fits = (role: string) => (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
+  const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
+  const forget = (held: InHand) => {
+    if (!hand.delete(held.job.id)) return
+    if (isStarted(held)) count(held.job.role, -1)
+    else waiting = waiting.filter((one) => one !== held)
+  }
+
+  return {
+    ids: () => [...hand.keys()],
+    has: (id) => hand.has(id),
+    add(jobs, takenAt) {
+      for (const job of jobs) {
+        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', done: Promise.resolve() }
+        hand.set(job.id, held)
+        waiting.push(held)
+      }
+      waiting.sort(goesFirst)
+    },
+    remove(id) {
+      const held = hand.get(id)
+      if (held !== undefined) forget(held)
+    },
+    next() {
+      const at = waiting.findIndex((held) => held.state === 'waiting' && fits(held.job.role))
+      if (at < 0) return undefined
+      const [held] = waiting.splice(at, 1)
+      held!.state = 'running'
+      count(held!.job.role, 1)
+      return held
+    },
+    leave() {
+      for (const held of waiting) held.state = 'leaving'
+      return waiting.map(({ job }) => job)
+    },
+    stay() {
+      for (const held of waiting) held.state = 'waiting'
+    },
+    started: () => [...hand.values()].filter(isStarted),
+    drop(isGone) {
+      for (const held of waiting.filter(isGone)) forget(held)
+    },
+    busy() {
+      const counts: Record<string, number> = {}
+      for (const { job, abort } of hand.values()) if (abort.signal.aborted) counts[job.role] = (counts[job.role] ?? 0) + 1
+      return counts
+    },
+  }
+}
+
+function goesFirst({ job: a }: InHand, { job: b }: InHand): number {
+  if (a.class !== b.class) return a.class === 'interactive' ? -1 : 1
+  return b.priority - a.priority || a.id - b.id
+}
