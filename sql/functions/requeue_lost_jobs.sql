@@ -1,18 +1,21 @@
--- Sends back what nobody holds any more: its node's lease ended, its node was replaced by a newer incarnation (also between
--- routing's look at the node and its commit), or its node is gone from the registry. A lease that ended unannounced is a death.
+-- Sends back what nobody holds any more. A lease that ended unannounced is a death.
 create or replace function earshot.requeue_lost_jobs(p_leases boolean) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
+  v_ids bigint[];
   v_lost record;
   v_count int := 0;
 begin
+  select array_agg(l.id) into v_ids from earshot.list_lost_jobs(p_leases) l;
+  if v_ids is null then
+    return 0;
+  end if;
+  -- Held first and looked at again: meanwhile one may have been given to a node that is alive.
+  perform from earshot.jobs j where j.id = any (v_ids) order by j.id for update;
   for v_lost in
-    select j.assigned_node as node, coalesce(n.incarnation = j.incarnation, false) as expired, bool_or(n.stopping) as stopping, array_agg(j.id) as ids
-    from earshot.jobs j left join earshot.nodes n on n.id = j.assigned_node
-    where j.status in ('assigned', 'running')
-      and (n.id is null or n.incarnation <> j.incarnation or (p_leases and n.lease_until < clock_timestamp()))
-    group by 1, 2
+    select l.node, l.expired, bool_or(l.stopping) as stopping, array_agg(l.id) as ids
+    from earshot.list_lost_jobs(p_leases) l where l.id = any (v_ids) group by 1, 2
   loop
     v_count := v_count + case
       when not v_lost.expired then earshot.requeue_jobs(v_lost.ids, format('Node %s started anew.', v_lost.node), 'restart')
