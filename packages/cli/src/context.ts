@@ -1,11 +1,12 @@
-import os from 'node:os'
 import { createClient, type Client } from '@earshot/sdk'
 import { loadConfig, type Config } from '@earshot/shared/config'
+import { readSettingsFiles } from '@earshot/shared/config/files'
+import { thisMachine } from '@earshot/shared/config/machine'
+import { secretsOf } from '@earshot/shared/config/secrets'
+import type { Interrupts } from '@earshot/shared/interrupts'
 import { createLog, type Log } from '@earshot/shared/log'
-import { nodeId } from './node-id.ts'
 import { createOutput, type Output } from './output.ts'
-import { readSettingsFiles } from './settings-files.ts'
-import type { Interrupts, Surroundings } from './surroundings.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** What a command works with. */
 export type Context = {
@@ -33,12 +34,7 @@ export function createContext(surroundings: Surroundings, options: { flags: Flag
     env,
     files: readSettingsFiles(cwd, options.configFile),
     cwd,
-    machine: {
-      hostname: os.hostname(),
-      homeFolder: os.homedir(),
-      cores: os.availableParallelism(),
-      nodeId: (home) => nodeId(home, os.hostname(), options.joins),
-    },
+    machine: thisMachine(options.joins),
   })
   const noColor = Boolean(env.NO_COLOR)
   const log = createLog({
@@ -46,7 +42,7 @@ export function createContext(surroundings: Surroundings, options: { flags: Flag
     destination: stderr,
     human: Boolean(stderr.isTTY),
     colours: Boolean(stderr.isTTY) && !noColor,
-    secrets: [config.key ?? undefined, ...[config.database.url, config.database.directUrl].flatMap(passwordsOf)],
+    secrets: secretsOf(config),
   })
   return {
     config,
@@ -56,10 +52,4 @@ export function createContext(surroundings: Surroundings, options: { flags: Flag
     interrupts,
     surroundings,
   }
-}
-
-/** The password of an address, as it is written there and as it is meant. */
-function passwordsOf(address: string | undefined): string[] {
-  const password = address === undefined ? '' : new URL(address).password
-  return password === '' ? [] : [password, decodeURIComponent(password)]
 }

@@ -1,6 +1,5 @@
-import { constants } from 'node:os'
 import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
-import { Interrupted } from './surroundings.ts'
+import { Interrupted } from '@earshot/shared/interrupts'
 
 /** The exit codes of every command; docs/cli.md lists them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, noMesh: 3 } as const
@@ -9,7 +8,7 @@ const USAGE: readonly ErrorCode[] = ['EARSHOT_BAD_CONFIG', 'EARSHOT_DATABASE_NEE
 
 /** The exit code that an error ends with: 130 for Ctrl-C and 143 for SIGTERM, as shells have it. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof Interrupted) return 128 + constants.signals[error.signal]
+  if (error instanceof Interrupted) return error.exitCode
   if (!(error instanceof EarshotError)) return EXIT.failed
   if (USAGE.includes(error.code)) return EXIT.usage
   return error.code === 'EARSHOT_UNREACHABLE' ? EXIT.noMesh : EXIT.failed

@@ -1,16 +1,17 @@
-import { stopSignals } from '@earshot/shared/platform'
+import { takeEnvironment } from '@earshot/shared/config/secrets'
+import { hearSignals, Interrupted } from '@earshot/shared/interrupts'
 import { exitCodeOf } from './exit-code.ts'
 import { createOutput, showError } from './output.ts'
 import { runProgram } from './program.ts'
-import { Interrupted, type Interrupts, type Surroundings } from './surroundings.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** The only place that reads the environment, the arguments and signals, and the only one that ends the process. */
 async function main(): Promise<void> {
   ignoreClosedPipes()
-  const interrupts = hearSignals()
+  const interrupts = hearSignals(process)
   const surroundings: Surroundings = {
     argv: process.argv.slice(2),
-    env: takeEnvironment(),
+    env: takeEnvironment(process.env),
     cwd: process.cwd(),
     nodeVersion: process.versions.node,
     stdout: process.stdout,
@@ -31,34 +32,7 @@ function fail(error: unknown, { argv, env, stdout, stderr, interrupts }: Surroun
   return exitCodeOf(error)
 }
 
-/** What no child process has any business with: programs that decode strangers' files get the environment without it. */
-const SECRET = /^(DATABASE_URL|DATABASE_DIRECT_URL|DB_PASSWORD|EARSHOT_KEY|REDIS_URL)$/
-
-function takeEnvironment(): Record<string, string | undefined> {
-  const env = { ...process.env }
-  for (const name of Object.keys(env)) if (SECRET.test(name)) delete process.env[name]
-  return env
-}
-
 const isAbort = (error: unknown) => error instanceof Interrupted || (error instanceof Error && error.name === 'AbortError')
-
-function hearSignals(): Interrupts {
-  const first = new AbortController()
-  const second = new AbortController()
-  const listeners: ((count: number) => void)[] = []
-  let count = 0
-  for (const signal of stopSignals()) {
-    process.on(signal, () => {
-      count += 1
-      const reason = new Interrupted(signal)
-      if (count === 1) first.abort(reason)
-      else if (count === 2) second.abort(reason)
-      else process.exit(exitCodeOf(reason))
-      for (const listener of listeners) listener(count)
-    })
-  }
-  return { first: first.signal, second: second.signal, onInterrupt: (listener) => void listeners.push(listener) }
-}
 
 /** `earshot jobs | head -1` closes the pipe early: that is no error. */
 function ignoreClosedPipes(): void {

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { createOutput } from '../src/output.ts'
-import { nodeId } from '../src/node-id.ts'
+import { nodeId } from '@earshot/shared/config/node-id'
 import { ago, bytes, clock, duration, safe, table } from '../src/wording.ts'
 import { emptyFolder } from './helpers/run.ts'
 

@@ -1,4 +1,4 @@
-import manifest from '../package.json' with { type: 'json' }
+import { readFileSync } from 'node:fs'
 
 /** The version of Earshot that runs here. */
-export const VERSION: string = manifest.version
+export const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { beside } from '@earshot/shared/beside'
 import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
 import { type Held, type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
@@ -63,7 +64,7 @@ function beatInThread({ settings, node, incarnation, busy, measured, onBeat, onF
   const seen = new Float64Array(tick)
   seen[0] = monotonicMs()
   const data: ThreadData = { settings, node, incarnation, tick, beatMs: BEAT_MS }
-  const thread = new Worker(new URL('./heartbeat-thread.ts', import.meta.url), { workerData: data })
+  const thread = new Worker(beside(import.meta.url, 'heartbeat-thread'), { workerData: data })
   const say = (message: ToThread) => thread.postMessage(message)
   const ticking = setInterval(() => {
     seen[0] = monotonicMs()

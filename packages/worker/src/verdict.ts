@@ -15,6 +15,7 @@ const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
   EARSHOT_MEDIA_TOO_LONG: 'final',
   EARSHOT_MEDIA_CHANGED: 'final',
   EARSHOT_MEDIA_GONE: 'final',
+  EARSHOT_RESULT_REFUSED: 'final',
   EARSHOT_ENGINE_MISSING: 'node',
   EARSHOT_DISK_FULL: 'node',
   EARSHOT_UNREACHABLE: 'away',
@@ -44,6 +45,6 @@ export function judge(err: unknown): Judgement {
 }
 
 /** Whatever a handler wrote: a full disk is no fault of the job's. */
-function isDiskFull(err: unknown): err is Error {
+export function isDiskFull(err: unknown): err is Error {
   return err instanceof Error && 'code' in err && (err.code === 'ENOSPC' || err.code === 'EDQUOT')
 }

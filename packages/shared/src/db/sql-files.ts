@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,8 +21,9 @@ export type SqlFiles = {
   grants: SqlFile | null
 }
 
-/** Where the SQL of this Earshot lies. */
-export const SQL_FOLDER = fileURLToPath(new URL('../../../../sql', import.meta.url))
+const PACKED = fileURLToPath(new URL('../sql', import.meta.url))
+/** Where the SQL of this Earshot lies: packed beside the code, or at the root of the repository. */
+export const SQL_FOLDER = existsSync(PACKED) ? PACKED : fileURLToPath(new URL('../../../../sql', import.meta.url))
 
 /**
  * Reads migrations/NNNN_*.sql, functions/*.sql and grants.sql below a folder.

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { beside } from '../../beside.ts'
 import { EarshotError } from '../../contract/errors.ts'
 import type { Log } from '../../log.ts'
 import type { FromEngine, ToEngine } from './engine-thread.ts'
@@ -95,7 +96,7 @@ export async function startEngine(settings: EngineSettings): Promise<Engine> {
 }
 
 function startThread({ directory }: EngineSettings, onLost: (error: EarshotError) => void): Promise<Running> {
-  const worker = new Worker(new URL('./engine-thread.ts', import.meta.url), { workerData: { directory }, execArgv: [] })
+  const worker = new Worker(beside(import.meta.url, 'engine-thread'), { workerData: { directory }, execArgv: [] })
   const pending = new Map<number, Pending>()
   const { promise, resolve, reject } = Promise.withResolvers<Running>()
   let up = false

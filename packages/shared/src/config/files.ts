@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
-import type { ConfigFile } from '@earshot/shared/config'
+import { EarshotError } from '../contract/errors.ts'
+import type { ConfigFile } from './read.ts'
 
 /**
  * Reads `.env` and `config.yaml` of the working folder where they exist; `chosen` (`--config FILE`) takes the place of the

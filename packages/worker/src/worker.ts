@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import { PROTOCOL } from '@earshot/shared/contract'
+import type { Config } from '@earshot/shared/config'
+import type { Database, Listener } from '@earshot/shared/db/database'
+import { registerKinds } from '@earshot/shared/db/functions/kinds'
+import { nodeChannel } from '@earshot/shared/db/functions/nodes'
+import type { Log } from '@earshot/shared/log'
+import { monotonicMs } from '@earshot/shared/monotonic'
+import { findHardware } from '@earshot/shared/platform'
+import type { Service } from '@earshot/shared/service'
+import { VERSION } from '@earshot/shared/version'
+import type { Engines } from './engines/index.ts'
+import type { HandledKind } from './handle.ts'
+import { createMeasures } from './measure.ts'
+import { createMediaClient } from './media.ts'
+import { type Node, createNode } from './node.ts'
+import { createOffer } from './offer.ts'
+import { createProgress } from './progress.ts'
+import { type Runner, createRunner } from './run-job.ts'
+import { type StatusPort, openStatusPort } from './status.ts'
+
+/** How long the first Ctrl-C lets work in hand run on. */
+const FINISH_MS = 30_000
+
+export type WorkerOptions = {
+  db: Database
+  config: Config
+  log: Log
+  /** What serves the built-in kinds here; none of them are offered without. */
+  engines?: Engines
+  /** Kinds of the users' own, made known to the mesh when it joins. */
+  kinds?: readonly HandledKind[]
+}
+
+/**
+ * A worker: joins the mesh with the roles this machine can serve, runs what it is given, reports, and leaves.
+ *
+ * `stop(hurry)` takes nothing more, lets work in hand finish for up to 30 s and hands back the rest, uncharged; when `hurry`
+ * fires it hands back at once. `ended` settles when another process took over this node's id.
+ *
+ * @example
+ * const worker = createWorker({ db, config, log, engines: await findEngines() })
+ * await worker.start()
+ */
+export function createWorker({ db, config, log: whole, engines = {}, kinds = [] }: WorkerOptions): Service {
+  const log = whole.child({ node: config.node.id })
+  const ended = Promise.withResolvers<unknown>()
+  let node: Node | undefined
+  let runner: Runner | undefined
+  let listener: Listener | undefined
+  let status: StatusPort | undefined
+  const media = createMediaClient({ db, key: config.key })
+  const measures = createMeasures(monotonicMs)
+  const progress = createProgress({ db, key: config.key, node: () => node!, log })
+
+  async function start(): Promise<void> {
+    const { tags: found } = await findHardware()
+    const tags = { ...found, ...config.node.tags, node: config.node.id }
+    const offer = createOffer({ db, media, engines, kinds, config })
+    status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION }))
+    node = createNode({
+      db,
+      settings: config.database,
+      log,
+      registration: {
+        id: config.node.id, name: config.node.name, host: config.node.host, port: status.port,
+        version: VERSION, protocol: PROTOCOL, roles: offer.roles, tags, capabilities: offer.capabilities, slots: offer.slots,
+      },
+      busy: () => runner?.busy() ?? {},
+      measured: () => ({ ...measures.now(), shares: media.shares() }),
+      onReport: (report) => runner?.onReport(report),
+    })
+    runner = createRunner({
+      db, node, log, handlers: offer.handlers, offer: { roles: offer.roles, tags }, slots: offer.slots, measures, dir: workFolder(config),
+      progress: progress.note,
+    })
+    const channel = await nodeChannel(db.pool, config.node.id)
+    listener = await db.listen({ [channel]: wake }, () => wake())
+    if (kinds.length > 0) {
+      const changed = await registerKinds(db.pool, kinds.map(({ definition }) => definition.registration))
+      log.info({ kinds: kinds.map(({ definition }) => definition.kind), changed }, 'Made its kinds known to the mesh')
+    }
+    await node.join()
+    node.ended.catch((err: unknown) => ended.resolve(err))
+    await runner.start()
+    progress.start()
+  }
+
+  /** A message only wakes: new assignments are fetched, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
+  function wake(payload?: string): void {
+    if (!node?.incarnation) return
+    if (payload === '') runner?.look()
+    else if (payload === 'recall') runner?.recall()
+    else node.beat()
+  }
+
+  async function stop(hurry?: AbortSignal): Promise<void> {
+    const outOfTime = AbortSignal.timeout(FINISH_MS)
+    if (node?.incarnation) {
+      await node.drain().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stops'))
+    }
+    await runner?.stop(hurry ? AbortSignal.any([hurry, outOfTime]) : outOfTime)
+    await progress.stop()
+    await listener?.close()
+    await node?.leave().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'))
+    await status?.close()
+  }
+
+  return { start, stop, ended: ended.promise }
+}
+
+/** Several nodes may share a home; an id may hold anything, so its hash names the folder. */
+function workFolder(config: Config): string {
+  return path.join(config.home, 'work', createHash('sha256').update(config.node.id).digest('hex').slice(0, 16))
+}
