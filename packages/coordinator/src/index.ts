@@ -13,6 +13,7 @@ import { type HttpService, createHttp } from './http/server.ts'
 import { createInboxStore } from './inbox-store.ts'
 import { type Inbox, createInbox } from './inbox/inbox.ts'
 import { createLeadership } from './leader.ts'
+import { createMetrics } from './metrics/metrics.ts'
 import { createRecall } from './recall.ts'
 import { routeAlone } from './route-alone.ts'
 import { routeAll } from './route.ts'
@@ -46,7 +47,8 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
 
   const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead })
   const routing = createRouting({ db, route, mayHang: () => leadership.term() !== null && listener?.state === 'listening', log })
-  const sweeping = createSweep({ db, leadership, log })
+  const metrics = createMetrics(db, { term: leadership.term, listener: () => listener })
+  const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
 
@@ -57,6 +59,8 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
     const alone = await routeAlone(db, term)
     const assigned = await routeAll(db, term, turns)
     await recall.look(term)
+    if (alone + assigned > 0) log.debug({ term, jobs: alone + assigned }, 'Jobs were given to nodes')
+    metrics.routed(alone + assigned)
     return alone + assigned
   }
 
@@ -80,6 +84,7 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
       media,
       verifyInbox: inbox.verify,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
+      metrics,
       log,
       version: VERSION,
     })

@@ -13,8 +13,8 @@ const AFTER_OUTAGE_MS = 5000
  * Does, once a second while this coordinator leads, what time brings about: expired leases, due jobs, deadlines. Between
  * two sweeps a timer wakes it for the next job that comes due.
  */
-export function createSweep(options: { db: Database; leadership: Pick<Leadership, 'term' | 'ledForMs'>; log: Log }): Loop {
-  const { db, leadership, log } = options
+export function createSweep(options: { db: Database; leadership: Pick<Leadership, 'term' | 'ledForMs'>; onSwept?: (swept: Swept) => void; log: Log }): Loop {
+  const { db, leadership, onSwept, log } = options
   let due: NodeJS.Timeout | undefined
 
   async function work(): Promise<void> {
@@ -25,7 +25,8 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
     const leases = !db.embedded && leadership.ledForMs() > AFTER_OUTAGE_MS
     const swept = await sweep(db.pool, current, leases)
     if (swept === undefined) return
-    report(swept, log)
+    report(swept, current, log)
+    onSwept?.(swept)
     clearTimeout(due)
     if (swept.next_due_s !== null && swept.next_due_s * 1000 < EVERY_MS) {
       due = setTimeout(() => loop.kick(), Math.max(0, swept.next_due_s * 1000))
@@ -41,7 +42,7 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
   }
 }
 
-function report(swept: Swept, log: Log): void {
-  if (swept.requeued > 0) log.warn({ jobs: swept.requeued }, 'Jobs whose node is gone went back')
-  if (swept.overdue > 0) log.warn({ jobs: swept.overdue }, 'Jobs were not done by their deadline')
+function report(swept: Swept, term: string, log: Log): void {
+  if (swept.requeued > 0) log.warn({ term, jobs: swept.requeued }, 'Jobs whose node is gone went back')
+  if (swept.overdue > 0) log.warn({ term, jobs: swept.overdue }, 'Jobs were not done by their deadline')
 }

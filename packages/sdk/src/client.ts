@@ -1,6 +1,6 @@
 import type {
-  AddedDocument, ArtifactView, DocumentStatus, DocumentView, Enqueued, EnqueueOptions, EventView, HealthView, JobAction, JobChoice, JobStatus,
-  JobView, Kind, KindDefinition, KindName, KindRef, KindView, MediaView, NodeView, Payload, ProgressEvent, SearchAnswer, Segment,
+  AddedDocument, ArtifactView, DocumentStatus, DocumentView, Enqueued, EnqueueOptions, EventView, HealthView, JobAction, JobChoice, JobClass, JobStatus,
+  JobView, Kind, KindDefinition, KindName, KindRef, KindView, LanesView, MediaView, NodeView, Payload, ProgressEvent, SearchAnswer, Segment,
   TranscriptFormat, WhyView,
 } from '@earshot/shared/contract'
 import { type EventOptions, subscribe } from './events.ts'
@@ -104,6 +104,8 @@ export type Client = {
    * for (const hit of hits) console.log(`${hit.title} at ${hit.start_s} s: ${hit.text}`)
    */
   search(query: string, options?: { limit?: number; corpus?: string } & Signal): Promise<SearchAnswer>
+  /** The lanes that have work, and why no node can run it where none can. */
+  lanes(options?: Signal): Promise<LanesView>
   nodes(options?: Signal): Promise<NodeView[]>
   /** @throws EARSHOT_NOT_FOUND */
   node(id: string, options?: Signal): Promise<NodeView>
@@ -130,7 +132,7 @@ export type Client = {
    */
   addMedia(body: MediaBody, options?: MediaOptions): Promise<MediaView>
   /** Makes a document of media sent before and enqueues its first job. The same content twice is one document, and said so. */
-  addDocument(document: { media: string; title: string; kind: 'audio' | 'text' }, options?: Signal): Promise<AddedDocument>
+  addDocument(document: { media: string; title: string; kind: 'audio' | 'text'; /** Batch unless somebody waits for it. */ class?: JobClass }, options?: Signal): Promise<AddedDocument>
   /** A file that a job made, such as the WAV of a `speak` job. @throws EARSHOT_NOT_FOUND, EARSHOT_MEDIA_GONE. */
   artifact(id: number, options?: Signal): Promise<Artifact>
   /**
@@ -164,6 +166,7 @@ export function createClient(settings: ClientSettings = {}): Client {
     health: (options) => http.json('/healthz', { ...options }),
     ...jobs(http),
     ...library(http),
+    lanes: (options) => http.json('/v1/lanes', { ...options }),
     nodes: async (options) => (await http.json<{ nodes: NodeView[] }>('/v1/nodes', { ...options })).nodes,
     node: (id, options) => http.json(nodePath(id), { ...options }),
     drainNode: (id, options) => http.json(`${nodePath(id)}/drain`, { method: 'POST', ...options }),

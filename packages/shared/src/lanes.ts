@@ -69,3 +69,21 @@ export function matches(text: string, pattern: string): boolean {
   }
   return at <= text.length - last.length
 }
+
+/**
+ * What a lane needs of a node's tags, for people; empty when it needs nothing.
+ *
+ * @example
+ * needsText({ gpu: 'nvidia-*', vram_gb: { '>=': 8 }, quiet: true }) // 'gpu=nvidia-*, vram_gb>=8, quiet'
+ */
+export function needsText(requires: Requires): string {
+  const one = ([tag, wanted]: [string, Requires[string]]): string => {
+    if (wanted === true) return tag
+    if (wanted === false) return `no ${tag}`
+    return typeof wanted === 'object' ? Object.entries(wanted).map(([operator, bound]) => `${tag}${operator}${bound}`).join(', ') : `${tag}=${wanted}`
+  }
+  return Object.entries(requires).map(one).join(', ')
+}
+
+/** A lane in one short text: `stt_batch`, or `stt_batch gpu=nvidia-*`. */
+export const laneText = ({ role, requires }: Needs): string => `${role} ${needsText(requires)}`.trim()

@@ -76,7 +76,7 @@ export function createNode({ db, settings, registration, log, busy, measured, on
       incarnation = await registerNode(db.pool, registration)
       leaseUntil = askedAt + leaseMs
       heart = startHeartbeat({ db, settings, node: id, incarnation, busy, measured, onBeat, onFailure: ended.reject, log })
-      log.info({ node: id, incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
+      log.info({ incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
     },
     beat: () => heart?.kick(),
     drain: () => drainNode(db.pool, id, incarnation),

@@ -2,6 +2,7 @@ import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
 import type { Hashed } from '@earshot/shared/media/hash'
 import type { MediaStore } from '@earshot/shared/media/store'
+import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from './event-stream.ts'
 import type { ProgressBoard } from './progress-board.ts'
 
@@ -25,9 +26,11 @@ export type HttpParts = {
   verifyInbox?: (path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal) => Promise<'unchanged' | 'changed' | 'gone'>
   /** `mediaBytes`: the largest file that is taken in. */
   limits?: { mediaBytes?: number }
+  /** Of this coordinator; without it the service makes its own. */
+  metrics?: Metrics
   log: Log
   version: string
 }
 
 /** What the routes share. */
-export type Context = HttpParts & { limits: { mediaBytes: number }; events: EventStream; progress: ProgressBoard; url: () => string }
+export type Context = HttpParts & { metrics: Metrics; limits: { mediaBytes: number }; events: EventStream; progress: ProgressBoard; url: () => string }

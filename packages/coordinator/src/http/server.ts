@@ -1,6 +1,7 @@
 import { EarshotError } from '@earshot/shared/contract'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { AddressInfo } from 'node:net'
+import { createMetrics } from '../metrics/metrics.ts'
 import { urlOf } from './address.ts'
 import { artifactRoutes } from './artifacts.ts'
 import type { Context, HttpParts, HttpSettings } from './context.ts'
@@ -14,7 +15,9 @@ import { jobActionRoutes } from './job-actions.ts'
 import { jobRoutes } from './jobs.ts'
 import { AJV_OPTIONS } from './json-schema.ts'
 import { kindRoutes } from './kinds.ts'
+import { laneRoutes } from './lanes.ts'
 import { mediaRoutes } from './media.ts'
+import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
 import { createProgressBoard } from './progress-board.ts'
 import { progressRoutes } from './progress.ts'
@@ -52,17 +55,19 @@ export function createHttp(parts: HttpParts): HttpService {
   const app = createApp()
   let url = settings.url ?? urlOf(settings.host, settings.port)
   const events = createEventStream(parts.db, log)
-  const context: Context = { ...parts, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress: createProgressBoard(), url: () => url }
+  const metrics = parts.metrics ?? createMetrics(parts.db)
+  const context: Context = { ...parts, metrics, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress: createProgressBoard(), url: () => url }
 
   guard(app, settings)
   answerErrors(app, log)
   for (const routes of [
-    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, whyRoutes, kindRoutes,
+    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, laneRoutes, metricsRoutes, whyRoutes, kindRoutes,
   ]) routes(app, context)
 
   return {
     async start() {
       checkKeyPresent(settings)
+      await metrics.open()
       await app.listen({ host: settings.host, port: settings.port }).catch((error: unknown) => {
         throw cannotListen(error, settings)
       })

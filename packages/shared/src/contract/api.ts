@@ -119,6 +119,22 @@ export type NodeView = {
   last_seen: string
 }
 
+/** A lane that has work: jobs of one class with equal needs. */
+export type LaneView = {
+  role: string
+  requires: Requires
+  class: JobClass
+  /** Jobs that are due and wait for a node, counted to 10,000. */
+  waiting: number
+  /** For how long the oldest of them has been due, in seconds. */
+  oldest_s: number
+  /** Why no node can run it now, in a sentence; null when one can, now or when it has room. */
+  stuck: string | null
+}
+
+/** The answer to GET /v1/lanes: at most 100 lanes, by role. `at` is the database's clock, ISO 8601 in UTC. */
+export type LanesView = { at: string; lanes: LaneView[] }
+
 export type DocumentView = {
   id: number
   corpus: string
