@@ -14,6 +14,11 @@ const execute = promisify(execFile)
 /** A server's programs on this machine, as the launcher found them. */
 export type LocalServer = { kind: 'local'; bin: string; version: number; runAs: { uid: number; gid: number } | null }
 export type Cluster = { url: string; stop: () => Promise<void> }
+/** One that a test may break. */
+export type LocalCluster = Cluster & {
+  /** Ends the server and starts it again: fast cuts all sessions; crash also leaves the rest to recovery. */
+  restart: (how: 'fast' | 'crash') => Promise<void>
+}
 
 /** Nothing here outlives the run, so nothing waits for a disk. 200: every test file brings pools of its own. */
 const SETTINGS = {
@@ -29,9 +34,10 @@ const SETTINGS = {
 /**
  * Starts a private PostgreSQL below a folder, on a free loopback port, with a random password.
  *
+ * @param more settings of its own, such as { synchronous_commit: 'on' } where a crash must lose nothing
  * @throws Error with the server's own log when it does not come up within 30 s
  */
-export async function startCluster(server: LocalServer, folder: string): Promise<Cluster> {
+export async function startCluster(server: LocalServer, folder: string, more: Record<string, string> = {}): Promise<LocalCluster> {
   const place = join(folder, 'postgres')
   const data = join(place, 'data')
   const password = randomBytes(16).toString('hex')
@@ -39,14 +45,25 @@ export async function startCluster(server: LocalServer, folder: string): Promise
   const port = await freePort()
   const url = `postgresql://earshot:${password}@127.0.0.1:${port}/postgres`
   const log = join(place, 'log')
-  const out = openSync(log, 'a')
-  const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  const child = spawn(join(server.bin, 'postgres'), ['-D', data, '-p', String(port), ...settings], {
-    stdio: ['ignore', out, out],
-    ...server.runAs,
-  })
-  await answers(url, child, log)
-  return { url, stop: () => stop(child) }
+  const settings = Object.entries({ ...SETTINGS, ...more }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const start = async () => {
+    const out = openSync(log, 'a')
+    const started = spawn(join(server.bin, 'postgres'), ['-D', data, '-p', String(port), ...settings], {
+      stdio: ['ignore', out, out],
+      ...server.runAs,
+    })
+    await answers(url, started, log)
+    return started
+  }
+  let child = await start()
+  return {
+    url,
+    stop: () => stop(child, 'SIGINT'),
+    async restart(how) {
+      await stop(child, how === 'fast' ? 'SIGINT' : 'SIGQUIT')
+      child = await start()
+    },
+  }
 }
 
 async function createData(server: LocalServer, place: string, data: string, password: string): Promise<void> {
@@ -82,11 +99,11 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
   }
 }
 
-/** SIGINT is the server's fast shutdown: open sessions are cut. */
-async function stop(child: ChildProcess): Promise<void> {
+/** SIGINT is the server's fast shutdown: open sessions are cut; SIGQUIT its immediate one, after which it must recover. */
+async function stop(child: ChildProcess, signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  child.kill('SIGINT')
+  child.kill(signal)
   await ended
 }
 
@@ -102,7 +119,8 @@ export async function stopStaleCluster(server: LocalServer, folder: string): Pro
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { finishJobs } from '@earshot/shared/db/functions/jobs'
+import { heartbeat } from '@earshot/shared/db/functions/nodes'
+import type { Random } from './random.ts'
+import type { Actor, Stage } from './stage.ts'
+
+export type Strike = {
+  /** Whom it hit, for the log. */
+  about: string
+  /** What it set going and what belongs to its healing: a process that starts again, say. */
+  settle?: Promise<unknown>
+  /** Ends it, where it lasts until then. */
+  lift?: () => Promise<void> | void
+  /** What it found broken by itself. */
+  broken?: string[]
+}
+
+export type Fault = {
+  sort: string
+  /** How often it is chosen, compared with the others. */
+  weight: number
+  /** Undefined when nobody is left whom it may hit. */
+  strike(stage: Stage, random: Random): Promise<Strike | undefined>
+}
+
+/** Everything that may go wrong, as it does on real machines. */
+export const FAULTS: Fault[] = [
+  { sort: 'worker killed, started again at once', weight: 3, strike: onWorker(async (actor) => {
+    await actor.kill()
+    return { settle: actor.start() }
+  }) },
+  { sort: 'worker killed, gone for a while', weight: 2, strike: onWorker(async (actor) => {
+    await actor.kill()
+    return { lift: () => actor.start() }
+  }) },
+  { sort: 'worker frozen beyond its lease', weight: 2, strike: onWorker(async (actor) => freeze(actor)) },
+  { sort: 'worker frozen for a moment', weight: 1, strike: onWorker((actor, random) => freezeBriefly(actor, random)) },
+  { sort: 'worker cut off beyond its lease', weight: 2, strike: onWorker(async (actor) => cutOff(actor)) },
+  { sort: 'leader killed', weight: 2, strike: onLeader(async (actor) => {
+    await actor.kill()
+    return { lift: () => actor.start() }
+  }) },
+  { sort: 'leader frozen', weight: 2, strike: onLeader(async (actor) => freeze(actor)) },
+  { sort: 'leader cut off', weight: 2, strike: onLeader(async (actor) => cutOff(actor)) },
+  { sort: 'connections cut', weight: 2, strike: onAnyone(async (actor) => actor.proxy.cut()) },
+  { sort: 'sessions ended by the server', weight: 2, strike: endSessions },
+  { sort: 'PostgreSQL restarted', weight: 1, strike: async ({ cluster }) => (await cluster.restart('fast'), { about: 'server' }) },
+  { sort: 'PostgreSQL crashed', weight: 1, strike: async ({ cluster }) => (await cluster.restart('crash'), { about: 'server' }) },
+  { sort: 'answer of a finish lost', weight: 3, strike: onWorker((actor) => loseAnswer(actor, 'finish_jobs')) },
+  { sort: 'answer of an assignment lost', weight: 1, strike: onWorker((actor) => loseAnswer(actor, 'take_assignments')) },
+  { sort: 'answer of the routing lost', weight: 2, strike: onLeader((actor) => loseAnswer(actor, 'route_jobs')) },
+  { sort: 'answer of a submission lost', weight: 2, strike: async ({ submitting }) => (await orSoon(submitting.loseAnswer('submit_jobs')), { about: 'submitter' }) },
+  { sort: 'notifications dropped', weight: 2, strike: muffle },
+  { sort: 'messages late, twice, false and of old incarnations', weight: 3, strike: replay },
+  { sort: 'pooler killed', weight: 1, strike: async ({ pooler }) => pooler && (await pooler.restart(), { about: 'pooler' }) },
+]
+
+type Hit = (actor: Actor, random: Random) => Promise<Omit<Strike, 'about'> | void>
+
+/** At least half of the workers stay up. */
+function onWorker(hit: Hit): Fault['strike'] {
+  return async ({ actors }, random) => {
+    const workers = actors.filter(({ part }) => part === 'worker')
+    const up = workers.filter((actor) => actor.up)
+    return up.length * 2 <= workers.length ? undefined : on(random.pick(up), hit, random)
+  }
+}
+
+/** Only while another coordinator can take over. */
+function onLeader(hit: Hit): Fault['strike'] {
+  return async ({ actors, db }, random) => {
+    const { rows } = await db.pool.query<{ holder: string | null }>('select holder from earshot.leader')
+    const leader = actors.find(({ name }) => name === rows[0]?.holder?.split(' ')[0])
+    const others = actors.filter((actor) => actor.part === 'coordinator' && actor.up && actor !== leader)
+    return leader?.up && others.length > 0 ? on(leader, hit, random) : undefined
+  }
+}
+
+function onAnyone(hit: Hit): Fault['strike'] {
+  return async ({ actors }, random) => on(random.pick(actors.filter((actor) => actor.up)), hit, random)
+}
+
+const on = async (actor: Actor, hit: Hit, random: Random): Promise<Strike> => ({ about: actor.name, ...(await hit(actor, random)) })
+
+function freeze(actor: Actor): Pick<Strike, 'lift'> {
+  actor.up = false
+  actor.signal('SIGSTOP')
+  return { lift: () => (actor.signal('SIGCONT'), void (actor.up = true)) }
+}
+
+async function freezeBriefly(actor: Actor, random: Random): Promise<void> {
+  actor.signal('SIGSTOP')
+  await sleep(random.whole(200, 1500))
+  actor.signal('SIGCONT')
+}
+
+function cutOff(actor: Actor): Pick<Strike, 'lift'> {
+  actor.up = false
+  actor.proxy.stall()
+  return { lift: () => (actor.proxy.resume(), void (actor.up = true)) }
+}
+
+const loseAnswer = (actor: Actor, of: string) => orSoon(actor.proxy.loseAnswer(of))
+
+/** What is waited for may never be said while little goes on. */
+const orSoon = async (lost: Promise<void>) => void (await Promise.race([lost, sleep(3000)]))
+
+/** In the middle of whatever they do; half of them, chosen by chance. */
+async function endSessions({ db }: Stage, random: Random): Promise<Strike> {
+  const { rows } = await db.pool.query<{ pid: number }>(`select pid from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' order by pid`)
+  const pids = rows.map(({ pid }) => pid).filter(() => random.chance(0.5))
+  await db.pool.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [pids]).catch(() => {}) // our own other sessions are among them
+  return { about: `${pids.length} sessions` }
+}
+
+async function muffle({ actors }: Stage, random: Random): Promise<Strike> {
+  const deaf = actors.filter(() => random.chance(0.6))
+  const set = (muffled: boolean) => deaf.forEach(({ proxy }) => (proxy.muffled = muffled))
+  set(true)
+  return { about: deaf.map(({ name }) => name).join(' '), lift: () => set(false) }
+}
+
+type Hold = { id: number; fence: string; node: string; incarnation: number }
+
+/** What was said before is said again, by those who may say nothing any more; and bells ring for nothing. */
+async function replay({ db }: Stage): Promise<Strike> {
+  const { rows } = await db.pool.query<Hold>(`
+    select h.job_id as id, h.fence, h.node, h.incarnation from chaos.holds h join earshot.jobs j on j.id = h.job_id
+    where j.fence::text is distinct from h.fence or j.status in ('completed', 'failed', 'cancelled') order by h.at desc limit 30`)
+  const broken: string[] = []
+  for (const { id, fence, node, incarnation } of rows) {
+    const [answer] = await finishJobs(db.pool, node, incarnation, [{ id, fence, outcome: { output: { node: 'a ghost' } } }])
+    if (answer?.answer === 'done') broken.push(`job ${id} was finished by ${node} of incarnation ${incarnation}, which did not hold it any more`)
+  }
+  await db.pool.query(`select pg_notify(earshot.node_channel(n.id), w.word), pg_notify('earshot', w.word)
+    from earshot.nodes n, unnest(array['', 'cancelled', 'jobs', 'events', 'no such word']) w (word)`)
+  const { rows: nodes } = await db.pool.query<{ id: string; incarnation: number }>('select id, incarnation from earshot.nodes')
+  for (const { id, incarnation } of nodes) {
+    if ((await heartbeat(db.pool, id, incarnation - 1, {})) !== null) broken.push(`the heartbeat of an old incarnation of ${id} was taken`)
+  }
+  return { about: `${rows.length} reports`, broken }
+}

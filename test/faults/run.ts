@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { monotonicMs } from '@earshot/shared/monotonic'
+import { FAULTS, type Fault, type Strike } from './faults.ts'
+import { healed } from './health.ts'
+import { allEnded, checkAll } from './invariants.ts'
+import { startSubmitting } from './jobs.ts'
+import { type Random, createRandom } from './random.ts'
+import { type StageOptions, setStage } from './stage.ts'
+import { startWatch } from './watch.ts'
+
+export type ChaosOptions = StageOptions & {
+  seed: number
+  /** How long faults happen, in milliseconds. */
+  forMs: number
+  /** Jobs submitted a second. */
+  rate: number
+  /** Seconds that a job may wait while a node that can run it idles. */
+  limitS: number
+  /** How often a job may fail by its own guilt: two tries rest in between, and make the end come later. */
+  maxTries: number
+  say: (line: string) => void
+}
+
+export type Heal = { sort: string; about: string; ms: number }
+export type ChaosReport = {
+  seed: number; minutes: number; leaseS: number; coordinators: number; workers: number; pooler: boolean
+  jobs: number; attempts: number; effects: number; deaths: number; repeated: number; longestWaitS: number
+  heals: Heal[]; broken: string[]
+}
+
+/** Runs a mesh under faults for a while, lets it come to rest, and checks what must never break. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const { seed, forMs, limitS, say, leaseS, coordinators, workers } = options
+  const broken: string[] = []
+  const heals: Heal[] = []
+  await using stage = await setStage(options)
+  // Leases are not judged in a leader's first seconds; and a stage that is not well yet would be the first fault's heal.
+  await healed(stage)
+  const watch = startWatch(stage, limitS)
+  const submitter = await startSubmitting(stage, createRandom(seed + 1), options)
+  const random = createRandom(seed)
+  // Each once before any comes again, so that a short run has all of them.
+  const deck = shuffle(FAULTS, random)
+  const began = monotonicMs()
+
+  async function heal(struck: { fault: Fault; strike: Strike }[], suffix: string): Promise<void> {
+    watch.disturb()
+    const outcome = await healed(stage, struck.flatMap(({ strike }) => strike.settle ?? []))
+    watch.disturb()
+    const names = struck.map(({ fault, strike }) => `${fault.sort}${suffix} (${strike.about})`).join(' and ')
+    if ('ills' in outcome) broken.push(`${seconds(monotonicMs() - began)} s: not healed in 30 s after ${names}: ${outcome.ills.join('; ')}`)
+    else for (const { fault, strike } of struck) heals.push({ sort: fault.sort + suffix, about: strike.about, ms: outcome.ms })
+    say(`${seconds(monotonicMs() - began)} s: ${names}: ${'ms' in outcome ? `healed in ${seconds(outcome.ms)} s` : 'NOT HEALED'}; ${submitter.asked.length} jobs, ${broken.length + watch.broken.length} broken`)
+  }
+
+  async function storm(): Promise<void> {
+    const struck: { fault: Fault; strike: Strike }[] = []
+    const count = random.chance(0.2) ? 2 : 1
+    while (struck.length < count) {
+      if (deck.length === 0) deck.push(...shuffle(FAULTS.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)), random))
+      const fault = deck.pop()!
+      watch.disturb()
+      const strike = await fault.strike(stage, random).catch(() => undefined) // the server may just be away for another fault
+      if (strike === undefined) continue
+      struck.push({ fault, strike })
+      broken.push(...(strike.broken ?? []))
+    }
+    await heal(struck, '')
+    const lasting = struck.filter(({ strike }) => strike.lift)
+    if (lasting.length === 0) return
+    await sleep(random.whole(0, 1500))
+    for (const { strike } of lasting) await strike.lift!()
+    await heal(lasting, ', then over')
+  }
+
+  while (monotonicMs() - began < forMs) {
+    await storm()
+    // Now and then long enough without a fault to see whether anything waits for nothing.
+    await sleep(random.chance(0.15) ? (leaseS + 2 * limitS) * 1000 : random.whole(100, 1000))
+  }
+  say('no more faults; waiting for the last jobs')
+  await submitter.stop()
+  const open = await allEnded(stage, 240_000)
+  if (open > 0) broken.push(`${open} jobs did not end`)
+  await watch.stop()
+  const { broken: found, ...counts } = await checkAll(stage, submitter.asked)
+  return {
+    seed, minutes: Math.round((monotonicMs() - began) / 6000) / 10, leaseS, coordinators, workers, pooler: stage.pooler !== undefined, ...counts,
+    repeated: submitter.repeated(), longestWaitS: watch.longestS(), heals, broken: [...broken, ...watch.broken, ...found],
+  }
+}
+
+function shuffle<T>(of: readonly T[], random: Random): T[] {
+  return of.map((one) => ({ one, place: random.next() })).sort((a, b) => a.place - b.place).map(({ one }) => one)
+}
+
+const seconds = (ms: number) => (ms / 1000).toFixed(1)
