@@ -85,6 +85,21 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
     expect(await runPending()).toEqual([made[1]!.id])
     expect(await runPending()).toEqual([made[2]!.id])
   })
+  test('end their document with them, unless another job of it is still open', async () => {
+    const { rows: [corpus] } = await db().pool.query(`select id from earshot.corpora where name = 'default'`)
+    const document = async () => (await db().pool.query(`insert into earshot.documents (corpus_id, title, kind, status) values ($1, 'talk', 'audio', 'processing') returning id`, [corpus.id])).rows[0].id
+    const documentOf = async (id: number) => (await db().pool.query('select status from earshot.documents where id = $1', [id])).rows[0].status
+    const [gone, kept] = [await document(), await document()]
+    const parent = await step()
+    await submitJobs(db().pool, [
+      { kind: 'embed', payload: { document_id: gone }, after: [parent] },
+      { kind: 'embed', payload: { document_id: kept }, after: [parent] },
+      { kind: 'embed', payload: { document_id: kept }, run_at: '2100-01-01' },
+    ])
+    await runPending(new Set([parent]))
+    expect(await documentOf(gone)).toBe('failed')
+    expect(await documentOf(kept)).toBe('processing')
+  })
   test('end when they are cancelled, and with a cancelled parent', async () => {
     const parent = await step()
     const [one, other] = [await step([parent]), await step([parent])]
