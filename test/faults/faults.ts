@@ -43,6 +43,7 @@ export const FAULTS: Fault[] = [
   { sort: 'leader frozen', weight: 2, strike: onLeader(async (actor) => freeze(actor)) },
   { sort: 'leader cut off', weight: 2, strike: onLeader(async (actor) => cutOff(actor)) },
   { sort: 'connections cut', weight: 2, strike: onAnyone(async (actor) => actor.proxy.cut()) },
+  { sort: 'connections dead without a word', weight: 2, strike: onAnyone(async (actor) => actor.proxy.deaden()) },
   { sort: 'sessions ended by the server', weight: 2, strike: endSessions },
   { sort: 'PostgreSQL restarted', weight: 1, strike: async ({ cluster }) => (await cluster.restart('fast'), { about: 'server' }) },
   { sort: 'PostgreSQL crashed', weight: 1, strike: async ({ cluster }) => (await cluster.restart('crash'), { about: 'server' }) },

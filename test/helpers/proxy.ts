@@ -9,6 +9,8 @@ export type Proxy = AsyncDisposable & {
   stall(): void
   /** What was held back flows on, late as it is. */
   resume(): void
+  /** The connections there are never answer again, and nobody is told; new ones are well. */
+  deaden(): void
   /** Ends every connection at once. */
   cut(): void
   /** The next query that contains `text` is carried out, and its connection cut before the answer arrives; resolves then. */
@@ -81,6 +83,11 @@ export async function openProxy(url: string): Promise<Proxy> {
     resume() {
       stalled = false
       for (const { socket, onward } of lines) for (const end of [socket, onward]) end.resume()
+    },
+    deaden() {
+      for (const { socket, onward } of lines) {
+        for (const end of [socket, onward]) end.removeAllListeners('data').removeAllListeners('end').resume()
+      }
     },
     cut,
     loseAnswer: (text) => new Promise((lost) => (losing = { text, lost })),

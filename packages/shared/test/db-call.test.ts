@@ -1,6 +1,10 @@
+import { call } from '@earshot/shared/db/functions/call'
+import { lead } from '@earshot/shared/db/functions/leadership'
 import { leaseSeconds } from '@earshot/shared/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'
+import { openProxy } from '../../../test/helpers/proxy.ts'
+import { openDatabase } from '../src/db/open.ts'
 
 describe.runIf(databases.includes('postgres'))('calling functions on a server', () => {
   test('goes on behind a transaction pooler, where a statement that was prepared may be on another connection', async () => {
@@ -18,5 +22,42 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     } finally {
       client.release()
     }
+  })
+
+  test('a connection that does not answer any more is given up, and those that idled beside it', async () => {
+    await using held = await testDatabase('postgres')
+    await using proxy = await openProxy(held.url!)
+    const db = await openDatabase({ url: proxy.url, home: held.home })
+    await Promise.all([1, 2, 3].map(() => db.pool.query('select pg_sleep(0.1)')))
+    expect(db.pool.idleCount).toBe(3)
+    proxy.deaden()
+    await expect(lead(db.pool, 'one', false)).rejects.toMatchObject({ code: 'EARSHOT_DATABASE', message: 'The database did not answer in time.' })
+    expect(await lead(db.pool, 'one', false)).toBe('1')
+    await db.close()
+  })
+
+  test('a transaction whose connection does not answer any more ends, and its connection with it', async () => {
+    await using held = await testDatabase('postgres')
+    await using proxy = await openProxy(held.url!)
+    const db = await openDatabase({ url: proxy.url, home: held.home })
+    const work = db.transaction(async (client) => {
+      proxy.deaden()
+      await client.query({ text: 'select 1', query_timeout: 200 } as { text: string })
+    })
+    await expect(work).rejects.toThrow('Query read timeout')
+    expect(db.pool.totalCount).toBe(0)
+    expect(await leaseSeconds(db.pool)).toBe(15)
+    await db.close()
+  })
+
+  test('what the server undid for the sake of another is said once more, and only once', async () => {
+    await using held = await testDatabase('postgres')
+    const { pool } = held.db
+    await pool.query(`create sequence refused; create function undone(p_times int) returns int language plpgsql as $$ begin
+      if nextval('refused') <= p_times then raise 'deadlock detected' using errcode = '40P01'; end if; return 1; end $$`)
+    const undone = (times: number) => call(pool, `undone_${times}`, 'select undone($1) as one', [times])
+    expect(await undone(1)).toEqual([{ one: 1 }])
+    await pool.query('alter sequence refused restart')
+    await expect(undone(2)).rejects.toThrow('deadlock')
   })
 })

@@ -3,6 +3,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import pg from 'pg'
 import { databases, testDatabase, type TestDatabase } from '../../../test/helpers/database.ts'
+import { openProxy } from '../../../test/helpers/proxy.ts'
 import { createListener } from '../src/db/listen.ts'
 import { openDatabase } from '../src/db/open.ts'
 import { createLog } from '../src/log.ts'
@@ -133,6 +134,22 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     await expect.poll(() => listener.state).toBe('listening')
     await listener.close()
     await gate.close()
+  })
+
+  test('whose probe cannot be sent does not wait for ever: it connects again', async () => {
+    await using proxy = await openProxy(own.url!)
+    const db = await openDatabase({ url: proxy.url, home: own.home })
+    const again = Promise.withResolvers<void>()
+    let connected = 0
+    const listener = await createListener({
+      pool: db.pool, connect: () => new pg.Client({ connectionString: own.url! }), channels: {},
+      onMissed: () => (++connected === 2 ? again.resolve() : undefined), keepAliveMs: 100, probeMs: 300,
+    })
+    proxy.deaden()
+    await again.promise
+    await expect.poll(() => listener.state).toBe('listening')
+    await listener.close()
+    await db.close()
   })
 
   test('closing ends it at once, also while it waits to connect again', async () => {
