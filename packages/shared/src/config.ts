@@ -22,7 +22,7 @@ export type Config = {
     roles: string[] | null
     /** Added to the facts that are found. */
     tags: Record<string, string | number | boolean>
-    /** Jobs at once, of each role or by role. */
+    /** Jobs at once, of each role or by role; `*` is the most of all roles together. */
     slots: number | Record<string, number>
   }
   /** Goes to `openDatabase` as it is; without `url` it is the embedded one under `home`. */

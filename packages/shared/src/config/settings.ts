@@ -34,6 +34,7 @@ const kept = z.number().min(0).max(100 * 365 * 86_400)
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
 const role = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/)
 const slots = z.number().int().min(1).max(1024)
+const roleOrAll = z.string().regex(/^(\*|[a-z][a-z0-9_]{0,63})$/)
 const webAddress = z.url({ protocol: /^https?$/ })
 const hostName = z.string().regex(/^[A-Za-z0-9.:_-]+$/)
 const postgresAddress = z.url({ protocol: /^postgres(ql)?$/ }).refine(isDecodable)
@@ -83,8 +84,8 @@ export const SETTINGS = {
     about: 'What this node offers', default: 'every role this machine can serve' }),
   'node.tags': setting({ schema: z.record(z.string().regex(/^[a-z][a-z0-9_.-]{0,63}$/), z.union([z.string(), z.number(), z.boolean()])), env: [], flag: 'tags', text: 'tags',
     expected: 'names with a text, a number or true/false each, such as gpu: nvidia-3060', about: 'Facts about this node, added to those found', default: 'found' }),
-  'node.slots': setting({ schema: z.union([slots, z.record(role, slots)]), env: [], flag: 'slots', text: 'slots',
-    expected: 'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1',
+  'node.slots': setting({ schema: z.union([slots, z.record(roleOrAll, slots)]), env: [], flag: 'slots', text: 'slots',
+    expected: 'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1; * is the most of all roles together',
     about: 'How many jobs of a role this node runs at once', default: 'the number of cores' }),
   'database.url': setting({ schema: postgresAddress, env: ['DATABASE_URL'], text: 'text', secret: true, expected: 'an address such as postgres://user:password@host:5432/database',
     about: 'The PostgreSQL of the mesh; a pooled one will do for workers', default: 'none: the embedded database' }),
