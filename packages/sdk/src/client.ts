@@ -5,7 +5,7 @@ import type {
 } from '@earshot/shared/contract'
 import { type EventOptions, subscribe } from './events.ts'
 import { createHttp, type Fetch, type Http } from './http.ts'
-import { createKnownKinds } from './kinds.ts'
+import { readJob, requestOf } from './kinds.ts'
 import { type MediaBody, type MediaOptions, upload } from './media.ts'
 import { createWaiting, type WaitOptions } from './wait.ts'
 
@@ -180,15 +180,14 @@ type Jobs = Pick<Client, 'enqueue' | 'enqueueMany' | 'register' | 'kinds' | 'get
 
 function jobs(http: Http): Jobs {
   const wait = createWaiting(http)
-  const known = createKnownKinds()
   const enqueue = async (kind: KindRef, payload: unknown, { signal, ...options }: EnqueueOptions & Signal = {}) => {
-    const request = known.request(kind, payload)
+    const request = requestOf(kind, payload)
     return { ...(await http.json<Enqueued>('/v1/jobs', { json: { ...request, ...options }, signal })), kind: request.kind }
   }
   return {
     enqueue: enqueue as Client['enqueue'],
     async enqueueMany(asked, options) {
-      const jobs = asked.map(({ kind, payload, ...more }, at) => ({ ...known.request(kind, payload, `jobs[${at}].`), ...more }))
+      const jobs = asked.map(({ kind, payload, ...more }, at) => ({ ...requestOf(kind, payload, `jobs[${at}].`), ...more }))
       const answer = await http.json<{ jobs: Enqueued[] }>('/v1/jobs', { json: { jobs }, ...options })
       return answer.jobs.map((job, at) => ({ ...job, kind: jobs[at]!.kind }))
     },
@@ -200,8 +199,8 @@ function jobs(http: Http): Jobs {
       return views
     },
     kinds: async (options) => (await http.json<{ kinds: KindView[] }>('/v1/kinds', { ...options })).kinds,
-    get: async (job, { kind, ...options } = {}) => known.read(await http.json<JobView>(`/v1/jobs/${idOf(job)}`, options), kind),
-    wait: async (job, { kind, ...options } = {}) => known.read(await wait(idOf(job), options), kind),
+    get: async (job, { kind, ...options } = {}) => readJob(await http.json<JobView>(`/v1/jobs/${idOf(job)}`, options), kind),
+    wait: async (job, { kind, ...options } = {}) => readJob(await wait(idOf(job), options), kind),
     cancel: (which, options) => act(http, 'cancel', which, options),
     retry: (which, options) => act(http, 'retry', which, options),
     why: (job, options) => http.json(`/v1/jobs/${idOf(job)}/why`, { ...options }),
