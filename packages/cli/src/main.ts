@@ -14,6 +14,10 @@ async function main(): Promise<void> {
     env: takeEnvironment(process.env),
     cwd: process.cwd(),
     nodeVersion: process.versions.node,
+    // Looked at only when asked for: opening it would hold the process.
+    get stdin() {
+      return process.stdin
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     interrupts,

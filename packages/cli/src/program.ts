@@ -80,6 +80,8 @@ const DEFINITIONS: Definition[] = [
   { name: 'why', args: '<job>', about: 'Tell why a job waits, node by node, and when it is expected to start.', example: 'earshot why 12', load: () => import('./commands/why.ts') },
   { name: 'job', args: '<id>', about: 'Show a job: its state, its error, what happened to it.', example: 'earshot job 12', load: () => import('./commands/job.ts') },
   { name: 'cancel', args: '<id...>', about: 'Cancel jobs.', example: 'earshot cancel 12 13', load: () => import('./commands/cancel.ts') },
+  { name: 'top', about: 'Watch nodes, lanes and jobs live; q leaves.', example: 'earshot top --once',
+    options: [new Option('--once', 'print one frame as plain text and end')], load: () => import('./commands/top.ts') },
   { name: 'nodes', about: 'List the nodes of the mesh.', example: 'earshot nodes', load: () => import('./commands/nodes.ts') },
   { name: 'node drain', args: '<node>', about: 'Let a node finish what it has and give it nothing more until it is resumed.', example: 'earshot node drain attic', load: () => import('./commands/node-drain.ts') },
   { name: 'node resume', args: '<node>', about: 'Let a drained or quarantined node work again.', example: 'earshot node resume attic', load: () => import('./commands/node-resume.ts') },

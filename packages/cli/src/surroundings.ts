@@ -7,9 +7,18 @@ export type Surroundings = {
   cwd: string
   /** Node's own version, as 24.1.0. */
   nodeVersion: string
+  /** Keys, for what takes over the terminal. */
+  stdin?: NodeJS.ReadStream
   stdout: Stream
   stderr: Stream
   interrupts: Interrupts
 }
 
-export type Stream = { write(text: string): unknown; isTTY?: boolean; columns?: number }
+export type Stream = {
+  write(text: string): unknown
+  isTTY?: boolean
+  columns?: number
+  rows?: number
+  on?(event: 'resize', listener: () => void): unknown
+  off?(event: 'resize', listener: () => void): unknown
+}

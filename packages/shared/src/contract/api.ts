@@ -115,6 +115,8 @@ export type NodeView = {
   capabilities: Record<string, unknown>
   /** Role to the number of jobs it runs at once; `*` is the most of all roles together. */
   slots: Record<string, number>
+  /** Kind to work done in a second, as it measured: seconds of audio for `transcribe`, jobs for all else; empty before the first. */
+  speeds: Record<string, number>
   open_jobs: number
   last_seen: string
 }

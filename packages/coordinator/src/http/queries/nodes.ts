@@ -11,7 +11,7 @@ const NODES = `
     (select coalesce(jsonb_agg(jsonb_build_object('role', q.role, 'reason', q.reason, 'since', q.since, 'probe_at', q.probe_at) order by q.role), '[]')
       from earshot.quarantines q where q.node = n.id) as quarantines,
     n.roles, n.tags, n.capabilities,
-    n.slots,
+    n.slots, n.speeds,
     (select count(*)::int from earshot.jobs j where j.assigned_node = n.id and j.status in ('assigned', 'running')) as open_jobs,
     n.last_seen
   from earshot.nodes n
