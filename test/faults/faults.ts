@@ -1,6 +1,9 @@
+import { rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { finishJobs } from '@earshot/shared/db/functions/jobs'
 import { heartbeat } from '@earshot/shared/db/functions/nodes'
+import { NO_ENGINE } from './kind.ts'
 import type { Random } from './random.ts'
 import type { Actor, Stage } from './stage.ts'
 
@@ -9,6 +12,8 @@ export type Strike = {
   about: string
   /** What it set going and what belongs to its healing: a process that starts again, say. */
   settle?: Promise<unknown>
+  /** How long it lasts at least, in milliseconds. */
+  leastMs?: number
   /** Ends it, where it lasts until then. */
   lift?: () => Promise<void> | void
   /** What it found broken by itself. */
@@ -33,9 +38,10 @@ export const FAULTS: Fault[] = [
     await actor.kill()
     return { lift: () => actor.start() }
   }) },
-  { sort: 'worker frozen beyond its lease', weight: 2, strike: onWorker(async (actor) => freeze(actor)) },
+  { sort: 'worker frozen beyond its lease', weight: 2, strike: onWorker(async (actor, _, stage) => ({ ...freeze(actor), leastMs: beyondLease(stage) })) },
+  { sort: 'worker whose engine is missing', weight: 1, strike: onWorker((actor, _, stage) => takeEngine(actor, stage)) },
   { sort: 'worker frozen for a moment', weight: 1, strike: onWorker((actor, random) => freezeBriefly(actor, random)) },
-  { sort: 'worker cut off beyond its lease', weight: 2, strike: onWorker(async (actor) => cutOff(actor)) },
+  { sort: 'worker cut off beyond its lease', weight: 2, strike: onWorker(async (actor, _, stage) => ({ ...cutOff(actor), leastMs: beyondLease(stage) })) },
   { sort: 'leader killed', weight: 2, strike: onLeader(async (actor) => {
     await actor.kill()
     return { lift: () => actor.start() }
@@ -56,37 +62,49 @@ export const FAULTS: Fault[] = [
   { sort: 'pooler killed', weight: 1, strike: async ({ pooler }) => pooler && (await pooler.restart(), { about: 'pooler' }) },
 ]
 
-type Hit = (actor: Actor, random: Random) => Promise<Omit<Strike, 'about'> | void>
+type Hit = (actor: Actor, random: Random, stage: Stage) => Promise<Omit<Strike, 'about'> | void>
 
 /** At least half of the workers stay up. */
 function onWorker(hit: Hit): Fault['strike'] {
-  return async ({ actors }, random) => {
+  return async (stage, random) => {
+    const { actors } = stage
     const workers = actors.filter(({ part }) => part === 'worker')
     const up = workers.filter((actor) => actor.up)
-    return up.length * 2 <= workers.length ? undefined : on(random.pick(up), hit, random)
+    return up.length * 2 <= workers.length ? undefined : on(random.pick(up), hit, random, stage)
   }
 }
 
 /** Only while another coordinator can take over. */
 function onLeader(hit: Hit): Fault['strike'] {
-  return async ({ actors, db }, random) => {
+  return async (stage, random) => {
+    const { actors, db } = stage
     const { rows } = await db.pool.query<{ holder: string | null }>('select holder from earshot.leader')
     const leader = actors.find(({ name }) => name === rows[0]?.holder?.split(' ')[0])
     const others = actors.filter((actor) => actor.part === 'coordinator' && actor.up && actor !== leader)
-    return leader?.up && others.length > 0 ? on(leader, hit, random) : undefined
+    return leader?.up && others.length > 0 ? on(leader, hit, random, stage) : undefined
   }
 }
 
 function onAnyone(hit: Hit): Fault['strike'] {
-  return async ({ actors }, random) => on(random.pick(actors.filter((actor) => actor.up)), hit, random)
+  return async (stage, random) => on(random.pick(stage.actors.filter((actor) => actor.up)), hit, random, stage)
 }
 
-const on = async (actor: Actor, hit: Hit, random: Random): Promise<Strike> => ({ about: actor.name, ...(await hit(actor, random)) })
+const on = async (actor: Actor, hit: Hit, random: Random, stage: Stage): Promise<Strike> => ({ about: actor.name, ...(await hit(actor, random, stage)) })
+
+const beyondLease = ({ leaseS }: Stage) => leaseS * 1000 + 500
 
 function freeze(actor: Actor): Pick<Strike, 'lift'> {
   actor.up = false
   actor.signal('SIGSTOP')
   return { lift: () => (actor.signal('SIGCONT'), void (actor.up = true)) }
+}
+
+/** Its own fault, whatever it is given: the only sort for which a node may be charged. */
+async function takeEngine(actor: Actor, { guilty }: Stage): Promise<Pick<Strike, 'lift' | 'leastMs'>> {
+  guilty.add(actor.name)
+  const sign = path.join(actor.home, NO_ENGINE)
+  await writeFile(sign, '')
+  return { lift: () => rm(sign), leastMs: 2000 }
 }
 
 async function freezeBriefly(actor: Actor, random: Random): Promise<void> {

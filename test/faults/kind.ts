@@ -12,6 +12,8 @@ export const chaos = defineKind({
   result: z.object({ node: z.string(), attempt: z.number(), fence: z.string() }),
 })
 export const { kind: KIND, role: ROLE } = chaos
+/** A file in a worker's home: while it is there, nothing can be done on it. */
+export const NO_ENGINE = 'no-engine'
 export type ChaosPayload = z.input<typeof chaos.payload>
 
 /**

@@ -65,10 +65,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       struck.push({ fault, strike })
       broken.push(...(strike.broken ?? []))
     }
+    const since = monotonicMs()
     await heal(struck, '')
     const lasting = struck.filter(({ strike }) => strike.lift)
     if (lasting.length === 0) return
-    await sleep(random.whole(0, 1500))
+    const leastMs = Math.max(...lasting.map(({ strike }) => strike.leastMs ?? 0)) - (monotonicMs() - since)
+    await sleep(Math.max(leastMs, random.whole(0, 1500)))
     for (const { strike } of lasting) await strike.lift!()
     await heal(lasting, ', then over')
   }

@@ -18,6 +18,8 @@ const WORKER = path.join(import.meta.dirname, 'worker.ts')
 /** One process of the mesh, with a network of its own that can fail. */
 export type Actor = {
   name: string
+  /** Its EARSHOT_HOME, and where it runs. */
+  home: string
   part: 'coordinator' | 'worker'
   proxy: Proxy
   child: ChildProcess | undefined
@@ -37,6 +39,8 @@ export type Stage = AsyncDisposable & {
   /** The network of whoever submits jobs. */
   submitting: Proxy
   leaseS: number
+  /** The nodes that may be charged with faults. */
+  guilty: Set<string>
 }
 
 export type StageOptions = { server: LocalServer; folder: string; coordinators: number; workers: number; leaseS: number }
@@ -57,7 +61,7 @@ export async function setStage({ server, folder, coordinators, workers, leaseS }
   const killAll = () => actors.forEach(({ child }) => child?.kill('SIGKILL'))
   process.once('exit', killAll)
   const stage: Stage = {
-    db, cluster, pooler, actors, submitting, leaseS,
+    db, cluster, pooler, actors, submitting, leaseS, guilty: new Set(),
     async [Symbol.asyncDispose]() {
       process.off('exit', killAll)
       for (const actor of actors) await actor.kill()
@@ -94,7 +98,7 @@ async function createActor(stage: Stage, folder: string, part: Actor['part'], pl
   }
   const args = part === 'worker' ? [WORKER, String(2 + (place % 3)), place % 2 === 0 ? 'even' : 'odd'] : [MAIN, 'coordinator', '--json']
   const actor: Actor = {
-    name, part, proxy, child: undefined, up: false,
+    name, home, part, proxy, child: undefined, up: false,
     async start() {
       const before = part === 'worker' ? await incarnationOf(stage, name) : 0
       const child = spawn(process.execPath, args, { env, cwd: home, stdio: ['ignore', 'pipe', openSync(path.join(folder, `${name}.log`), 'a')] })
