@@ -1,5 +1,5 @@
 -- Makes kinds of the users' own known, so that jobs of them may be submitted and wait for a node that runs them.
---   p_kinds  [{kind, role, priority?, max_tries?, class?, payload_schema?, result_schema?}]; schemas are JSON Schema, draft 7
+--   p_kinds  [{kind, role, priority?, max_tries?, class?, silence_s?, payload_schema?, result_schema?}]; schemas are JSON Schema, draft 7
 -- Returns the kinds that are new or were changed. A kind that is known under another definition takes the new one: the newest wins, for jobs
 -- that are submitted from now on.
 -- Refuses (22023) all of them when one takes the name or a role of a built-in kind (every worker that offers that role would be given
@@ -35,15 +35,15 @@ begin
     raise exception '%', v_wrong using errcode = '22023';
   end if;
   return query
-  insert into earshot.job_kinds as k (kind, role, priority, max_tries, class, required, payload_schema, result_schema)
+  insert into earshot.job_kinds as k (kind, role, priority, max_tries, class, silence, required, payload_schema, result_schema)
     select distinct on (a.def ->> 'kind') a.def ->> 'kind', a.def ->> 'role', coalesce((a.def ->> 'priority')::int, 0), coalesce((a.def ->> 'max_tries')::int, 3),
-      coalesce(a.def ->> 'class', 'batch'),
+      coalesce(a.def ->> 'class', 'batch'), make_interval(secs => coalesce((a.def ->> 'silence_s')::double precision, 600)),
       array(select r.field from jsonb_array_elements_text(coalesce(a.def #> '{payload_schema,required}', '[]')) r (field)),
       a.def -> 'payload_schema', a.def -> 'result_schema'
     from jsonb_array_elements(p_kinds) with ordinality a (def, ord) order by a.def ->> 'kind', a.ord desc
-  on conflict (kind) do update set role = excluded.role, priority = excluded.priority, max_tries = excluded.max_tries, class = excluded.class,
+  on conflict (kind) do update set role = excluded.role, priority = excluded.priority, max_tries = excluded.max_tries, class = excluded.class, silence = excluded.silence,
     required = excluded.required, payload_schema = excluded.payload_schema, result_schema = excluded.result_schema, registered_at = now()
-    where (k.role, k.priority, k.max_tries, k.class, k.payload_schema, k.result_schema) is distinct from
-      (excluded.role, excluded.priority, excluded.max_tries, excluded.class, excluded.payload_schema, excluded.result_schema)
+    where (k.role, k.priority, k.max_tries, k.class, k.silence, k.payload_schema, k.result_schema) is distinct from
+      (excluded.role, excluded.priority, excluded.max_tries, excluded.class, excluded.silence, excluded.payload_schema, excluded.result_schema)
   returning k.kind;
 end $$;

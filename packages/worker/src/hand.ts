@@ -2,17 +2,20 @@ import type { Assignment } from '@earshot/shared/db/functions/jobs'
 
 /** Why a running job is ended from outside. */
 export type End = 'lost' | 'stopping'
-/** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way. */
+/** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
-export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; done: Promise<void> }
+/** `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
+export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; done: Promise<void>; ended: Promise<void> }
 
 export type Hand = {
   ids(): number[]
   has(id: number): boolean
   add(jobs: readonly Assignment[], takenAt: number): void
-  remove(id: number): void
+  remove(held: InHand): void
   /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
   next(): InHand | undefined
+  /** A running job has its result: its slot is free. */
+  report(held: InHand): void
   /** Jobs that wait, marked as leaving: nothing starts them any more. */
   leave(): Assignment[]
   /** Those that could not be handed back wait again. */
@@ -21,6 +24,10 @@ export type Hand = {
   started(): InHand[]
   /** Drops jobs that have not been started. */
   drop(isGone: (held: InHand) => boolean): void
+  /** The job of a handler that hangs is no longer in hand, and may be given to this node again; its slot stays taken. */
+  disown(held: InHand): void
+  /** A handler whose job was disowned has ended after all. */
+  release(held: InHand): void
   /** Role to jobs that are no longer ours while their engine still winds down. */
   busy(): Record<string, number>
 }
@@ -33,6 +40,7 @@ export type Hand = {
 export function createHand(slots: Record<string, number>): Hand {
   const hand = new Map<number, InHand>()
   let waiting: InHand[] = []
+  const hanging = new Set<InHand>()
   const running: Record<string, number> = {}
   const count = (role: string, by: 1 | -1) => {
     for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
@@ -41,7 +49,7 @@ export function createHand(slots: Record<string, number>): Hand {
   const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
   const forget = (held: InHand) => {
     if (!hand.delete(held.job.id)) return
-    if (isStarted(held)) count(held.job.role, -1)
+    if (held.state === 'running') count(held.job.role, -1)
     else waiting = waiting.filter((one) => one !== held)
   }
 
@@ -50,15 +58,14 @@ export function createHand(slots: Record<string, number>): Hand {
     has: (id) => hand.has(id),
     add(jobs, takenAt) {
       for (const job of jobs) {
-        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', done: Promise.resolve() }
+        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', done: Promise.resolve(), ended: Promise.resolve() }
         hand.set(job.id, held)
         waiting.push(held)
       }
       waiting.sort(goesFirst)
     },
-    remove(id) {
-      const held = hand.get(id)
-      if (held !== undefined) forget(held)
+    remove(held) {
+      if (hand.get(held.job.id) === held) forget(held)
     },
     next() {
       const at = waiting.findIndex((held) => held.state === 'waiting' && fits(held.job.role))
@@ -67,6 +74,10 @@ export function createHand(slots: Record<string, number>): Hand {
       held!.state = 'running'
       count(held!.job.role, 1)
       return held
+    },
+    report(held) {
+      held.state = 'reporting'
+      count(held.job.role, -1)
     },
     leave() {
       for (const held of waiting) held.state = 'leaving'
@@ -79,9 +90,17 @@ export function createHand(slots: Record<string, number>): Hand {
     drop(isGone) {
       for (const held of waiting.filter(isGone)) forget(held)
     },
+    disown(held) {
+      hand.delete(held.job.id)
+      hanging.add(held)
+    },
+    release(held) {
+      if (hanging.delete(held)) count(held.job.role, -1)
+    },
     busy() {
       const counts: Record<string, number> = {}
-      for (const { job, abort } of hand.values()) if (abort.signal.aborted) counts[job.role] = (counts[job.role] ?? 0) + 1
+      const windingDown = [...hand.values()].filter(({ abort }) => abort.signal.aborted)
+      for (const { job } of [...windingDown, ...hanging]) counts[job.role] = (counts[job.role] ?? 0) + 1
       return counts
     },
   }

@@ -1,7 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { EarshotError } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type Assignment, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
+import { type Assignment, type Outcome, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
 import { type Offer, laneText, meets } from '@earshot/shared/lanes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
@@ -10,15 +11,16 @@ import { type End, type InHand, createHand } from './hand.ts'
 import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
 import { type Reporter, createReporter } from './report.ts'
+import { watchSilence } from './silence.ts'
 import { judge } from './verdict.ts'
 
 /** What a handler gets besides its job. */
 export type JobContext = {
-  /** Fires when the job is cancelled, its lease is lost, or the worker must stop now. */
+  /** Fires when the job is cancelled, its lease is lost, it was silent for too long, or the worker must stop now. */
   signal: AbortSignal
   /** A folder of this job's own, removed afterwards. */
   dir: string
-  /** How far it is, 0 to 1. */
+  /** How far it is, 0 to 1. Also the sign of life: a job that gives none for longer than its kind may is taken from its handler. */
   progress(fraction: number): void
 }
 /** Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it cannot. */
@@ -100,7 +102,7 @@ export function createRunner(options: RunnerOptions): Runner {
       // Only the database's absence gets here; the lease gives the job back.
       lines.warn({ err }, 'A job could not be handed back; it is taken up again')
     } finally {
-      hand.remove(job.id)
+      hand.remove(held)
       begin()
       if (abort.signal.aborted) node.beat()
     }
@@ -115,11 +117,13 @@ export function createRunner(options: RunnerOptions): Runner {
     lines.debug('A job begins')
     const showing = setTimeout(() => reporter.started(job), SHOW_RUNNING_MS)
     const began = performance.now()
+    let hangs = false
     const judged = await run(held).then((output) => {
       options.measures.note(job.kind, (performance.now() - began) / 1000, output)
       return { outcome: { output } }
     }, (err: unknown) => {
       if (!abort.signal.aborted) lines.info({ err }, 'A job did not succeed')
+      hangs = err instanceof EarshotError && err.code === 'EARSHOT_SILENT'
       return judge(err)
     })
     clearTimeout(showing)
@@ -128,21 +132,44 @@ export function createRunner(options: RunnerOptions): Runner {
     if (end === 'lost') return
     if (end === 'stopping') return handBack(job, `Node ${node.id} stopped before it was done.`)
     if ('away' in judged) return handBack(job, judged.away, 'away')
-    held.state = 'reporting'
+    if (hangs) return takeAway(held, judged.outcome, lines)
+    hand.report(held)
+    // Short jobs that end while a report is on its way go with the next one, many at once.
+    begin()
     const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
     lines.info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
-  async function run({ job, abort }: InHand): Promise<unknown> {
+  /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
+  async function takeAway(held: InHand, outcome: Outcome, lines: Log): Promise<void> {
+    lines.error('A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends')
+    await reporter.finished(held.job, outcome, held.abort.signal)
+    hand.disown(held)
+    node.beat()
+    void held.ended.then(() => {
+      hand.release(held)
+      begin()
+      node.beat()
+    })
+  }
+
+  /** Runs the handler in a folder of the job's own. Returns early only when the handler is silent for too long. */
+  async function run(held: InHand): Promise<unknown> {
+    const { job, abort } = held
     const folder = path.join(dir, `${job.id}-${job.attempt}`)
     await mkdir(folder, { recursive: true })
-    try {
-      const progress = (fraction: number) => options.progress(job.id, fraction)
-      return await handlers.get(job.kind)!(job, { signal: abort.signal, dir: folder, progress })
-    } finally {
+    const silence = watchSilence(job.silence_s)
+    const progress = (fraction: number) => {
+      silence.heard()
+      options.progress(job.id, fraction)
+    }
+    const work = handlers.get(job.kind)!(job, { signal: AbortSignal.any([abort.signal, silence.signal]), dir: folder, progress }).finally(async () => {
+      silence.stop()
       // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
       await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((err: unknown) => log.warn({ err, folder }, 'A job\'s folder was not removed'))
-    }
+    })
+    held.ended = work.then(() => {}, () => {})
+    return Promise.race([work, silence.broken])
   }
 
   async function handBack(job: Assignment, sentence: string, cause: 'handed_back' | 'away' = 'handed_back'): Promise<void> {

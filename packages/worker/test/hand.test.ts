@@ -5,7 +5,7 @@ import { createHand } from '../src/hand.ts'
 
 const job = (id: number, more: Partial<Assignment> = {}): Assignment => ({
   id, attempt: 1, fence: String(id), kind: 'count', role: 'tts', requires: {}, payload: {}, tenant_id: 'default', document_id: null, deadline: null,
-  class: 'batch', priority: 0, ...more,
+  class: 'batch', priority: 0, silence_s: 600, ...more,
 })
 const jobs = fc.uniqueArray(
   fc.record({ id: fc.integer({ min: 1, max: 1000 }), role: fc.constantFrom('tts', 'stt'), class: fc.constantFrom('interactive' as const, 'batch' as const), priority: fc.integer({ min: -2, max: 2 }) }),
@@ -41,7 +41,7 @@ describe('what a node has in hand', () => {
           const waiting = hand.ids().length > running.length && all.some((one) => one.role === role && hand.has(one.id) && !running.some((held) => held.job === one))
           if (waiting) expect(count(role) === of[role] || running.length === of['*']).toBe(true)
         }
-        hand.remove(running[picks.next().value! % running.length]!.job.id)
+        hand.remove(running[picks.next().value! % running.length]!)
         done += 1
       }
       expect(hand.ids()).toEqual([])
@@ -53,7 +53,7 @@ describe('what a node has in hand', () => {
     hand.add([job(1), job(2), job(3)], 0)
     const running = hand.next()!
     expect(hand.leave().map(({ id }) => id)).toEqual([2, 3])
-    hand.remove(running.job.id)
+    hand.remove(running)
     expect(hand.next()).toBeUndefined()
     hand.stay()
     expect(hand.next()!.job.id).toBe(2)
@@ -62,14 +62,41 @@ describe('what a node has in hand', () => {
     expect(hand.ids()).toEqual([2])
   })
 
+  test('a job whose result is on its way leaves its slot to the next, and is in hand all the same', () => {
+    const hand = createHand({ tts: 1 })
+    hand.add([job(1), job(2), job(3)], 0)
+    const running = hand.next()!
+    hand.report(running)
+    expect(hand.next()!.job.id).toBe(2)
+    expect(hand.next()).toBeUndefined()
+    hand.remove(running)
+    expect(hand.next()).toBeUndefined()
+    expect(hand.ids()).toEqual([2, 3])
+  })
+
   test('counts a lost job as busy until it is removed, and keeps its slot', () => {
     const hand = createHand({ tts: 1 })
     hand.add([job(1), job(2)], 0)
-    hand.next()!.abort.abort('lost')
+    const lost = hand.next()!
+    lost.abort.abort('lost')
     expect(hand.busy()).toEqual({ tts: 1 })
     expect(hand.next()).toBeUndefined()
-    hand.remove(1)
+    hand.remove(lost)
     expect(hand.busy()).toEqual({})
     expect(hand.next()!.job.id).toBe(2)
+  })
+
+  test('a handler that hangs keeps its slot and not its job, which may come again', () => {
+    const hand = createHand({ tts: 1 })
+    hand.add([job(1)], 0)
+    const hanging = hand.next()!
+    hand.disown(hanging)
+    hand.remove(hanging)
+    hand.add([job(1, { attempt: 2 })], 0)
+    expect(hand.busy()).toEqual({ tts: 1 })
+    expect(hand.next()).toBeUndefined()
+    hand.release(hanging)
+    expect(hand.busy()).toEqual({})
+    expect(hand.next()!.job.attempt).toBe(2)
   })
 })

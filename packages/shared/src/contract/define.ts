@@ -13,6 +13,8 @@ import { parse } from './parse.ts'
  * @param definition.role what a node must offer to run it. Each worker that offers a role is given jobs of all its kinds: kinds that
  *   are run by different workers need different roles
  * @param definition.class interactive: somebody waits for it; batch unless told otherwise
+ * @param definition.silence seconds that a handler may work without calling `progress`; then its job fails with EARSHOT_SILENT. 600 unless
+ *   told otherwise
  * @throws EarshotError EARSHOT_BAD_CONFIG for a name or role of Earshot's own, and for schemas of what JSON cannot carry
  * @example
  * export const thumbnail = defineKind({
@@ -29,14 +31,15 @@ export function defineKind<const Name extends string, P extends PayloadSchema, R
   priority?: number
   maxTries?: number
   class?: JobClass
+  silence?: number
 }): KindDefinition<Name, P, R> {
-  const { kind, role, payload, result, priority, maxTries, class: jobClass } = definition
+  const { kind, role, payload, result, priority, maxTries, class: jobClass, silence } = definition
   if (isKind(kind)) throw new EarshotError('EARSHOT_BAD_CONFIG', `"${kind}" is a kind of Earshot's own; give yours another name.`, { field: 'kind' })
   if (Object.values(KINDS).some((own) => own.role === role)) {
     throw new EarshotError('EARSHOT_BAD_CONFIG', `Role "${role}" belongs to Earshot's own kinds; give kind "${kind}" another one.`, { field: 'role' })
   }
   const registration = parse(KindRegistration, {
-    kind, role, priority, max_tries: maxTries, class: jobClass,
+    kind, role, priority, max_tries: maxTries, class: jobClass, silence_s: silence,
     payload_schema: jsonSchemaOf(strict(payload), kind, 'payload'),
     result_schema: jsonSchemaOf(result, kind, 'result'),
   }, '', 'EARSHOT_BAD_CONFIG')

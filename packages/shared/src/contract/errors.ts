@@ -26,6 +26,7 @@ export const ERRORS = {
   EARSHOT_CANCELLED: { status: 409, about: 'a job was cancelled' },
   EARSHOT_PARENT_FAILED: { status: 409, about: 'a job that this one waited for did not succeed' },
   EARSHOT_SKIPPED: { status: 409, about: 'a job was skipped, since one that it waited for did not succeed' },
+  EARSHOT_SILENT: { status: 500, about: 'a job made no progress for longer than its kind may' },
   EARSHOT_ENGINE_FAILED: { status: 500, about: 'an engine crashed, hung or gave no usable answer' },
   EARSHOT_ENGINE_MISSING: { status: 503, about: 'a program or model that this needs is not on this machine' },
   EARSHOT_DISK_FULL: { status: 507, about: 'a disk is full' },

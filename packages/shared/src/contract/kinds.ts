@@ -67,6 +67,8 @@ export const KindRegistration = z.strictObject({
   /** How often one of its jobs may fail by its own guilt. */
   max_tries: z.number().int().min(1).max(100).default(3),
   class: z.enum(JOB_CLASSES).default('batch'),
+  /** Seconds that one of its jobs may run without a sign of progress. */
+  silence_s: z.number().positive().max(7 * 86_400).default(600),
   payload_schema: JsonSchema.optional(),
   result_schema: JsonSchema.optional(),
 })

@@ -1,7 +1,7 @@
 import { isKind, type KindView, KINDS, jsonSchemaOf, strict } from '@earshot/shared/contract'
 import { type Queryable, call } from '@earshot/shared/db/functions/call'
 
-const COLUMNS = 'k.kind, k.role, k.priority, k.max_tries, k.class, k.built_in, k.payload_schema, k.result_schema'
+const COLUMNS = 'k.kind, k.role, k.priority, k.max_tries, k.class, extract(epoch from k.silence)::float8 as silence_s, k.built_in, k.payload_schema, k.result_schema'
 
 /** Every kind that the mesh knows, by name; or those asked for. */
 export async function readKinds(db: Queryable, names: readonly string[] | null = null): Promise<KindView[]> {

@@ -57,6 +57,8 @@ export type Assignment = {
   tenant_id: string
   document_id: number | null
   deadline: Date | null
+  /** Seconds that it may run without a sign of progress. */
+  silence_s: number
   class: JobClass
   priority: number
 }
