@@ -13,6 +13,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     // Nobody sends heartbeats here, and on a busy machine a test may take longer than the usual seconds.
     await sql(`update earshot.settings set leadership = '1 hour', routable = '10 minutes'`)
     await sql(`insert into earshot.job_kinds (kind, role) values ('count', 'tts')`)
+    await sql(`insert into earshot.job_kinds (kind, role, whole) values ('carve', 'tts', true)`)
   })
   afterAll(() => mesh[Symbol.asyncDispose]())
   beforeEach(async () => {
@@ -91,6 +92,62 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     await count({ requires: { node: 'plain' }, priority: 5 })
     const id = await count({ requires: { node: 'box' } })
     expect(await why(id)).toMatchObject({ position: 1, before_in_other_lanes: 1 })
+  })
+
+  /** Two minutes a carving, as measured on the box. */
+  const measured = () => sql(`insert into earshot.jobs (kind, role, status, assigned_node, started_at, finished_at)
+    values ('carve', 'tts', 'completed', 'box', now() - interval '2 hours', now() - interval '118 minutes')`)
+
+  test('interactive work is bound by the longest piece in hand that cannot be cut, which is named with what is left of it', async () => {
+    const box = await join('box', { slots: 3 })
+    await measured()
+    const [old, young] = [await count({ kind: 'carve' }), await count({ kind: 'carve' })]
+    const jobs = await give('box', box, 2)
+    await startJobs(db(), 'box', box, jobs)
+    await sql(`update earshot.jobs set started_at = now() - interval '80 seconds' where id = $1`, [old])
+    await sql(`update earshot.jobs set started_at = now() - interval '20 seconds' where id = $1`, [young])
+    const third = await count({ class: 'interactive' })
+    await give('box', box, 1)
+    const waits = await count({ class: 'interactive' })
+    const reasons = (await nodeOf(waits, 'box'))!.reasons
+    expect(reasons).toEqual([expect.stringMatching(/^full for about (3\d|40) s$/), expect.stringMatching(new RegExp(`^busy with job ${young} \\(carve, cannot be cut\\), about (9\\d s|100 s|2 min) left$`))])
+    const answer = await why(waits)
+    expect(answer).toMatchObject({ class: 'interactive', position: 1 })
+    expect(answer.sentence).toContain(`cannot be cut`)
+    expect((await why(third)).sentence).toMatch(/^It was given out/)
+  })
+
+  test('a slot is kept free for interactive work: batch work that cannot be cut is told so, and others get it', async () => {
+    const box = await join('box', { slots: 2 })
+    await measured()
+    await count({ kind: 'carve' })
+    const jobs = await give('box', box)
+    await startJobs(db(), 'box', box, jobs)
+    const [held, other] = [await count({ kind: 'carve' }), await count({ class: 'interactive', kind: 'carve' })]
+    expect(await nodeOf(held, 'box')).toMatchObject({ chance: 'later', reasons: ['its last slot is kept free for interactive work; full for this kind for about 2 min'] })
+    expect(await nodeOf(other, 'box')).toMatchObject({ chance: 'now', reasons: [] })
+  })
+
+  test('a batch job stands behind interactive ones of its own and other lanes, and is told when its lane gets a turn', async () => {
+    const box = await join('box')
+    await count()
+    await give('box', box)
+    const [first, second] = [await count({ priority: 5 }), await count()]
+    for (let i = 0; i < 2; i++) await count({ class: 'interactive', priority: -5 })
+    await count({ class: 'interactive', requires: { node: 'box' } })
+    expect(await why(second)).toMatchObject({ class: 'batch', position: 4, before_in_other_lanes: 1, sentence: expect.stringContaining('3 jobs of these are interactive; after 10 min its lane gets one start in ten.') })
+    await sql(`update earshot.jobs set run_at = now() - interval '11 minutes' where id = $1`, [first])
+    expect((await why(second)).sentence).toContain('its lane has waited for longer than 10 min and gets one start in ten.')
+    expect((await why(await count({ class: 'interactive', priority: -5 }))).position).toBe(3)
+  })
+
+  test('it waits in the queue of a node', async () => {
+    const box = await join('box')
+    const [running, queued] = [await count(), await count()]
+    const [job] = await give('box', box, 2)
+    await startJobs(db(), 'box', box, [job!])
+    expect((await why(running)).sentence).toMatch(/^It has been running on box/)
+    expect((await why(queued)).sentence).toBe('It waits in the queue of box, attempt 1, and goes back as soon as another node has room.')
   })
 
   test('drained, stopping, in quarantine, of another protocol, silent or offline: each node says its own', async () => {

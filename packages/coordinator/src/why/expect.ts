@@ -1,4 +1,5 @@
-import type { JobFacts, MeshFacts, NodeFacts, RunTime } from './facts.ts'
+import { isHeldBack } from '../room.ts'
+import type { JobFacts, MeshFacts, NodeFacts, OpenJob, RunTime } from './facts.ts'
 
 /** One slot: seconds until it is free, and how long a job of the kind in question takes there; null where nobody can tell. */
 export type ExpectedSlot = { freeInS: number | null; runS: number | null }
@@ -11,18 +12,34 @@ export function runTime(times: readonly RunTime[], kind: string, node: string): 
   return same.length === 0 ? null : same.reduce((sum, time) => sum + time.seconds, 0) / same.length
 }
 
-/** The slots of a node for a job's role: free ones, and those that its open jobs hold. */
-export function slotsOf(node: NodeFacts, job: Pick<JobFacts, 'kind' | 'role'>, times: readonly RunTime[]): ExpectedSlot[] {
+type Asking = Pick<JobFacts, 'kind' | 'role' | 'class' | 'whole'>
+
+/** The slots of a node for a job: free ones, and those that its open jobs hold; jobs that wait on the node take them first. */
+export function slotsOf(node: NodeFacts, job: Asking, times: readonly RunTime[]): ExpectedSlot[] {
   const runS = runTime(times, job.kind, node.id)
-  const free = Array.from({ length: node.free?.[job.role] ?? 0 }, () => ({ freeInS: 0, runS }))
+  const heldBack = isHeldBack(node, job)
+  const free = Array.from({ length: heldBack ? 0 : node.free?.[job.role] ?? 0 }, () => ({ freeInS: 0, runS }))
   const sameRole = node.open.filter((open) => open.role === job.role)
   // None of its own role and yet full: roles of a node may share what it has.
-  const holding = sameRole.length > 0 || free.length > 0 ? sameRole : node.open
-  return [...free, ...holding.map((open) => ({ freeInS: rest(runTime(times, open.kind, node.id), open.held_s), runS }))]
+  const sharing = sameRole.length > 0 || free.length > 0 ? sameRole : node.open
+  // One that must leave the last slot to others waits for one of its like.
+  const holding = heldBack ? sharing.filter((open) => open.class === 'batch' && open.whole) : sharing
+  const first = holding.toSorted((a, b) => Number(b.running) - Number(a.running) || a.id - b.id)
+  const most = Math.max(1, (node.load[job.role]?.slots ?? holding.length) - free.length)
+  const slots = [...free, ...first.slice(0, most).map((open) => ({ freeInS: restOf(open, node.id, times), runS }))]
+  // An interactive job goes past the batch jobs that have not started.
+  for (const open of first.slice(most).filter((one) => job.class === 'batch' || one.class === 'interactive')) queue(slots, runTime(times, open.kind, node.id))
+  return slots
 }
 
-/** What is left of a job that takes `usual` seconds; one that takes longer than usual is taken to need a tenth more. */
-function rest(usual: number | null, held: number): number | null {
+function queue(slots: ExpectedSlot[], seconds: number | null): void {
+  const next = slots.reduce<ExpectedSlot | undefined>((best, slot) => ((slot.freeInS ?? Infinity) < (best?.freeInS ?? Infinity) ? slot : best), undefined)
+  if (next !== undefined) next.freeInS = seconds === null ? null : next.freeInS! + seconds
+}
+
+/** Seconds that are left of a job; one that takes longer than usual is taken to need a tenth more. null when nothing like it ran lately. */
+export function restOf({ kind, held_s: held }: OpenJob, node: string, times: readonly RunTime[]): number | null {
+  const usual = runTime(times, kind, node)
   return usual === null ? null : Math.max(usual - held, usual / 10)
 }
 
@@ -44,9 +61,10 @@ export function secondsUntilStart(slots: readonly ExpectedSlot[], before: number
   }
 }
 
-/** How many of the jobs before this one stand in its own lane, and how many in lanes that share nodes with it. */
-export function jobsBefore(lanes: MeshFacts['lanes'], shares: (lane: MeshFacts['lanes'][number]) => boolean): { own: number; others: number } {
-  const own = lanes.find((lane) => lane.own)?.before ?? 0
-  const others = lanes.filter((lane) => !lane.own && shares(lane)).reduce((sum, lane) => sum + lane.before, 0)
-  return { own, others }
+/** How many jobs go before this one in its own lane, how many in lanes that share nodes with it, and how many of all these are of a class that goes first. */
+export function jobsBefore(job: Asking, lanes: MeshFacts['lanes'], shares: (lane: MeshFacts['lanes'][number]) => boolean): { own: number; others: number; interactive: number } {
+  const sum = (some: MeshFacts['lanes']) => some.reduce((total, lane) => total + lane.before, 0)
+  const own = lanes.filter((lane) => lane.own)
+  const others = lanes.filter((lane) => !lane.own && shares(lane))
+  return { own: sum(own), others: sum(others), interactive: job.class === 'interactive' ? 0 : sum([...own, ...others].filter((lane) => lane.class === 'interactive')) }
 }

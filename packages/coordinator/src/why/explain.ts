@@ -13,7 +13,7 @@ import { jobs, list, span, stopped } from './words.ts'
 export function explain(facts: Facts): WhyView {
   const { job } = facts
   const view: WhyView = {
-    id: job.id, kind: job.kind, role: job.role, requires: job.requires, status: job.status, sentence: '', waits_for: [],
+    id: job.id, kind: job.kind, role: job.role, requires: job.requires, class: job.class, status: job.status, sentence: '', waits_for: [],
     position: null, before_in_other_lanes: null, expected_start: null, missing: [], nodes: [],
   }
   if (job.status === 'pending') return { ...view, ...waiting(facts) }
@@ -34,8 +34,17 @@ function ended({ job }: Facts): string {
 function inHand({ job, mesh }: Facts): string {
   const usual = runTime(mesh.times, job.kind, job.node ?? '')
   const known = usual === null ? '' : ` Such jobs take about ${span(usual)} there.`
+  if (waitsThere(job, mesh)) return `It waits in the queue of ${job.node}, attempt ${job.attempt}, and goes back as soon as another node has room.${known}`
   const doing = job.status === 'running' ? 'It has been running' : 'It was given out and is about to start, or too short to be marked as running:'
   return `${doing} on ${job.node} for ${span(job.held_s ?? 0)}, attempt ${job.attempt}.${known}`
+}
+
+/** It was given to a node that runs as many others at once as it can. */
+function waitsThere({ id, node, role, status, class: jobClass }: Facts['job'], mesh: Facts['mesh']): boolean {
+  const holder = mesh.nodes.find((one) => one.id === node)
+  if (status !== 'assigned' || holder === undefined) return false
+  const before = holder.open.filter((open) => open.role === role && open.id !== id && (open.running || (open.class === jobClass ? open.id < id : open.class === 'interactive')))
+  return before.length >= (holder.load[role]?.slots ?? Infinity)
 }
 
 type Waiting = Pick<WhyView, 'sentence' | 'position' | 'before_in_other_lanes' | 'expected_start' | 'missing' | 'nodes'>
@@ -49,7 +58,7 @@ function waiting(facts: Facts): Waiting {
   if (lacks.length > 0) return { ...laid, sentence: `No known node can run it: there is no ${list(lacks).replace(/^a /, '')}. It starts when one joins.` }
   if (restS > 0) return { ...laid, expected_start: job.run_at > 8e15 ? null : isoIn(now, restS), sentence: resting(facts, restS) }
   if (job.alone) return { ...laid, sentence: `Nodes died with it in hand, so it runs alone, on a node that is empty. ${heldUp(nodes)}`.trim() }
-  const before = jobsBefore(mesh.lanes, (lane) => sharesNodes(lane, facts))
+  const before = jobsBefore(job, mesh.lanes, (lane) => sharesNodes(lane, facts))
   const slots = mesh.nodes.filter((node) => node.free !== null && unmet(node, job).length === 0).flatMap((node) => slotsOf(node, job, mesh.times))
   const startS = nodes.some((node) => node.reasons.some((reason) => reason.startsWith('media '))) ? null : secondsUntilStart(slots, before.own + before.others)
   return {
@@ -71,7 +80,7 @@ function resting({ job, now }: Facts, restS: number): string {
   return job.attempt > 0 && job.error !== null ? `It rests until ${until}, because: ${stopped(job.error)}` : `It is not to start before ${until}.`
 }
 
-function queued({ job, mesh }: Facts, nodes: readonly WhyNode[], before: { own: number; others: number }, startS: number | null): string {
+function queued({ job, mesh }: Facts, nodes: readonly WhyNode[], before: ReturnType<typeof jobsBefore>, startS: number | null): string {
   if (!mesh.led) return 'No coordinator leads at the moment, so nothing is given out; another one takes over within two seconds.'
   const able = nodes.filter((node) => node.chance !== 'never')
   const free = able.filter((node) => node.chance === 'now').map((node) => node.node)
@@ -80,7 +89,14 @@ function queued({ job, mesh }: Facts, nodes: readonly WhyNode[], before: { own: 
   if (free.length > 0 && startS === 0) return `It starts at any moment: ${list(free)} ${free.length === 1 ? 'has' : 'have'} room.${back}`
   const place = total === 0 ? 'It is the next of its lane' : `It is number ${before.own + 1} of its lane${before.others === 0 ? '' : `, and ${jobs(before.others)} of other lanes go before it`}`
   const start = startS === null ? '' : ` Expected to start in about ${span(startS)}.`
-  return `${place}. ${heldUp(able)}${start}${back}`.trim()
+  return `${place}.${behind(before.interactive, mesh)} ${heldUp(able)}${start}${back}`.trim()
+}
+
+/** That interactive jobs go first, and what keeps a batch job from waiting for ever. */
+function behind(interactive: number, { lanes, patience_s: patience }: Facts['mesh']): string {
+  if (interactive === 0) return ''
+  const turn = lanes.some((lane) => lane.own && lane.aged) ? `its lane has waited for longer than ${span(patience)} and gets one start in ten` : `after ${span(patience)} its lane gets one start in ten`
+  return ` ${jobs(interactive)} of these ${interactive === 1 ? 'is' : 'are'} interactive; ${turn}.`
 }
 
 /** The nodes that could run it, each with what holds it up. */

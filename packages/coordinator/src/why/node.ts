@@ -1,6 +1,7 @@
 import { PROTOCOL, type WhyNode } from '@earshot/shared/contract'
 import { unmet } from '@earshot/shared/lanes'
-import { secondsUntilStart, slotsOf } from './expect.ts'
+import { isHeldBack } from '../room.ts'
+import { restOf, secondsUntilStart, slotsOf } from './expect.ts'
 import type { Facts, NodeFacts } from './facts.ts'
 import { span } from './words.ts'
 
@@ -38,9 +39,20 @@ function held(node: NodeFacts, { job, mesh }: Facts): string[] {
   if (job.alone) return node.open.length > 0 ? [...reasons, `not empty: ${node.open.length} in hand, and the job runs alone`] : reasons
   if (reasons.length > 0) return reasons
   if (node.free === null) return ['gets no work at the moment']
-  if ((node.free[job.role] ?? 0) > 0) return []
   const wait = secondsUntilStart(slotsOf(node, job, mesh.times), 0)
-  return [wait === null ? 'full' : `full for about ${span(wait)}`]
+  const until = wait === null ? '' : ` for about ${span(wait)}`
+  if ((node.free[job.role] ?? 0) > 0) return isHeldBack(node, job) ? [`its last slot is kept free for interactive work; full for this kind${until}`] : []
+  return [`full${until}`, ...bound(node, job, mesh.times)]
+}
+
+/** What an interactive job may have to wait for at most: the longest piece of work in hand that cannot be cut. */
+function bound(node: NodeFacts, job: Facts['job'], times: Facts['mesh']['times']): string[] {
+  if (job.class !== 'interactive') return []
+  const whole = node.open.filter((open) => open.whole && (open.role === job.role || node.load['*'] !== undefined))
+  const [longest] = whole.map((open) => ({ open, rest: restOf(open, node.id, times) })).toSorted((a, b) => (b.rest ?? Infinity) - (a.rest ?? Infinity))
+  if (longest === undefined) return []
+  const { open, rest } = longest
+  return [`busy with job ${open.id} (${open.kind}, cannot be cut)${rest === null ? '' : `, about ${span(rest)} left`}`]
 }
 
 /** A coordinator says every 5 s that it is there. */
