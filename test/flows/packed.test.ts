@@ -37,7 +37,7 @@ describe.runIf(databases.includes('postgres'))('the packed SDK and worker, insta
   /** Starts one of the project's workers and waits until it has joined. */
   const start = async (file: string, id: string): Promise<ChildProcess> => {
     const before = (await client().nodes()).find((node) => node.id === id)?.incarnation ?? 0
-    const env = environment({ DATABASE_URL: database.url!, NODE_ID: id, EARSHOT_HOME: path.join(project, id) })
+    const env = environment({ DATABASE_URL: database.url!, EARSHOT_LOG_LEVEL: 'warn', NODE_ID: id, EARSHOT_HOME: path.join(project, id) })
     const worker = spawn(process.execPath, [path.join(project, file)], { cwd: project, env, stdio: ['ignore', 'inherit', 'inherit'] })
     workers.push(worker)
     await eventOf(client(), `${id} joined`, (event) => event.type === 'node.online' && event.node === id && Number(event.data?.incarnation) > before)

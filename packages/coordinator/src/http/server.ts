@@ -1,6 +1,6 @@
 import { EarshotError } from '@earshot/shared/contract'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { createMetrics } from '../metrics/metrics.ts'
 import { urlOf } from './address.ts'
 import { artifactRoutes } from './artifacts.ts'
@@ -55,6 +55,7 @@ export function createHttp(parts: HttpParts): HttpService {
   const app = createApp()
   let url = settings.url ?? urlOf(settings.host, settings.port)
   const events = createEventStream(parts.db, log)
+  const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
   const context: Context = { ...parts, metrics, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress: createProgressBoard(), url: () => url }
 
@@ -81,7 +82,11 @@ export function createHttp(parts: HttpParts): HttpService {
       if (hurry?.aborted) cut()
       hurry?.addEventListener('abort', cut, { once: true })
       // A connection whose last answer ends only now would be kept for the client's next request, and hold up the end.
-      const sweeping = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS)
+      // So would one that was opened ahead of a request that never came, as browsers and fetch do it: to Node it is not idle.
+      const sweeping = setInterval(() => {
+        app.server.closeIdleConnections()
+        for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+      }, SWEEP_MS)
       try {
         await app.close()
       } finally {
@@ -107,6 +112,16 @@ function createApp(): FastifyInstance {
       return reply.code(answer.status).send(answer.toJSON())
     },
   })
+}
+
+/** The connections that are open. */
+function socketsOf(app: FastifyInstance): Set<Socket> {
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return sockets
 }
 
 function cannotListen(error: unknown, { host, port }: HttpSettings): unknown {
