@@ -7,10 +7,10 @@ create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, 
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
-  v_was text;
+  v_was record;
 begin
   -- The old state is read and the row locked first: a lease that was lost is not revived in silence.
-  select n.status into v_was from earshot.nodes n where n.id = p_node and n.incarnation = p_incarnation for update;
+  select n.status, n.busy into v_was from earshot.nodes n where n.id = p_node and n.incarnation = p_incarnation for update;
   if not found then
     return null;
   end if;
@@ -18,8 +18,11 @@ begin
   set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease, status = 'online', busy = p_busy,
     speeds = coalesce(p_measured -> 'speeds', n.speeds), warm = coalesce(p_measured -> 'warm', n.warm), shares = coalesce(p_measured -> 'shares', n.shares)
   from earshot.settings s where n.id = p_node;
-  if v_was <> 'online' then
-    insert into earshot.events (type, node, data) values ('node.online', p_node, jsonb_build_object('incarnation', p_incarnation, 'after', v_was));
+  if v_was.status <> 'online' then
+    insert into earshot.events (type, node, data) values ('node.online', p_node, jsonb_build_object('incarnation', p_incarnation, 'after', v_was.status));
+  end if;
+  -- Back, or an engine wound down: there may be free slots.
+  if v_was.status <> 'online' or v_was.busy <> p_busy then
     perform earshot.ring_bell();
   end if;
   return (select coalesce(jsonb_agg(jsonb_build_object('id', j.id, 'attempt', j.attempt, 'fence', j.fence::text)), '[]')
