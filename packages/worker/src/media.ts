@@ -1,6 +1,6 @@
 import { openAsBlob } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EarshotError, type MediaView } from '@earshot/shared/contract'
+import { EarshotError, type ErrorBody, type MediaView } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import { type MediaLocation, listCoordinators, locateMedia } from '@earshot/shared/db/functions/documents'
 import { copyMedia } from '@earshot/shared/media/copy'
@@ -106,7 +106,12 @@ async function verifyAt(base: string, secret: string, hash: string, signal: Abor
   const address = new URL(base + mediaPath(secret, hash, ADDRESS_TTL_S))
   address.pathname += '/verify'
   const answer = await ask(address.href, { method: 'POST', signal })
-  const { unchanged } = (await answer.json()) as { unchanged: boolean }
+  // An answer that took long began with status 200: what failed then stands in the body.
+  const { unchanged, error } = (await answer.json().catch((cause: unknown) => {
+    signal.throwIfAborted()
+    throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${address.host} broke off its answer.`, { cause })
+  })) as { unchanged?: boolean } & Partial<ErrorBody>
+  if (error !== undefined) throw new EarshotError(error.code === 'EARSHOT_MEDIA_GONE' ? error.code : 'EARSHOT_UNREACHABLE', error.message)
   if (!unchanged) {
     throw new EarshotError('EARSHOT_MEDIA_CHANGED', 'The file changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.')
   }

@@ -9,6 +9,7 @@ import { hasSignature } from './guard.ts'
 import { mediaGone, openHeld } from './held-file.ts'
 import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from './queries/media.ts'
+import { answerSlowly } from './slow-answer.ts'
 
 const UploadQuery = z.object({ size: z.string().regex(/^\d{1,15}$/, 'expected a number of bytes').transform(Number).optional() }).strict()
 const Params = z.object({ hash: MediaHash })
@@ -42,9 +43,10 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
     return reply.type('application/octet-stream').header('content-length', held.size).header('cache-control', 'private, immutable').send(file.createReadStream())
   })
 
-  app.post('/v1/media/:hash/verify', { config: { access: 'signed' } }, async (request) => {
+  app.post('/v1/media/:hash/verify', { config: { access: 'signed' } }, async (request, reply) => {
     const { hash, held } = await find(request, context)
-    return { unchanged: held.path === media.path(hash) || (await isUnchanged(hash, held, context)) }
+    // All of it is hashed again: of a file of many gigabytes that takes longer than clients wait in silence.
+    return answerSlowly(reply, async (signal) => ({ unchanged: held.path === media.path(hash) || (await isUnchanged(hash, held, context, signal)) }))
   })
 }
 
@@ -82,22 +84,22 @@ async function find(request: FastifyRequest, { db, coordinatorId }: Context): Pr
 }
 
 /** @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all */
-async function isUnchanged(hash: string, held: HeldMedia, { db, coordinatorId, verifyInbox }: Context): Promise<boolean> {
+async function isUnchanged(hash: string, held: HeldMedia, { db, coordinatorId, verifyInbox }: Context, signal: AbortSignal): Promise<boolean> {
   const mtimeNs = await readInboxMtime(db.pool, coordinatorId, hash, held.path)
-  if (verifyInbox === undefined || mtimeNs === undefined) return hasContent(hash, held)
-  const verdict = await verifyInbox(held.path, { hash, size: held.size, mtimeNs })
+  if (verifyInbox === undefined || mtimeNs === undefined) return hasContent(hash, held, signal)
+  const verdict = await verifyInbox(held.path, { hash, size: held.size, mtimeNs }, signal)
   if (verdict === 'gone') throw mediaGone()
   return verdict === 'unchanged'
 }
 
-async function hasContent(hash: string, held: HeldMedia): Promise<boolean> {
+async function hasContent(hash: string, held: HeldMedia, signal: AbortSignal): Promise<boolean> {
   const file = await openHeld(held).catch((error: unknown) => {
     if (error instanceof EarshotError && error.code === 'EARSHOT_MEDIA_CHANGED') return undefined
     throw error
   })
   if (file === undefined) return false
   try {
-    return (await hashHandle(file)).hash === hash
+    return (await hashHandle(file, signal)).hash === hash
   } finally {
     await file.close()
   }

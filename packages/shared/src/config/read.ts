@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml'
+import type { YAMLMap } from 'yaml'
 import { maskSecrets } from '../log.ts'
 import { DATABASE_PARTS, SETTINGS, type Setting, type SettingKey } from './settings.ts'
 
@@ -72,6 +73,8 @@ export function readDatabaseParts(environment: Variables, dotenv: Variables, fol
 
 /** Reads config.yaml: settings may be nested (`node: { id: … }`); a key without a value counts as not set. */
 export function readYaml(file: ConfigFile): Reading {
+  // Loaded here and not above: most commands run without a config.yaml, and need not wait for it.
+  const { isAlias, isMap, isScalar, LineCounter, parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml')
   const label = path.basename(file.path)
   const lines = new LineCounter()
   const document = parseDocument(file.text, { lineCounter: lines, uniqueKeys: true })
