@@ -28,11 +28,12 @@ describe('the examples', () => {
   }
 
   test('are each under 60 lines, and all run here', async () => {
-    const files = (await readdir(FOLDER)).filter((file) => file.endsWith('.ts'))
+    const files = (await readdir(FOLDER, { recursive: true })).filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
     const own = await readFile(import.meta.filename, 'utf8')
     for (const file of files) {
       expect((await readFile(path.join(FOLDER, file), 'utf8')).split('\n').length).toBeLessThan(60)
-      expect(own).toContain(`run('${file}'`)
+      // packed.test.ts runs this one: it needs a server, and is for projects outside.
+      if (!file.startsWith('custom-kind')) expect(own).toContain(`run('${file}'`)
     }
   })
   test('speak into a file, which the inbox takes in', async () => {
