@@ -1,4 +1,5 @@
-// The text format that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/), as far as it is needed here.
+// The text format that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/), as far as it is needed here. Written out,
+// since what is counted comes summed up from the database, which the usual library (prom-client, being replaced by another one) cannot take in.
 
 export type Labels = Record<string, string>
 export type Metric = { name: string; help: string; type: 'counter' | 'gauge' | 'histogram'; samples: Sample[] }
