@@ -13,6 +13,8 @@ language plpgsql security definer set search_path = earshot, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
+declare
+  v_fences bigint[] := earshot.draw_fences(cardinality(p_ids));
 begin
   if not earshot.is_leading(p_term) then
     return;
@@ -25,7 +27,7 @@ begin
   ), given as (
     update earshot.jobs j
     set status = 'assigned', assigned_node = p_slots[c.place], incarnation = p_incarnations[c.place],
-      attempt = j.attempt + 1, fence = earshot.draw_fence(), assigned_at = now(), started_at = null
+      attempt = j.attempt + 1, fence = v_fences[c.place], assigned_at = now(), started_at = null
     from chosen c where j.ctid = c.tid
     returning j.id, j.assigned_node as node, j.role
   ), woken as (
