@@ -3,7 +3,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { finishJobs } from '@earshot/shared/db/functions/jobs'
 import { heartbeat } from '@earshot/shared/db/functions/nodes'
-import { NO_ENGINE } from './kind.ts'
+import { KIND, NO_ENGINE } from './kind.ts'
 import type { Random } from './random.ts'
 import type { Actor, Stage } from './stage.ts'
 
@@ -142,15 +142,22 @@ async function muffle({ actors }: Stage, random: Random): Promise<Strike> {
 
 type Hold = { id: number; fence: string; node: string; incarnation: number }
 
+/** Reports by those who do not hold a job: by an old incarnation, by another node, under another fence, and again under an old one. */
+const FALSE_HOLDS = `
+  with open as (select j.id, j.fence, j.assigned_node as node, j.incarnation from earshot.jobs j where j.status in ('assigned', 'running') and j.kind = '${KIND}')
+  select id, fence::text, node, incarnation - 1 as incarnation from open
+  union all select o.id, o.fence::text, n.id, n.incarnation from open o join earshot.nodes n on n.id <> o.node
+  union all select id, (fence # 1)::text, node, incarnation from open
+  union all (select h.job_id, h.fence, h.node, h.incarnation from chaos.holds h join earshot.jobs j on j.id = h.job_id
+    where j.fence::text is distinct from h.fence or j.status in ('completed', 'failed', 'cancelled') order by h.at desc limit 30)`
+
 /** What was said before is said again, by those who may say nothing any more; and bells ring for nothing. */
 async function replay({ db }: Stage): Promise<Strike> {
-  const { rows } = await db.pool.query<Hold>(`
-    select h.job_id as id, h.fence, h.node, h.incarnation from chaos.holds h join earshot.jobs j on j.id = h.job_id
-    where j.fence::text is distinct from h.fence or j.status in ('completed', 'failed', 'cancelled') order by h.at desc limit 30`)
+  const { rows } = await db.pool.query<Hold>(FALSE_HOLDS)
   const broken: string[] = []
   for (const { id, fence, node, incarnation } of rows) {
     const [answer] = await finishJobs(db.pool, node, incarnation, [{ id, fence, outcome: { output: { node: 'a ghost' } } }])
-    if (answer?.answer === 'done') broken.push(`job ${id} was finished by ${node} of incarnation ${incarnation}, which did not hold it any more`)
+    if (answer?.answer === 'done') broken.push(`job ${id} was finished by ${node} of incarnation ${incarnation} under fence ${fence}, which did not hold it`)
   }
   await db.pool.query(`select pg_notify(earshot.node_channel(n.id), w.word), pg_notify('earshot', w.word)
     from earshot.nodes n, unnest(array['', 'cancelled', 'jobs', 'events', 'no such word']) w (word)`)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { retryJobs } from '@earshot/shared/db/functions/jobs'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import type { Asked } from './jobs.ts'
 import { KIND } from './kind.ts'
@@ -29,14 +30,16 @@ const WHOLE = `
   union all
   select format('%s jobs were submitted twice', count(*)) from earshot.jobs where idempotency_key is null and kind = '${KIND}' and payload <> '{"ms": 0}' having count(*) > 0`
 
-/** Waits until every job has ended; returns how many have not after `forMs`. */
+/** Waits until every job has ended, those that rest after a failure being tried again now; returns how many have not after `forMs`. */
 export async function allEnded({ db }: Stage, forMs: number): Promise<number> {
   const until = monotonicMs() + forMs
   for (;;) {
+    const { rows: resting } = await db.pool.query<{ id: number }>(`select id from earshot.jobs where kind = $1 and status = 'pending' and not due`, [KIND])
+    if (resting.length > 0) await retryJobs(db.pool, resting.map(({ id }) => id))
     const { rows } = await db.pool.query<{ open: number }>(
       `select count(*)::int as open from earshot.jobs where kind = $1 and status not in ('completed', 'failed', 'cancelled')`, [KIND])
     if (rows[0]!.open === 0 || monotonicMs() > until) return rows[0]!.open
-    await sleep(200)
+    await sleep(500)
   }
 }
 

@@ -82,7 +82,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }
   say('no more faults; waiting for the last jobs')
   await submitter.stop()
-  const open = await allEnded(stage, 240_000)
+  const open = await allEnded(stage, 60_000)
   if (open > 0) broken.push(`${open} jobs did not end`)
   await watch.stop()
   const { broken: found, ...counts } = await checkAll(stage, submitter.asked)
