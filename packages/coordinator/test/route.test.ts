@@ -56,7 +56,7 @@ describe.each(databases)('routing, on %s', (kind) => {
       await submit(1, { class: 'interactive' })
       expect((await sql('select kind, class from earshot.jobs order by id')).rows.map((row) => `${row.kind} ${row.class}`))
         .toEqual(['count batch', 'speak interactive', 'speak batch', 'count interactive'])
-      await expect(submit(1, { class: 'urgent' })).rejects.toThrow()
+      await expect(submit(1, { class: 'urgent' })).rejects.toThrow('class is "urgent"; expected interactive or batch.')
     })
     test('an interactive job goes before all batch jobs, whatever their priority and lane', async () => {
       const box = await join('box')
