@@ -28,7 +28,6 @@ begin
     set status = 'pending', tries = v_tries, assigned_node = null, incarnation = null, run_at = now() + v_rest, due = false,
       error = p_error ->> 'message', error_code = p_error ->> 'code'
     where j.id = p_job.id;
-    update earshot.documents d set status = 'queued' where d.id = p_job.document_id and d.status = 'processing';
     insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
       values (p_job.tenant_id, 'job.requeued', p_job.id, p_job.document_id, p_node,
         p_error || jsonb_build_object('cause', 'failed', 'tries', v_tries));

@@ -16,8 +16,6 @@ begin
           order by q.id for update) held
     where j.id = held.id
     returning j.id, j.tenant_id, j.document_id, held.assigned_node as node, j.attempt
-  ), shown as (
-    update earshot.documents d set status = 'queued' from back b where d.id = b.document_id and d.status = 'processing'
   ), told as (
     insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
     select tenant_id, 'job.requeued', id, document_id, node, jsonb_build_object('cause', p_cause, 'message', p_sentence, 'attempt', attempt)
