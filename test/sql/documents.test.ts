@@ -1,6 +1,6 @@
 import { submitDocument } from '@earshot/shared/db/functions/documents'
 import { forgetInboxFile, listInboxFiles, refuseInboxFile, takeInboxFile } from '@earshot/shared/db/functions/inbox'
-import { cancelJobs, startJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
+import { cancelJobs, handBackJobs, startJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, eventTypes, finish, jobRow, join } from './fixture.ts'
@@ -47,6 +47,16 @@ describe.each(databases)('documents on %s', (kind) => {
     expect(await eventTypes(db(), job_id)).toEqual(['job.queued', 'job.started', 'job.completed'])
     const { rows } = await db().pool.query('select file_path, status, assigned_node, result from earshot.transcription_jobs')
     expect(rows).toEqual([{ file_path: '/in/talk.wav', status: 'completed', assigned_node: 'n1', result: 'hello world' }])
+  })
+
+  test('is ready also when the job that makes it so was handed back once', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await transcribe(document_id)
+    const [first] = await assignAll(db(), 'n1', n1)
+    await handBackJobs(db().pool, 'n1', n1, [first!], { sentence: 'This node stops.' })
+    const [embed] = await assignAll(db(), 'n1', n1)
+    await finish(db(), 'n1', n1, embed!, { output: { chunks: [{ start_s: 1, end_s: 2, text: 'hello world', model: 'lexical-384', embedding: vector }] } })
+    expect(await document(document_id)).toMatchObject({ status: 'ready' })
   })
 
   test('a vector of another size fails the job that brought it, and the document says why', async () => {
