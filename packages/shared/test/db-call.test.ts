@@ -24,6 +24,15 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     }
   })
 
+  test('goes on behind a transaction pooler also when several find it out at once', async () => {
+    await using held = await testDatabase('postgres')
+    const { pool } = held.db
+    const prepared = await Promise.all([1, 2, 3].map(() => pool.connect()))
+    for (const client of prepared) await client.query('prepare lease_seconds as select 1')
+    for (const client of prepared) client.release()
+    expect(await Promise.all([1, 2, 3].map(() => leaseSeconds(pool)))).toEqual([15, 15, 15])
+  })
+
   test('a connection that does not answer any more is given up, and those that idled beside it', async () => {
     await using held = await testDatabase('postgres')
     await using proxy = await openProxy(held.url!)

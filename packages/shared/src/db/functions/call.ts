@@ -44,13 +44,14 @@ export function call<Row extends pg.QueryResultRow>(db: Queryable, name: string,
 }
 
 async function send<Row extends pg.QueryResultRow>(db: Queryable, name: string, query: LimitedQuery, again: number): Promise<Row[]> {
+  const named = !poolers.has(db)
   try {
-    const { rows } = await db.query<Row>(poolers.has(db) ? query : { ...query, name })
+    const { rows } = await db.query<Row>(named ? { ...query, name } : query)
     return rows
   } catch (err) {
     const code = err instanceof Error && 'code' in err ? String(err.code) : ''
-    if (STATEMENT_ELSEWHERE.has(code) && !poolers.has(db)) {
-      // Refused before it ran, so it may be sent again.
+    // Refused before it ran, so it may be sent again. Asked of this very query: another one may have found the pooler out meanwhile.
+    if (STATEMENT_ELSEWHERE.has(code) && named) {
       poolers.add(db)
       return send(db, name, query, again)
     }
