@@ -15,7 +15,7 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local')('a mes
     // The same order of faults each time: what fails here can be looked for. `pnpm chaos` runs for longer, and with any seed.
     // 4 s and not the stated 2: the rest of the tests run beside it.
     const run = await runChaos({
-      server, folder, coordinators: 2, workers: 4, leaseS: 3, seed: 1, forMs: 30_000, rate: 12, limitS: 4, maxTries: 1, say: (line) => lines.push(line),
+      server, folder, coordinators: 2, workers: 4, leaseS: 3, seed: 1, forMs: 40_000, rate: 12, limitS: 4, maxTries: 1, say: (line) => lines.push(line),
     })
     expect(run.broken, `${lines.join('\n')}\n${reportOf(run)}\nLogs are in ${folder}`).toEqual([])
     expect(run.effects).toBeGreaterThan(100)

@@ -78,7 +78,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   while (monotonicMs() - began < forMs) {
     await storm()
     // Now and then long enough without a fault to see whether anything waits for nothing.
-    await sleep(random.chance(0.15) ? (leaseS + 2 * limitS) * 1000 : random.whole(100, 1000))
+    await sleep(random.chance(0.1) ? (leaseS + limitS + 2) * 1000 : random.whole(100, 1000))
   }
   say('no more faults; waiting for the last jobs')
   await submitter.stop()
