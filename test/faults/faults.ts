@@ -32,7 +32,9 @@ export type Fault = {
 export const FAULTS: Fault[] = [
   { sort: 'worker killed, started again at once', weight: 3, strike: onWorker(async (actor) => {
     await actor.kill()
-    return { settle: actor.start() }
+    const settle = actor.start()
+    settle.catch(() => {}) // whoever waits for the healing hears of it
+    return { settle }
   }) },
   { sort: 'worker killed, gone for a while', weight: 2, strike: onWorker(async (actor) => {
     await actor.kill()

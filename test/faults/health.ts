@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { submitJobs } from '@earshot/shared/db/functions/jobs'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { KIND } from './kind.ts'
-import type { Stage } from './stage.ts'
+import { type Stage, isAlive } from './stage.ts'
 
 /** After this long it counts as never healed. */
 const GIVE_UP_MS = 30_000
@@ -39,7 +39,7 @@ export async function healed({ db, actors }: Stage, settle: Promise<unknown>[] =
       probe ??= (await submitJobs(db.pool, [{ kind: KIND, payload: { ms: 0 }, priority: 100 }]))[0]!.id
       const here = actors.filter(({ part, name, up }) => part === 'worker' && up && !down.includes(name)).map(({ name }) => name)
       const { rows } = await db.pool.query<{ ill: string }>(ILLS, [down, here, probe])
-      ills = rows.map(({ ill }) => ill)
+      ills = [...rows.map(({ ill }) => ill), ...actors.filter(({ up, child }) => up && !isAlive(child!)).map(({ name }) => `${name} ended by itself`)]
       if (ills.length === 0) {
         const failed = await settled
         return failed === undefined ? { ms: monotonicMs() - began } : { ills: failed }

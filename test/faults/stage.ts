@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -14,6 +14,8 @@ import { installKind } from './kind.ts'
 
 const MAIN = path.resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
 const WORKER = path.join(import.meta.dirname, 'worker.ts')
+/** How often a process is started until it stays. */
+const STARTS = 10
 
 /** One process of the mesh, with a network of its own that can fail. */
 export type Actor = {
@@ -97,22 +99,31 @@ async function createActor(stage: Stage, folder: string, part: Actor['part'], pl
     EARSHOT_LOG_LEVEL: 'info', ...(pooled && { DATABASE_DIRECT_URL: cluster.url }),
   }
   const args = part === 'worker' ? [WORKER, String(2 + (place % 3)), place % 2 === 0 ? 'even' : 'odd'] : [MAIN, 'coordinator', '--json']
+  async function startOnce(): Promise<boolean> {
+    const before = part === 'worker' ? await incarnationOf(stage, name) : 0
+    const log = openSync(path.join(folder, `${name}.log`), 'a')
+    const child = spawn(process.execPath, args, { env, cwd: home, stdio: ['ignore', 'pipe', log] })
+    closeSync(log)
+    actor.child = child
+    const there = part === 'worker' ? joined(stage, name, before, child) : once(createInterface({ input: child.stdout! }), 'line')
+    await Promise.race([there, once(child, 'exit')])
+    return isAlive(child)
+  }
   const actor: Actor = {
     name, home, part, proxy, child: undefined, up: false,
     async start() {
-      const before = part === 'worker' ? await incarnationOf(stage, name) : 0
-      const child = spawn(process.execPath, args, { env, cwd: home, stdio: ['ignore', 'pipe', openSync(path.join(folder, `${name}.log`), 'a')] })
-      actor.child = child
-      const there = part === 'worker' ? joined(stage, name, before, child) : once(createInterface({ input: child.stdout! }), 'line')
-      await Promise.race([there, once(child, 'exit')])
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}; see ${name}.log`)
+      // The server may just be away for another fault: what starts programs on a machine tries again then, and so does this.
+      for (let tries = 1; !(await startOnce()); tries++) {
+        if (tries === STARTS) throw new Error(`${name} ended ${tries} times at its start; see ${name}.log`)
+        await sleep(500)
+      }
       actor.up = true
     },
     signal: (signal) => void actor.child?.kill(signal),
     async kill() {
       actor.up = false
       const { child } = actor
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+      if (child === undefined || !isAlive(child)) return
       const ended = once(child, 'exit')
       child.kill('SIGKILL')
       await ended
@@ -121,9 +132,12 @@ async function createActor(stage: Stage, folder: string, part: Actor['part'], pl
   return actor
 }
 
+/** Whether a process has not ended; a frozen one has not. */
+export const isAlive = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
+
 /** A worker says nothing on standard output: it is there when the mesh knows of a newer incarnation than before. */
 async function joined(stage: Stage, name: string, before: number, child: ChildProcess): Promise<void> {
-  while (child.exitCode === null && child.signalCode === null && (await incarnationOf(stage, name)) <= before) await sleep(50)
+  while (isAlive(child) && (await incarnationOf(stage, name)) <= before) await sleep(50)
 }
 
 async function incarnationOf({ db }: Stage, name: string): Promise<number> {
