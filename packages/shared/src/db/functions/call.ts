@@ -24,7 +24,7 @@ const SHORT_MS = 5_000
 const LIMITS_MS: Record<string, number> = {
   lead: 1_000, resign: 1_000, greet_coordinator: SHORT_MS,
   list_lanes: SHORT_MS, list_free_nodes: SHORT_MS, list_next_jobs: SHORT_MS, route_jobs: SHORT_MS, sweep: SHORT_MS,
-  list_waiting: SHORT_MS, recall_jobs: SHORT_MS,
+  list_waiting: SHORT_MS, recall_jobs: SHORT_MS, pass_on_events: SHORT_MS,
   list_alone_jobs: SHORT_MS, list_lone_nodes: SHORT_MS, route_alone_job: SHORT_MS,
   heartbeat: SHORT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
   drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, list_coordinators: SHORT_MS,
