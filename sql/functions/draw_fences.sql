@@ -1,4 +1,3 @@
--- draw_fences
 -- Random 64-bit tokens, as many as asked for. gen_random_uuid() is the server's strong random source that needs no extension. All in
 -- one call, since the change of search_path costs each call more than the token.
 create or replace function earshot.draw_fences(p_count int) returns bigint[]

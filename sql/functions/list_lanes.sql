@@ -1,8 +1,12 @@
 -- The lanes that have work, a row for each lane and class: what they need, and whether the one that is next has waited longer than
--- batch work is to wait. A loose index scan, so it costs by lanes and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan).
+-- batch work is to wait. A loose index scan, so it costs by lanes and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan). The
+-- leader asks all the time: plpgsql keeps the plan.
 create or replace function earshot.list_lanes() returns table (lane bigint, class text, role text, requires jsonb, aged boolean)
-language sql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off set jit = off
+language plpgsql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off set jit = off
 as $$
+#variable_conflict use_column
+begin
+  return query
   with recursive l (lane) as (
     (select lane from earshot.jobs where status = 'pending' and due order by lane limit 1)
     union all
@@ -14,5 +18,5 @@ as $$
   cross join lateral (select role, requires, run_at from earshot.jobs j
     where j.status = 'pending' and j.due and j.lane = l.lane and j.class = c.class order by j.priority desc, j.id limit 1) j
   cross join earshot.settings s
-  where l.lane is not null
-$$;
+  where l.lane is not null;
+end $$;

@@ -1,4 +1,3 @@
--- list_next_jobs
 -- The pending jobs of some lanes that are next: interactive ones first, then by priority, by the lane's rank, by id. What routing
 -- chooses slots for; route_jobs assigns them.
 --   p_lanes, p_classes  rows of list_lanes

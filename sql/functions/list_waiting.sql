@@ -1,4 +1,3 @@
--- list_waiting
 -- Whether nodes hold jobs that they have not started, and what those need: one row for each node, role and needs. Only jobs that were given
 -- out long enough ago that short work would be done: a job is marked as running after two tenths of a second.
 create or replace function earshot.list_waiting(p_nodes text[]) returns table (node text, role text, requires jsonb)
