@@ -50,7 +50,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const names = struck.map(({ fault, strike }) => `${fault.sort}${suffix} (${strike.about})`).join(' and ')
     if ('ills' in outcome) broken.push(`${seconds(monotonicMs() - began)} s: not healed in 30 s after ${names}: ${outcome.ills.join('; ')}`)
     else for (const { fault, strike } of struck) heals.push({ sort: fault.sort + suffix, about: strike.about, ms: outcome.ms })
-    say(`${seconds(monotonicMs() - began)} s: ${names}: ${'ms' in outcome ? `healed in ${seconds(outcome.ms)} s` : 'NOT HEALED'}; ${submitter.asked.length} jobs, ${broken.length + watch.broken.length} broken`)
+    say(`${seconds(monotonicMs() - began)} s: ${names}: ${'ms' in outcome ? `healed in ${seconds(outcome.ms)} s` : 'NOT HEALED'}; ${submitter.asked.length} jobs, ${broken.length + watch.broken().length} broken`)
   }
 
   async function storm(): Promise<void> {
@@ -88,7 +88,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { broken: found, ...counts } = await checkAll(stage, submitter.asked)
   return {
     seed, minutes: Math.round((monotonicMs() - began) / 6000) / 10, leaseS, coordinators, workers, pooler: stage.pooler !== undefined, ...counts,
-    repeated: submitter.repeated(), longestWaitS: watch.longestS(), heals, broken: [...broken, ...watch.broken, ...found],
+    repeated: submitter.repeated(), longestWaitS: watch.longestS(), heals, broken: [...broken, ...watch.broken(), ...found],
   }
 }
 

@@ -13,7 +13,8 @@ export type Watch = {
   disturb(): void
   /** The longest time, in seconds, that a job waited while a node that could run it had nothing to do, outside of disturbances. */
   longestS(): number
-  broken: string[]
+  /** One sentence for each job that waited too long. */
+  broken(): string[]
   stop(): Promise<void>
 }
 
@@ -35,7 +36,7 @@ const LOOK = `
 
 /** Looks five times a second whether a job waits while a node that could run it idles, for longer than `limitS` seconds. */
 export function startWatch({ db, leaseS }: Stage, limitS: number): Watch {
-  const broken: string[] = []
+  const late = new Map<number, string>()
   let longest = 0
   let disturbedAt = monotonicMs()
   let last = 0
@@ -60,13 +61,12 @@ export function startWatch({ db, leaseS }: Stage, limitS: number): Watch {
   }
 
   function note(waited: number, job: number, node: string): void {
-    if (waited <= longest) return
-    longest = waited
-    if (waited > limitS) broken.push(`job ${job} waited for ${waited.toFixed(1)} s while ${node} had nothing to do`)
+    longest = Math.max(longest, waited)
+    if (waited > limitS) late.set(job, `job ${job} waited for ${waited.toFixed(1)} s while ${node} had nothing to do`)
   }
 
   // A look that fails, since the server is being restarted, is left out.
   const loop = createLoop({ everyMs: EVERY_MS, work: () => look().catch(() => {}), log: silentLog() })
   loop.start()
-  return { disturb: () => (disturbedAt = monotonicMs()), longestS: () => longest, broken, stop: () => loop.stop() }
+  return { disturb: () => (disturbedAt = monotonicMs()), longestS: () => longest, broken: () => [...late.values()], stop: () => loop.stop() }
 }
