@@ -141,7 +141,7 @@ describe('help', () => {
     const { stdout, code } = await earshot(['--help'])
     expect(code).toBe(0)
     const commands = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => [name ?? ''])
-    expect(commands.map(([name]) => name)).toEqual(['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'nodes', 'node', 'db', 'doctor'])
+    expect(commands.map(([name]) => name)).toEqual(['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'node', 'db', 'doctor'])
     for (const words of [...commands.filter(([name]) => name !== 'db' && name !== 'node'), ['db', 'check'], ['db', 'init'], ['db', 'nodes'],
       ['node', 'drain'], ['node', 'resume'], ['node', 'quarantine'], ['jobs', 'retry'], ['jobs', 'cancel']]) {
       const help = await earshot([...words, '--help'])
@@ -152,7 +152,7 @@ describe('help', () => {
 
   test('and the documents know every command', async () => {
     const document = readFileSync(path.resolve(import.meta.dirname, '../../../docs/cli.md'), 'utf8')
-    for (const name of ['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'job', 'cancel', 'nodes', 'db check', 'db init', 'db nodes', 'doctor']) {
+    for (const name of ['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'db check', 'db init', 'db nodes', 'doctor']) {
       expect(document, name).toMatch(new RegExp(`^\\| \`${name}[ \`]`, 'm'))
     }
   })

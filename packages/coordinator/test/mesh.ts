@@ -19,6 +19,8 @@ type Options = Omit<Partial<HttpParts>, 'settings' | 'db'> & { settings?: Partia
 /** The HTTP service on a free port of this machine, over a real database; nothing routes and nothing works on jobs. */
 export async function startMesh(kind: DatabaseKind, { settings, test, ...parts }: Options = {}): Promise<Mesh> {
   const database = test ?? (await testDatabase(kind))
+  // Nobody leads here, so nobody would look where nobody rings.
+  await database.db.pool.query('update earshot.settings set doorbell = false')
   const media = parts.media ?? (await createMediaStore(database.home))
   const http = createHttp({
     db: database.db, coordinatorId: 'here', log: silentLog(), version: '0.0.0-test', ...parts, media,
