@@ -8,7 +8,7 @@ begin
   if found then
     insert into earshot.events (type, node) values ('node.drained', p_node);
     -- What it has not started can start elsewhere.
-    perform pg_notify(earshot.node_channel(p_node), 'recall');
+    perform earshot.tell_node(p_node, 'recall');
     perform pg_notify('earshot', 'events');
   end if;
   return exists (select from earshot.nodes n where n.id = p_node);

@@ -22,7 +22,7 @@ begin
       now() + (select lease from earshot.settings))
     on conflict (id) do update set name = excluded.name, host = excluded.host, port = excluded.port, incarnation = excluded.incarnation,
       version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
-      capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]', reason = excluded.reason, stopping = false, status = 'online',
+      capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]', reason = excluded.reason, stopping = false, status = 'online', hears = 'notify',
       registered_at = now(), last_seen = now(), lease_until = excluded.lease_until
       -- A registration that waited for the row while a newer one went ahead must not take the node back.
       where n.incarnation < excluded.incarnation;

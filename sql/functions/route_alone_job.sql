@@ -19,7 +19,7 @@ begin
       and not exists (select from jsonb_each_text(n.busy) b where b.value::int > 0))
     and not exists (select from earshot.jobs o where o.assigned_node = p_node and o.status in ('assigned', 'running'));
   if found then
-    perform pg_notify(earshot.node_channel(p_node), '');
+    perform earshot.tell_node(p_node, '');
   end if;
   return found;
 end $$;

@@ -65,13 +65,17 @@ export type Slot = { node: string; incarnation: number }
 /** A job, and the slot that it is to run in. */
 export type Given = Slot & { job: number }
 
-/** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. */
-export function routeJobs(db: Queryable, term: string, given: readonly Given[]): Promise<{ id: number; node: string; role: string }[]> {
-  return call(db, 'route_jobs', 'select id, node, role from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[])', [
+/** A job that was assigned. `by_redis`: its node was not notified, since it hears through Redis. */
+export type Assigned = { id: number; node: string; role: string; by_redis: boolean }
+
+/** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. `redis`: the caller wakes those that hear through it. */
+export function routeJobs(db: Queryable, term: string, given: readonly Given[], redis = false): Promise<Assigned[]> {
+  return call(db, 'route_jobs', 'select id, node, role, by_redis from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[], $5)', [
     term,
     given.map((one) => one.job),
     given.map((one) => one.node),
     given.map((one) => one.incarnation),
+    redis,
   ])
 }
 

@@ -55,6 +55,28 @@ export async function nodeChannel(db: Queryable, node: string): Promise<string> 
   return row!.channel
 }
 
+/** Says how this incarnation hears that there is something for it; false when a newer one took over. */
+export async function setHearing(db: Queryable, node: string, incarnation: number, hears: 'notify' | 'redis'): Promise<boolean> {
+  const [row] = await call<{ done: boolean }>(db, 'set_hearing', 'select earshot.set_hearing($1, $2, $3) as done', [node, incarnation, hears])
+  return row!.done
+}
+
+/** Wakes a node by notification, whatever it says that it hears. */
+export async function notifyNode(db: Queryable, node: string, hint: string): Promise<void> {
+  await call(db, 'notify_node', 'select earshot.notify_node($1, $2)', [node, hint])
+}
+
+/** The nodes that are up or may come back, with their latest incarnation. */
+export function livingNodes(db: Queryable): Promise<{ id: string; incarnation: number }[]> {
+  return call(db, 'living_nodes', `select id, incarnation from earshot.nodes where status <> 'offline'`, [])
+}
+
+/** What tells this mesh from others in the same Redis. */
+export async function meshId(db: Queryable): Promise<string> {
+  const [row] = await call<{ id: string }>(db, 'mesh_id', 'select earshot.mesh_id() as id', [])
+  return row!.id
+}
+
 /** The lease of the mesh in seconds, as the database has it. */
 export async function leaseSeconds(db: Queryable): Promise<number> {
   const [row] = await call<{ lease_s: number }>(db, 'lease_seconds', 'select earshot.lease_seconds() as lease_s', [])
