@@ -1,8 +1,9 @@
 import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
 import { lead, listFreeNodes, listLanes } from '@earshot/shared/db/functions/leadership'
-import { type Measured, heartbeat, registerNode } from '@earshot/shared/db/functions/nodes'
+import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
+import { createRecall } from '../src/recall.ts'
 import { routeAll } from '../src/route.ts'
 import { type Turns, createTurns } from '../src/turns.ts'
 
@@ -194,6 +195,41 @@ describe.each(databases)('routing, on %s', (kind) => {
       await submit(1, { kind: 'carve' })
       await submit(20)
       expect(await route()).toBe(0)
+    })
+  })
+
+  describe('recalling what waits on a node', () => {
+    const age = () => sql(`update earshot.jobs set assigned_at = now() - interval '1 second' where status = 'assigned'`)
+
+    test('asks for it when it waits for longer than short work would and another node has room', async () => {
+      await join('box', 1, { measured: { speeds: { count: 50 } } })
+      await submit(6)
+      expect(await route()).toBe(6)
+      const recall = createRecall(held.db, 0)
+      await age()
+      expect(await recall.look(term)).toEqual([])
+      const told = Promise.withResolvers<string>()
+      const listener = await held.db.listen({ [await nodeChannel(db(), 'box')]: told.resolve }, () => {})
+      await join('other')
+      expect(await recall.look(term)).toEqual(['box'])
+      expect(await told.promise).toBe('recall')
+      await listener.close()
+      await sql(`update earshot.jobs set assigned_at = now() where status = 'assigned'`)
+      expect(await recall.look(term)).toEqual([])
+    })
+    test('leaves what no other node can do, and what does not exceed the slots', async () => {
+      const box = await join('box', 1, { measured: { speeds: { count: 50 } } })
+      await submit(3, { requires: { node: 'box' } })
+      await route()
+      await join('other')
+      await age()
+      const recall = createRecall(held.db, 0)
+      expect(await recall.look(term)).toEqual([])
+      await finishAll('box', box)
+      await submit(1, { requires: { node: 'box' } })
+      await route()
+      await age()
+      expect(await recall.look(term)).toEqual([])
     })
   })
 
