@@ -10,7 +10,7 @@ import { createDoorbell } from './doorbell.ts'
 const AWAKE_MS = 10
 /** Between two looks while it is awake and found nothing. */
 const LOOK_MS = 1
-/** While it is not yet sure that everybody rings. */
+/** While it is not sure that everybody rings, or hears nothing. */
 const UNSURE_MS = 1000
 /** A hint may get lost; then work is this late. */
 const ASLEEP_MS = 2000
@@ -79,8 +79,9 @@ export function createRouting({ db, route, mayHang, log, asleepMs = ASLEEP_MS }:
   async function fallAsleep(): Promise<number> {
     if (bell === undefined) return asleepMs
     if (!mayHang()) {
+      // Whoever leads and hears nothing finds work by looking alone.
       bell.take()
-      return asleepMs
+      return UNSURE_MS
     }
     bell.hang()
     if (!bell.hangs) return UNSURE_MS
