@@ -152,6 +152,15 @@ describe.each(databases)('guilt on %s', (kind) => {
       await dieOn('n1')
       expect([await deaths(ran), await deaths(waited)]).toEqual([2, 1])
     })
+    test('tells against those that it would have begun with, where it had not said what it ran and held more than it has slots for', async () => {
+      const [first, second, queued] = [await count(), await count(), await count()]
+      n1 = await join(db(), 'n1', { slots: { tts: 2 } })
+      await assignAll(db(), 'n1', n1)
+      await silence(db(), 'n1')
+      expect(await sweep(db().pool, (await lead(db().pool, 'test', true))!, true)).toMatchObject({ requeued: 3 })
+      expect([await deaths(first), await deaths(second), await deaths(queued)]).toEqual([1, 1, 0])
+      n1 = await join(db(), 'n1')
+    })
     test('that was announced tells against nobody, even if the node did not get to the end of its work', async () => {
       const id = await count()
       await assignAll(db(), 'n1', n1)
