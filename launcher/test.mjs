@@ -4,8 +4,8 @@ import { childEnvironment, LauncherError, main, say } from './child.mjs'
 import { foreground } from './foreground.mjs'
 import { withLock } from './lock.mjs'
 import { ensureServer } from './postgres.mjs'
-import { ensurePooler } from './pooler.mjs'
 import { prepare, readYes } from './prepare.mjs'
+import { ensureTestPrograms } from './test-programs.mjs'
 import { root, tools } from './tool.mjs'
 
 await main(async (args) => {
@@ -32,7 +32,7 @@ async function test(yes, args) {
 
 async function seeToServer(yes) {
   const server = await withLock(join(tools, 'system.lock'), () => ensureServer({ yes }))
-  if (server.kind === 'local') await withLock(join(tools, 'system.lock'), () => ensurePooler({ yes }))
+  if (server.kind === 'local') await withLock(join(tools, 'system.lock'), () => ensureTestPrograms({ yes }))
   if (server.kind !== 'none') return
   if (process.env.EARSHOT_TEST_ALLOW_EMBEDDED_ONLY === '1') {
     say(`NOTHING IS TESTED ON A REAL SERVER: ${server.reason}.`)

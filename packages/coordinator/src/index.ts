@@ -7,6 +7,7 @@ import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { createMediaStore } from '@earshot/shared/media/store'
 import type { Service } from '@earshot/shared/service'
+import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import { VERSION } from '@earshot/shared/version'
 import { createArchive } from './archive.ts'
 import { type HttpService, createHttp } from './http/server.ts'
@@ -20,6 +21,7 @@ import { routeAll } from './route.ts'
 import { createTurns } from './turns.ts'
 import { createRouting } from './routing.ts'
 import { createSweep } from './sweep.ts'
+import { type Waking, createWaking } from './waking.ts'
 
 const GREET_MS = 5000
 
@@ -44,10 +46,12 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
   let http: HttpService | undefined
   let inbox: Inbox | undefined
   let listener: Listener | undefined
+  let transport: Transport | undefined
+  let waking: Waking | undefined
 
   const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead })
-  const routing = createRouting({ db, route, mayHang: () => leadership.term() !== null && listener?.state === 'listening', log })
-  const metrics = createMetrics(db, { term: leadership.term, listener: () => listener })
+  const routing = createRouting({ db, route, mayHang: () => leadership.term() !== null && listener?.state === 'listening', tell: () => waking!.tellReaders(), log })
+  const metrics = createMetrics(db, { term: leadership.term, listener: () => listener, redis: () => transport?.redis })
   const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
@@ -57,7 +61,7 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
     if (term === null) return 0
     // First, or the nodes that it needs empty would be filled anew.
     const alone = await routeAlone(db, term)
-    const assigned = await routeAll(db, term, turns)
+    const assigned = await routeAll(db, term, turns, waking)
     await recall.look(term)
     if (alone + assigned > 0) log.debug({ term, jobs: alone + assigned }, 'Jobs were given to nodes')
     metrics.routed(alone + assigned)
@@ -70,11 +74,14 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
   }
 
   function onHint(payload: string): void {
+    if (waking?.passOn(payload)) return
     if (payload !== 'events') routing.kick()
     http?.changed()
   }
 
   async function start(): Promise<void> {
+    transport = await openTransport({ db, url: config.redis.url, log })
+    waking = createWaking({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
     inbox = createInbox({ dir: config.inbox.path, settleS: config.inbox.settleS, store: createInboxStore(db, id), log })
     http = createHttp({
@@ -85,14 +92,17 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
       verifyInbox: inbox.verify,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
       metrics,
+      redis: transport?.redis,
       log,
       version: VERSION,
     })
     url = (await http.start()).url
+    transport?.redis.subscribe('events', () => http?.changed())
+    transport?.redis.subscribe('progress', (message) => http?.progressed(message))
     await greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
     listener = await db.listen({ earshot: onHint }, () => onHint(''))
     await leadership.start()
-    for (const loop of [routing, sweeping, archiving, greeting]) loop.start()
+    for (const loop of [routing, sweeping, archiving, greeting, waking]) loop.start()
     onLead()
     await inbox.start()
   }
@@ -103,6 +113,8 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
     await leadership.stop()
     await listener?.close()
     await http?.stop(hurry)
+    await waking?.stop()
+    await transport?.redis.close()
   }
 
   return {

@@ -23,6 +23,8 @@ export type RoutingOptions = {
   route: () => Promise<number>
   /** Whether this coordinator leads and hears notifications: only then others need to ring for it. */
   mayHang: () => boolean
+  /** Tells the readers of events that there may be some; by NOTIFY unless told otherwise. */
+  tell?: () => Promise<void>
   log: Log
   /** Milliseconds between two looks in deep sleep; 2,000 by default. */
   asleepMs?: number
@@ -36,7 +38,7 @@ export type RoutingOptions = {
  * const routing = createRouting({ db, route: () => routeAll(db, term), mayHang: () => true, log })
  * routing.start()
  */
-export function createRouting({ db, route, mayHang, log, asleepMs = ASLEEP_MS }: RoutingOptions): Loop {
+export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db.pool), log, asleepMs = ASLEEP_MS }: RoutingOptions): Loop {
   const bell = db.embedded ? undefined : createDoorbell({ db, onHung: kick, log })
   let wake = new AbortController()
   let running: Promise<void> | undefined
@@ -92,7 +94,7 @@ export function createRouting({ db, route, mayHang, log, asleepMs = ASLEEP_MS }:
   }
 
   async function tellReaders(): Promise<void> {
-    await passOnEvents(db.pool)
+    await tell()
     lastTold = monotonicMs()
   }
 

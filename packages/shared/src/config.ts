@@ -37,6 +37,8 @@ export type Config = {
     connectTimeoutS: number
     home: string
   }
+  /** What carries wake-ups, hints and progress, beside the database; null without one. */
+  redis: { url: string | null }
   http: {
     host: string
     port: number
@@ -187,6 +189,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
       connectTimeoutS: values['database.connect_timeout_s'] ?? 10,
       home,
     },
+    redis: { url: values['redis.url'] ?? null },
     http: { host, port, advertise: values['http.advertise'] ?? null },
     inbox: { path: values['inbox.path'] ?? path.join(cwd, 'inbox'), settleS: values['inbox.settle_s'] ?? 10 },
     log: { level: values['log.level'] ?? 'info' },

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { loadConfig, type Config, type ConfigSources } from '@earshot/shared/config'
+import { secretsOf } from '@earshot/shared/config/secrets'
 import { SETTINGS, type Setting } from '@earshot/shared/config/settings'
 import { describe, expect, test } from 'vitest'
 
@@ -195,4 +196,10 @@ describe('what is written down', () => {
       .toEqual((['http.host', 'http.port', 'inbox.settle_s', 'database.pool_size', 'database.idle_timeout_s', 'database.max_lifetime_s',
         'database.connect_timeout_s', 'log.level', 'limits.max_duration_s', 'limits.max_media_gb', 'ollama_host', 'node.port'] as const).map((key) => SETTINGS[key].default))
   })
+})
+
+test('the password of a Redis address is masked in errors and in the log', () => {
+  expect(load({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a,b/set' } }).redis.url).toBe('redis+sentinel://:hunter2@a,b/set')
+  expect(failure({ env: { REDIS_URL: 'redis://:hunter2@box/0/1' } }).message).not.toContain('hunter2')
+  expect(secretsOf(load({ env: { REDIS_URL: 'redis://:s%40cret@box' } }))).toEqual(expect.arrayContaining(['s@cret', 's%40cret']))
 })

@@ -2,6 +2,7 @@ import type { Database } from '@earshot/shared/db/database'
 import { listCoordinators } from '@earshot/shared/db/functions/documents'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
+import type { RedisLink } from '@earshot/shared/transport/redis'
 
 const EVERY_MS = 500
 
@@ -10,9 +11,11 @@ export type Progress = Loop & {
   note(job: number, fraction: number): void
 }
 
-/** Tells the coordinators twice a second how far the jobs in hand are. What is lost is not sent again. */
-export function createProgress(options: { db: Database; key: string | null; node: () => { id: string; incarnation: number }; log: Log }): Progress {
-  const { db, key, node, log } = options
+/** Tells the coordinators twice a second how far the jobs in hand are: through Redis where one hears it there, else over HTTP. What is lost is not sent again. */
+export function createProgress(options: {
+  db: Database; key: string | null; node: () => { id: string; incarnation: number }; redis: () => RedisLink | undefined; log: Log
+}): Progress {
+  const { db, key, node, redis, log } = options
   let noted = new Map<number, number>()
 
   async function send(): Promise<void> {
@@ -20,6 +23,7 @@ export function createProgress(options: { db: Database; key: string | null; node
     const jobs = [...noted].map(([id, fraction]) => ({ id, fraction }))
     noted = new Map()
     const body = JSON.stringify({ node: node().id, incarnation: node().incarnation, jobs })
+    if (await published(redis(), body)) return
     const headers = { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) }
     for (const { url, seen_s } of await listCoordinators(db.pool)) {
       if (seen_s > 30) continue
@@ -31,4 +35,10 @@ export function createProgress(options: { db: Database; key: string | null; node
   }
   const loop = createLoop({ everyMs: EVERY_MS, work: send, log })
   return { ...loop, note: (job, fraction) => void noted.set(job, Math.min(1, Math.max(0, fraction))) }
+}
+
+/** Whether somebody heard it through Redis. (In a cluster those are counted that listen at the same node of it: then it goes over HTTP too.) */
+async function published(redis: RedisLink | undefined, body: string): Promise<boolean> {
+  if (!redis?.up) return false
+  return redis.publish('progress', body).then((listeners) => listeners > 0, () => false)
 }

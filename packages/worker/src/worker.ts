@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Config } from '@earshot/shared/config'
-import type { Database, Listener } from '@earshot/shared/db/database'
+import type { Database } from '@earshot/shared/db/database'
 import { registerKinds } from '@earshot/shared/db/functions/kinds'
-import { nodeChannel } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { findHardware } from '@earshot/shared/platform'
 import type { Service } from '@earshot/shared/service'
+import { type NodeHearing, createNodeHearing } from '@earshot/shared/transport/hearing'
+import { type Transport, openTransport } from '@earshot/shared/transport/open'
+import type { Hint } from '@earshot/shared/transport/wakes'
 import { VERSION } from '@earshot/shared/version'
 import type { Engines } from './engines/index.ts'
 import type { HandledKind } from './handle.ts'
@@ -48,17 +50,18 @@ export function createWorker({ db, config, log: whole, engines = {}, kinds = [] 
   const ended = Promise.withResolvers<unknown>()
   let node: Node | undefined
   let runner: Runner | undefined
-  let listener: Listener | undefined
+  let transport: Transport | undefined
+  let hearing: NodeHearing | undefined
   let status: StatusPort | undefined
   const media = createMediaClient({ db, key: config.key })
   const measures = createMeasures(monotonicMs)
-  const progress = createProgress({ db, key: config.key, node: () => node!, log })
+  const progress = createProgress({ db, key: config.key, node: () => node!, redis: () => transport?.redis, log })
 
   async function start(): Promise<void> {
     const { tags: found } = await findHardware()
     const tags = { ...found, ...config.node.tags, node: config.node.id }
     const offer = createOffer({ db, media, engines, kinds, config })
-    status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION }))
+    status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION, ...(transport && { redis: transport.redis.up ? 'up' : 'away' }) }))
     node = createNode({
       db,
       settings: config.database,
@@ -75,23 +78,25 @@ export function createWorker({ db, config, log: whole, engines = {}, kinds = [] 
       db, node, log, handlers: offer.handlers, offer: { roles: offer.roles, tags }, slots: offer.slots, measures, dir: workFolder(config),
       progress: progress.note,
     })
-    const channel = await nodeChannel(db.pool, config.node.id)
-    listener = await db.listen({ [channel]: wake }, () => wake())
+    transport = await openTransport({ db, url: config.redis.url, log })
+    hearing = createNodeHearing({ db, transport, node: config.node.id, onHint: wake, log })
+    await hearing.open()
     if (kinds.length > 0) {
       const changed = await registerKinds(db.pool, kinds.map(({ definition }) => definition.registration))
       log.info({ kinds: kinds.map(({ definition }) => definition.kind), changed }, 'Made its kinds known to the mesh')
     }
     await node.join()
+    hearing.joined(node.incarnation)
     node.ended.catch((err: unknown) => ended.resolve(err))
     await runner.start()
     progress.start()
   }
 
   /** A message only wakes: new assignments are fetched, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
-  function wake(payload?: string): void {
+  function wake(hint: Hint): void {
     if (!node?.incarnation) return
-    if (payload === '') runner?.look()
-    else if (payload === 'recall') runner?.recall()
+    if (hint === 'assigned') runner?.look()
+    else if (hint === 'recall') runner?.recall()
     else node.beat()
   }
 
@@ -102,7 +107,8 @@ export function createWorker({ db, config, log: whole, engines = {}, kinds = [] 
     }
     await runner?.stop(hurry ? AbortSignal.any([hurry, outOfTime]) : outOfTime)
     await progress.stop()
-    await listener?.close()
+    await hearing?.close()
+    await transport?.redis.close()
     await node?.leave().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'))
     await status?.close()
   }

@@ -2,6 +2,7 @@ import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
 import type { Hashed } from '@earshot/shared/media/hash'
 import type { MediaStore } from '@earshot/shared/media/store'
+import type { RedisLink } from '@earshot/shared/transport/redis'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from './event-stream.ts'
 import type { ProgressBoard } from './progress-board.ts'
@@ -28,6 +29,8 @@ export type HttpParts = {
   limits?: { mediaBytes?: number }
   /** Of this coordinator; without it the service makes its own. */
   metrics?: Metrics
+  /** What progress comes through, where there is one. */
+  redis?: Pick<RedisLink, 'up'> | undefined
   log: Log
   version: string
 }

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { parse } from './input.ts'
+import type { Progress } from './progress-board.ts'
 import { heldJobs } from './queries/nodes.ts'
 
 const Body = z.object({
@@ -16,8 +17,22 @@ export function progressRoutes(app: FastifyInstance, { db, progress }: Context):
   app.post('/v1/progress', async (request) => {
     const { node, incarnation, jobs } = parse(Body, request.body)
     const held = new Set(await heldJobs(db.pool, node, incarnation, jobs.map((job) => job.id)))
-    const news = jobs.filter((job) => held.has(job.id)).map(({ id, fraction }) => ({ job_id: id, progress: fraction }))
+    const news = newsOf(jobs.filter((job) => held.has(job.id)))
     progress.report(news)
     return { heard: news.length }
   })
 }
+
+/**
+ * The same as it comes through Redis: none when it is something else. Nobody asks the database whether these jobs are the node's: who may
+ * write to the mesh's Redis may tell how far jobs are.
+ */
+export function readProgress(message: string): Progress[] {
+  try {
+    return newsOf(Body.parse(JSON.parse(message)).jobs)
+  } catch {
+    return []
+  }
+}
+
+const newsOf = (jobs: z.infer<typeof Body>['jobs']): Progress[] => jobs.map(({ id, fraction }) => ({ job_id: id, progress: fraction }))

@@ -20,7 +20,7 @@ import { mediaRoutes } from './media.ts'
 import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
 import { createProgressBoard } from './progress-board.ts'
-import { progressRoutes } from './progress.ts'
+import { progressRoutes, readProgress } from './progress.ts'
 import { searchRoutes } from './search.ts'
 import { whyRoutes } from './why.ts'
 
@@ -37,6 +37,8 @@ export type HttpService = {
   stop(hurry?: AbortSignal): Promise<void>
   /** The database said that something changed: readers of events look at once. */
   changed(): void
+  /** A worker told, through Redis, how far its jobs are. */
+  progressed(message: string): void
 }
 
 /** Bodies of JSON, except where a route says otherwise. */
@@ -55,9 +57,10 @@ export function createHttp(parts: HttpParts): HttpService {
   const app = createApp()
   let url = settings.url ?? urlOf(settings.host, settings.port)
   const events = createEventStream(parts.db, log)
+  const progress = createProgressBoard()
   const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
-  const context: Context = { ...parts, metrics, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress: createProgressBoard(), url: () => url }
+  const context: Context = { ...parts, metrics, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress, url: () => url }
 
   guard(app, settings)
   answerErrors(app, log)
@@ -95,6 +98,7 @@ export function createHttp(parts: HttpParts): HttpService {
       }
     },
     changed: () => events.changed(),
+    progressed: (message) => progress.report(readProgress(message)),
   }
 }
 

@@ -9,7 +9,7 @@ import { BOUNDS, type Look, readMetrics } from './read.ts'
 const PAGES = 20
 
 /** What the coordinator tells of itself. */
-export type Self = { term: () => string | null; listener: () => Listener | undefined }
+export type Self = { term: () => string | null; listener: () => Listener | undefined; redis?: () => { up: boolean } | undefined }
 
 export type Metrics = {
   /** Begins to count what the events tell. */
@@ -71,7 +71,7 @@ export function createMetrics(db: Database, self?: Self): Metrics {
       // Scrapers that ask at once share one look: two would count the same events twice.
       looking ??= lookOnce().finally(() => (looking = undefined))
       const look = await looking
-      return [...gauges(look), ...leading(look, self), ...listening(self), ...connections(db), ...counted.map((one) => one.read())].map(expose).join('')
+      return [...gauges(look), ...leading(look, self), ...listening(self), ...redisOf(self), ...connections(db), ...counted.map((one) => one.read())].map(expose).join('')
     },
     requested: (method, route, status) => requests.add({ method, route, status: String(status) }),
     routed: (jobs) => routed.add({}, jobs),
@@ -113,6 +113,11 @@ function listening(self: Self | undefined): Metric[] {
     gauge('earshot_listener_probe_age_seconds', 'How long ago a notification sent as a probe was heard.', proved),
     { name: 'earshot_listener_connects_total', help: 'How often the connection that listens was made.', type: 'counter', samples: [{ value: listener.connects }] },
   ]
+}
+
+function redisOf(self: Self | undefined): Metric[] {
+  const redis = self?.redis?.()
+  return redis === undefined ? [] : [gauge('earshot_redis_up', 'Whether this coordinator\'s Redis answers; absent where it has none.', [{ value: Number(redis.up) }])]
 }
 
 function connections({ pool }: Database): Metric[] {

@@ -1,8 +1,11 @@
 import type { Config } from '../config.ts'
+import { parseRedisAddress } from '../transport/address.ts'
 
 /** The settings that no log may show: the key, and the passwords of addresses, as they are written there and as they are meant. */
-export function secretsOf({ key, database }: Config): string[] {
-  return [...(key === null ? [] : [key]), ...[database.url, database.directUrl].flatMap(passwordsOf)]
+export function secretsOf({ key, database, redis }: Config): string[] {
+  const redisPassword = redis.url === null ? undefined : parseRedisAddress(redis.url)?.password
+  const asWritten = redisPassword === undefined ? [] : [redisPassword, encodeURIComponent(redisPassword)]
+  return [...(key === null ? [] : [key]), ...[database.url, database.directUrl].flatMap(passwordsOf), ...asWritten]
 }
 
 function passwordsOf(address: string | undefined): string[] {

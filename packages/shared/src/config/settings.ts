@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { LOG_LEVELS } from '../log.ts'
+import { parseRedisAddress } from '../transport/address.ts'
 
 /**
  * One setting: where it may be written, what it may be, and what it is when nobody says. This table is the only list of
@@ -38,6 +39,8 @@ const roleOrAll = z.string().regex(/^(\*|[a-z][a-z0-9_]{0,63})$/)
 const webAddress = z.url({ protocol: /^https?$/ })
 const hostName = z.string().regex(/^[A-Za-z0-9.:_-]+$/)
 const postgresAddress = z.url({ protocol: /^postgres(ql)?$/ }).refine(isDecodable)
+
+const redisAddress = z.string().trim().refine((address) => parseRedisAddress(address) !== undefined)
 
 /** Whether a percent sign in it is either encoded or the start of an encoded character, so that it can be read back. */
 function isDecodable(address: string): boolean {
@@ -103,6 +106,8 @@ export const SETTINGS = {
     about: 'After how long a connection is replaced; the variable also takes 5m or 1h', default: '1800' }),
   'database.connect_timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
     about: 'How long to wait for a connection', default: '10' }),
+  'redis.url': setting({ schema: redisAddress, env: ['REDIS_URL'], text: 'text', secret: true, expected: 'an address such as redis://user:password@host:6379/0',
+    about: 'A Redis that carries wake-ups, hints and progress; nothing is kept there', default: 'none: all goes through PostgreSQL and HTTP' }),
   'log.level': setting({ schema: z.enum(LOG_LEVELS), env: ['EARSHOT_LOG_LEVEL'], flag: 'log-level', text: 'text', expected: `one of ${LOG_LEVELS.join(', ')}`,
     about: 'From which level on the log is written, to standard error', default: 'info' }),
   'limits.max_duration_s': setting({ schema: seconds, env: [], text: 'number', expected: SECONDS,

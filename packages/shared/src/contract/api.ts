@@ -191,6 +191,8 @@ export type HealthView = {
   database: 'embedded' | 'postgres'
   url: string
   nodes: { online: number; degraded: number; offline: number }
+  /** Absent without REDIS_URL; while it is away the mesh goes on by NOTIFY, HTTP and heartbeats. */
+  redis?: 'up' | 'away'
 }
 
 /** What is known of a file that a job made, such as the WAV of a `speak` job; GET /v1/artifacts/:id streams it. */

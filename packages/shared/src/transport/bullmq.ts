@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto'
+import { Queue, Worker } from 'bullmq'
+import type { RedisLink } from './redis.ts'
+import type { Hint, Wake, Wakes } from './wakes.ts'
+
+type Message = { hint: Hint; jobs?: readonly number[] }
+
+/** A message is gone when it was taken; of what is not, nothing is kept either. */
+const MESSAGE = { removeOnComplete: true, removeOnFail: true, attempts: 1 } as const
+/** BullMQ keeps a stream of what became of messages, which nobody reads. */
+const STREAMS = { events: { maxLen: 0 } }
+
+export type QueueWakes = Wakes & {
+  /** Removes the queues of all others than these, which are asked for once it is known what there is; answers how many. */
+  clean(living: () => Promise<{ id: string; incarnation: number }[]>): Promise<number>
+}
+
+/** The name of the queue of one incarnation of a node; an id may hold anything, so its hash stands for it. */
+function queueName(node: string, incarnation: number): string {
+  return `${createHash('sha256').update(node).digest('hex').slice(0, 16)}_${incarnation}`
+}
+
+/**
+ * By BullMQ: a queue for each incarnation of a node, a BullMQ job for what one statement gave it, acknowledged as soon as it is
+ * received. Queues stand in a set, by which the leader finds those of the dead.
+ */
+export function createQueueWakes(redis: RedisLink): QueueWakes {
+  const queues = new Map<string, Queue<Message>>()
+  const known = `${redis.prefix}:queues`
+
+  function queueOf(name: string): Queue<Message> {
+    const found = queues.get(name) ?? new Queue<Message>(name, {
+      connection: redis.client, prefix: redis.prefix, streams: STREAMS, defaultJobOptions: MESSAGE, skipVersionCheck: true, skipWaitingForReady: true,
+    })
+    if (!queues.has(name)) found.on('error', () => {}) // the link says it
+    queues.set(name, found)
+    return found
+  }
+
+  async function remove(name: string): Promise<void> {
+    await queueOf(name).obliterate({ force: true })
+    await redis.client.srem(known, name)
+    await queues.get(name)?.close()
+    queues.delete(name)
+  }
+
+  return {
+    async send({ node, incarnation, hint, jobs }: Wake) {
+      if (!redis.up) throw new Error('Redis is away')
+      const name = queueName(node, incarnation)
+      await Promise.all([redis.client.sadd(known, name), queueOf(name).add(hint, { hint, ...(jobs && { jobs }) })])
+    },
+    async hear(node, incarnation, onHint) {
+      const name = queueName(node, incarnation)
+      const connection = redis.connect()
+      const worker = new Worker<Message>(name, async ({ data }) => onHint(data.hint), {
+        connection, prefix: redis.prefix, skipVersionCheck: true,
+        // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
+        skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
+      })
+      worker.on('error', () => {}) // the link says it
+      return {
+        async close() {
+          await worker.close(true)
+          connection.disconnect()
+          if (redis.up) await remove(name).catch(() => {}) // then the leader does
+        },
+      }
+    },
+    async clean(living) {
+      const there = await redis.client.smembers(known)
+      const kept = new Set((await living()).map(({ id, incarnation }) => queueName(id, incarnation)))
+      const left = there.filter((name) => !kept.has(name))
+      for (const name of left) await remove(name)
+      return left.length
+    },
+  }
+}

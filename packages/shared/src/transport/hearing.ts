@@ -1,0 +1,66 @@
+import type { Database } from '../db/database.ts'
+import { setHearing } from '../db/functions/nodes.ts'
+import type { Log } from '../log.ts'
+import { createLoop } from '../loop.ts'
+import { createNotifyWakes } from './notify.ts'
+import type { Transport } from './open.ts'
+import type { Hearing, Hint } from './wakes.ts'
+
+/** A change that the database could not be told of is told again. */
+const AGAIN_MS = 2000
+
+export type NodeHearing = {
+  /** Before the node joins: hears notifications, unless Redis is there. */
+  open(): Promise<void>
+  /** Once it has joined: hears its queue, as long as Redis is there, and notifications otherwise; the mesh is told which. */
+  joined(incarnation: number): void
+  close(): Promise<void>
+}
+
+/**
+ * How a node hears: by NOTIFY without Redis; through Redis, without a connection that listens, as long as that is there.
+ *
+ * @param onHint what was heard; `cancelled` too whenever something may have been missed
+ */
+export function createNodeHearing(options: {
+  db: Database; transport: Transport | undefined; node: string; onHint: (hint: Hint) => void; log: Log
+}): NodeHearing {
+  const { db, transport, node, onHint, log } = options
+  const notify = createNotifyWakes(db)
+  let incarnation = 0
+  let listening: Hearing | undefined
+  let taking: Hearing | undefined
+  // What a node that registers is taken to hear.
+  let told: 'notify' | 'redis' = 'notify'
+
+  async function settle(): Promise<void> {
+    const by = transport?.redis.up ? 'redis' : 'notify'
+    if (by === 'notify') listening ??= await notify.hear(node, incarnation, onHint)
+    if (transport === undefined || incarnation === 0) return
+    taking ??= await transport.wakes.hear(node, incarnation, onHint)
+    if (told !== by) {
+      await setHearing(db.pool, node, incarnation, by)
+      told = by
+      onHint('cancelled')
+    }
+    if (by === 'notify') return
+    await listening?.close()
+    listening = undefined
+  }
+  const settling = createLoop({ everyMs: AGAIN_MS, work: settle, log })
+
+  return {
+    open: settle,
+    joined(current) {
+      incarnation = current
+      if (transport === undefined) return
+      transport.redis.onChange(() => settling.kick())
+      settling.start()
+      settling.kick()
+    },
+    async close() {
+      await settling.stop()
+      await Promise.all([listening?.close(), taking?.close()])
+    },
+  }
+}

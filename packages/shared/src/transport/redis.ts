@@ -1,0 +1,127 @@
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import type { Log } from '../log.ts'
+import { type Loop, createLoop } from '../loop.ts'
+import { type RedisAddress, parseRedisAddress } from './address.ts'
+
+/** How often it is asked whether it answers, and how long it has for that, as for every other command. */
+const PROBE_MS = 1000
+const COMMAND_MS = 1000
+
+export type RedisClient = Redis | Cluster
+
+export type RedisLink = {
+  /** Whether it answered when it was asked last. */
+  readonly up: boolean
+  /** What this mesh's keys and channels begin with; the braces keep them together in a cluster. */
+  readonly prefix: string
+  /** For commands: they fail at once while it is away, and after a second when it does not answer. */
+  readonly client: RedisClient
+  /** A connection of one's own that waits for it, for what blocks; who asks for it disconnects it. */
+  connect(): RedisClient
+  /** Sends a fleeting message to those who listen now; resolves with how many that surely were. */
+  publish(topic: Topic, message: string): Promise<number>
+  /** Hears a topic, for ever; what is sent while the connection is lost is missed. */
+  subscribe(topic: Topic, hear: (message: string) => void): void
+  /** Called with every change of `up`. */
+  onChange(hear: (up: boolean) => void): void
+  close(): Promise<void>
+}
+
+/** events: something was written. progress: how far jobs are. */
+export type Topic = 'events' | 'progress'
+
+/**
+ * A Redis of the mesh: connects, asks it every second whether it is there, and says once when that changes. Nothing waits for it.
+ *
+ * @param mesh what tells this mesh from others in the same Redis
+ * @example
+ * const redis = await openRedis({ url: 'redis://127.0.0.1:6379', mesh: await meshId(db.pool), log })
+ */
+export async function openRedis({ url, mesh, log }: { url: string; mesh: string; log: Log }): Promise<RedisLink> {
+  const prefix = `{earshot:${mesh}}`
+  const client = clientOf(url, { enableOfflineQueue: false, commandTimeout: COMMAND_MS, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false })
+  const hearers = new Set<(up: boolean) => void>()
+  let up: boolean | undefined
+  let subscriber: RedisClient | undefined
+
+  function become(next: boolean, err?: unknown): void {
+    if (next === up) return
+    const first = up === undefined
+    up = next
+    if (!next) log.warn({ err }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
+    else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
+    for (const hear of hearers) hear(next)
+  }
+  const probe: Loop = createLoop({
+    everyMs: PROBE_MS, log,
+    work: () => client.ping().then(() => become(true), (err: unknown) => become(false, err)),
+  })
+  // A connection that is lost is known at once; one that is made has to answer first.
+  client.on('close', () => become(false, new Error('the connection was lost')))
+  client.on('ready', () => probe.kick())
+  await isThere(client)
+  probe.start()
+  probe.kick()
+  await client.ping().then(() => become(true), (err: unknown) => become(false, err))
+
+  return {
+    get up() {
+      return up === true
+    },
+    prefix,
+    client,
+    connect: () => clientOf(url, { maxRetriesPerRequest: null }),
+    publish: (topic, message) => client.publish(`${prefix}:${topic}`, message),
+    subscribe(topic, hear) {
+      subscriber ??= clientOf(url, { maxRetriesPerRequest: null })
+      const channel = `${prefix}:${topic}`
+      subscriber.on('message', (from: string, message: string) => {
+        if (from === channel) hear(message)
+      })
+      // It subscribes anew by itself after every reconnect; this waits for the first connection.
+      subscriber.subscribe(channel).catch(() => {}) // closed meanwhile
+    },
+    onChange: (hear) => void hearers.add(hear),
+    async close() {
+      hearers.clear()
+      client.removeAllListeners('close')
+      await probe.stop()
+      subscriber?.disconnect()
+      client.disconnect()
+    },
+  }
+}
+
+/** Waits until the first attempt to connect is decided. */
+function isThere(client: RedisClient): Promise<void> {
+  const decided = Promise.withResolvers<void>()
+  for (const event of ['ready', 'close', 'end'] as const) client.once(event, decided.resolve)
+  // One that takes connections and never answers decides nothing.
+  const timer = setTimeout(decided.resolve, COMMAND_MS)
+  return decided.promise.finally(() => clearTimeout(timer))
+}
+
+function clientOf(url: string, options: RedisOptions): RedisClient {
+  const address = parseRedisAddress(url)
+  if (address === undefined) throw new Error('REDIS_URL is no Redis address')
+  const client = connect(address, { ...options, connectTimeout: 5000, retryStrategy: patience })
+  // Every failed attempt is one; `up` says it once.
+  client.on('error', () => {})
+  return client
+}
+
+const patience = (attempt: number): number => Math.min(attempt * 100, 1000)
+
+function connect({ mode, tls, hosts, username, password, db, master }: RedisAddress, options: RedisOptions): RedisClient {
+  const [first] = hosts
+  const login: RedisOptions = { ...(username && { username }), ...(password && { password }), ...(tls && { tls: {} }) }
+  if (mode === 'cluster') {
+    const { retryStrategy: _, enableOfflineQueue = true, ...each } = options
+    return new Cluster(hosts, { enableOfflineQueue, clusterRetryStrategy: patience, slotsRefreshTimeout: 2000, redisOptions: { ...each, ...login } })
+  }
+  if (mode === 'single') return new Redis({ ...options, ...login, ...first, db })
+  return new Redis({
+    ...options, ...login, db, sentinels: hosts, name: master!, ...(password && { sentinelPassword: password }),
+    ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+  })
+}

@@ -1,0 +1,134 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type TestRedis, findRedis, startRedis } from '../../../test/helpers/redis.ts'
+import { silentLog } from '../src/log.ts'
+import { type QueueWakes, createQueueWakes } from '../src/transport/bullmq.ts'
+import { type RedisLink, openRedis } from '../src/transport/redis.ts'
+import type { Hint } from '../src/transport/wakes.ts'
+
+const waiting = { timeout: 20_000, interval: 20 }
+const open = (url: string, mesh = 'a') => openRedis({ url, mesh, log: silentLog() })
+
+describe.skipIf(findRedis() === undefined)('a Redis (skipped: no redis-server is on this machine)', () => {
+  let server: TestRedis
+  let redis: RedisLink
+  let wakes: QueueWakes
+  beforeAll(async () => {
+    server = await startRedis()
+    redis = await open(server.url)
+    wakes = createQueueWakes(redis)
+  })
+  afterAll(async () => {
+    await redis.close()
+    await server[Symbol.asyncDispose]()
+  })
+  const keys = () => server.client.keys('*')
+
+  test('a message reaches the incarnation that it is for, and no other', async () => {
+    const heard: string[] = []
+    const first = await wakes.hear('attic', 1, (hint) => heard.push(`1 ${hint}`))
+    const second = await wakes.hear('attic', 2, (hint) => heard.push(`2 ${hint}`))
+    await wakes.send({ node: 'attic', incarnation: 1, hint: 'recall' })
+    await wakes.send({ node: 'attic', incarnation: 2, hint: 'assigned', jobs: [1, 2] })
+    await wakes.send({ node: 'attic', incarnation: 3, hint: 'assigned', jobs: [3] })
+    await vi.waitFor(() => expect(heard.toSorted()).toEqual(['1 recall', '2 assigned']), waiting)
+    for (const hearing of [first, second]) await hearing.close()
+  })
+
+  test('nothing piles up: a message goes when it was taken, a queue with its node, or when the leader finds it', async () => {
+    const hints: Hint[] = []
+    const hearing = await wakes.hear('cellar', 1, (hint) => hints.push(hint))
+    for (let i = 0; i < 50; i++) await wakes.send({ node: 'cellar', incarnation: 1, hint: 'assigned' })
+    await vi.waitFor(() => expect(hints).toHaveLength(50), waiting)
+    await vi.waitFor(async () => expect((await keys()).filter((key) => /cellar|_1:\d/.test(key))).toEqual([]), waiting)
+    await hearing.close()
+    await wakes.send({ node: 'gone', incarnation: 4, hint: 'assigned' })
+    await wakes.send({ node: 'gone', incarnation: 5, hint: 'assigned' })
+    expect(await wakes.clean(async () => [{ id: 'gone', incarnation: 5 }])).toBeGreaterThanOrEqual(1)
+    expect((await keys()).filter((key) => key.includes('_4'))).toEqual([])
+    expect((await keys()).filter((key) => key.includes('_5')).length).toBeGreaterThan(0)
+    await wakes.clean(async () => [])
+    expect(await keys()).toEqual([])
+  })
+
+  test('two meshes share it without hearing each other', async () => {
+    const other = await open(server.url, 'b')
+    const heard: string[] = []
+    const hearings = [await wakes.hear('attic', 1, () => heard.push('a')), await createQueueWakes(other).hear('attic', 1, () => heard.push('b'))]
+    redis.subscribe('progress', () => heard.push('a progress'))
+    await vi.waitFor(async () => expect(await redis.publish('progress', 'x')).toBe(1), waiting)
+    await createQueueWakes(other).send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+    await vi.waitFor(() => expect([...new Set(heard)].toSorted()).toEqual(['a progress', 'b']), waiting)
+    for (const hearing of hearings) await hearing.close()
+    await other.close()
+  })
+
+  test('emptied, frozen, stopped and started again, it is used again by itself; meanwhile it is known to be away', async () => {
+    let heard = 0
+    const hearing = await wakes.hear('attic', 7, () => (heard += 1))
+    const send = () => wakes.send({ node: 'attic', incarnation: 7, hint: 'assigned' })
+    const works = async () => {
+      const before = heard
+      await vi.waitFor(async () => {
+        await send()
+        expect(heard).toBeGreaterThan(before)
+      }, waiting)
+    }
+    await works()
+    await server.client.flushall()
+    await works()
+    server.freeze()
+    await vi.waitFor(() => expect(redis.up).toBe(false), waiting)
+    await expect(send()).rejects.toThrow()
+    server.thaw()
+    await vi.waitFor(() => expect(redis.up).toBe(true), waiting)
+    await works()
+    await server.stop()
+    await vi.waitFor(() => expect(redis.up).toBe(false), waiting)
+    await expect(send()).rejects.toThrow()
+    await server.start()
+    await vi.waitFor(() => expect(redis.up).toBe(true), waiting)
+    await works()
+    await hearing.close()
+  })
+
+  test('one that is not there at the start is waited for by nobody, and used once it is there', async () => {
+    await using late = await startRedis()
+    await late.stop()
+    const link = await open(late.url)
+    expect(link.up).toBe(false)
+    const back = Promise.withResolvers<void>()
+    link.onChange((up) => up && back.resolve())
+    await late.start()
+    await back.promise
+    await link.close()
+  })
+
+  test('a cluster takes the same messages', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'earshot-cluster-'))
+    await using cluster = await startRedis(['--cluster-enabled', 'yes', '--cluster-config-file', path.join(folder, 'nodes.conf'), '--cluster-announce-ip', '127.0.0.1'])
+    await cluster.client.cluster('ADDSLOTSRANGE', 0, 16_383)
+    await vi.waitFor(async () => expect(String(await cluster.client.cluster('INFO'))).toContain('cluster_state:ok'), waiting)
+    await worksAt(`redis+cluster://:${cluster.password}@127.0.0.1:${cluster.port}`)
+    await rm(folder, { recursive: true })
+  })
+})
+
+/** A message gets through, and one published. */
+async function worksAt(url: string): Promise<void> {
+  const link = await open(url)
+  await vi.waitFor(() => expect(link.up).toBe(true), waiting)
+  const heard = new Set<string>()
+  const hearing = await createQueueWakes(link).hear('attic', 1, (hint) => heard.add(hint))
+  link.subscribe('events', () => heard.add('published'))
+  const wakes = createQueueWakes(link)
+  await vi.waitFor(async () => {
+    await wakes.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+    await link.publish('events', '')
+    expect([...heard].toSorted()).toEqual(['assigned', 'published'])
+  }, waiting)
+  await hearing.close()
+  await link.close()
+}
