@@ -137,8 +137,8 @@ async function install(project: string): Promise<void> {
   const packages = Object.fromEntries(built.trim().split('\n').map((file) => [`@earshot/${/earshot-([a-z]+)-/.exec(path.basename(file))![1]}`, `file:${file}`]))
   const types = { '@types/node': (JSON.parse(node) as { version: string }).version }
   await writeFile(path.join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module', dependencies: packages, devDependencies: types }))
-  // npm takes a package that one of its neighbours needs from beside it; pnpm wants to be told.
-  await writeFile(path.join(project, 'pnpm-workspace.yaml'), JSON.stringify({ packages: ['.'], overrides: packages }))
+  // npm takes a package that one of its neighbours needs from beside it; pnpm wants to be told, as docs/custom-kinds.md says.
+  await writeFile(path.join(project, 'pnpm-workspace.yaml'), JSON.stringify({ packages: ['.'], overrides: packages, allowBuilds: { 'msgpackr-extract': false } }))
   await run(pnpm.trim(), ['install', '--prefer-offline', '--no-frozen-lockfile'], { cwd: project, env: { ...process.env, CI: 'true' } })
 }
 

@@ -27,7 +27,7 @@ const LIMITS_MS: Record<string, number> = {
   list_waiting: SHORT_MS, recall_jobs: SHORT_MS, pass_on_events: SHORT_MS,
   list_alone_jobs: SHORT_MS, list_lone_nodes: SHORT_MS, route_alone_job: SHORT_MS,
   heartbeat: SHORT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
-  drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, list_coordinators: SHORT_MS,
+  drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS, list_coordinators: SHORT_MS,
 }
 
 /**
