@@ -1,0 +1,1 @@
+-- Kinds for language models and vectors; what engines offer.

@@ -1,0 +1,1 @@
+-- What requests over the OpenAI door need.

@@ -1,0 +1,1 @@
+-- What makes short jobs cheaper.
