@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import ioredis, { type Redis } from 'ioredis'
 import { freePort } from './cluster.ts'
 
 /** The program of a Redis server, where this machine has it. */
@@ -39,7 +39,7 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
   const password = randomBytes(16).toString('hex')
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--requirepass', password, '--masterauth', password, ...more]
   let child: ChildProcess | undefined
-  const client = new Redis({ port, password, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => 30 })
+  const client = new ioredis.Redis({ port, password, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => 30 })
   client.on('error', () => {})
   const killNow = () => void child?.kill('SIGKILL')
   const stop = async () => {

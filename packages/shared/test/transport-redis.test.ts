@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type TestRedis, findRedis, startRedis } from '../../../test/helpers/redis.ts'
-import { silentLog } from '../src/log.ts'
+import { type Log, silentLog } from '../src/log.ts'
 import { type QueueWakes, createQueueWakes } from '../src/transport/bullmq.ts'
 import { type RedisLink, openRedis } from '../src/transport/redis.ts'
 import type { Hint } from '../src/transport/wakes.ts'
@@ -11,7 +11,7 @@ import type { Hint } from '../src/transport/wakes.ts'
 const waiting = { timeout: 20_000, interval: 20 }
 const open = (url: string, mesh = 'a') => openRedis({ url, mesh, log: silentLog() })
 
-describe.skipIf(findRedis() === undefined)('a Redis (skipped: no redis-server is on this machine)', () => {
+describe.skipIf(findRedis() === undefined)('a Redis', () => {
   let server: TestRedis
   let redis: RedisLink
   let wakes: QueueWakes
@@ -92,6 +92,40 @@ describe.skipIf(findRedis() === undefined)('a Redis (skipped: no redis-server is
     await vi.waitFor(() => expect(redis.up).toBe(true), waiting)
     await works()
     await hearing.close()
+  })
+
+  test('one that answers and takes no message, being full, counts as away', async () => {
+    await server.client.config('SET', 'maxmemory', '1')
+    await vi.waitFor(() => expect(redis.up).toBe(false), waiting)
+    await server.client.config('SET', 'maxmemory', '0')
+    await vi.waitFor(() => expect(redis.up).toBe(true), waiting)
+  })
+
+  test('a wrong password is told once, as the cause; once it is right, all is heard, also what was subscribed before', async () => {
+    await using other = await startRedis()
+    const told: string[] = []
+    const log = { ...silentLog(), warn: ({ err }: { err: Error }) => told.push(err.message) } as unknown as Log
+    const link = await openRedis({ url: other.url.replace(other.password, 'wrong'), mesh: 'a', log })
+    let heard = 0
+    link.subscribe('events', () => (heard += 1))
+    expect(link.up).toBe(false)
+    await other.client.config('SET', 'requirepass', 'wrong')
+    await vi.waitFor(async () => {
+      await link.publish('events', '')
+      expect(heard).toBeGreaterThan(0)
+    }, waiting)
+    expect(told).toEqual([expect.stringContaining('WRONGPASS')])
+    await link.close()
+  })
+
+  test('closing is not held up by one that does not answer', async () => {
+    await using other = await startRedis()
+    const link = await open(other.url)
+    const hearing = await createQueueWakes(link).hear('attic', 1, () => {})
+    other.freeze()
+    await hearing.close()
+    await link.close()
+    other.thaw()
   })
 
   test('one that is not there at the start is waited for by nobody, and used once it is there', async () => {

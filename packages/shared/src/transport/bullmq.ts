@@ -10,6 +10,8 @@ const MESSAGE = { removeOnComplete: true, removeOnFail: true, attempts: 1 } as c
 /** BullMQ keeps a stream of what became of messages, which nobody reads. */
 const STREAMS = { events: { maxLen: 0 } }
 
+const RETRY_MS = 500
+
 export type QueueWakes = Wakes & {
   /** Removes the queues of all others than these, which are asked for once it is known what there is; answers how many. */
   clean(living: () => Promise<{ id: string; incarnation: number }[]>): Promise<number>
@@ -40,8 +42,13 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
   async function remove(name: string): Promise<void> {
     await queueOf(name).obliterate({ force: true })
     await redis.client.srem(known, name)
-    await queues.get(name)?.close()
+    await forget(name)
+  }
+
+  async function forget(name: string): Promise<void> {
+    const queue = queues.get(name)
     queues.delete(name)
+    await queue?.close()
   }
 
   return {
@@ -57,6 +64,8 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
         connection, prefix: redis.prefix, skipVersionCheck: true,
         // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
         skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
+        // After an outage it takes again as soon as the link is used again.
+        runRetryDelay: RETRY_MS,
       })
       worker.on('error', () => {}) // the link says it
       return {
@@ -72,6 +81,8 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
       const kept = new Set((await living()).map(({ id, incarnation }) => queueName(id, incarnation)))
       const left = there.filter((name) => !kept.has(name))
       for (const name of left) await remove(name)
+      // Those that tidied up after themselves.
+      for (const name of queues.keys()) if (!kept.has(name)) await forget(name)
       return left.length
     },
   }

@@ -1,4 +1,5 @@
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+// The whole, of which the classes are parts: the test runner does not find them by name.
+import ioredis, { type Cluster, type Redis, type RedisOptions } from 'ioredis'
 import type { Log } from '../log.ts'
 import { type Loop, createLoop } from '../loop.ts'
 import { type RedisAddress, parseRedisAddress } from './address.ts'
@@ -6,11 +7,13 @@ import { type RedisAddress, parseRedisAddress } from './address.ts'
 /** How often it is asked whether it answers, and how long it has for that, as for every other command. */
 const PROBE_MS = 1000
 const COMMAND_MS = 1000
+/** After so many questions without an answer the connection is made anew: one whose other end vanished in silence would never tell. */
+const ANEW_AFTER = 5
 
 export type RedisClient = Redis | Cluster
 
 export type RedisLink = {
-  /** Whether it answered when it was asked last. */
+  /** Whether it took a write when it was asked last. */
   readonly up: boolean
   /** What this mesh's keys and channels begin with; the braces keep them together in a cluster. */
   readonly prefix: string
@@ -41,8 +44,11 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
   const prefix = `{earshot:${mesh}}`
   const client = clientOf(url, { enableOfflineQueue: false, commandTimeout: COMMAND_MS, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false })
   const hearers = new Set<(up: boolean) => void>()
+  const subscriptions = createSubscriptions(() => clientOf(url, { maxRetriesPerRequest: null }))
   let up: boolean | undefined
-  let subscriber: RedisClient | undefined
+  let unanswered = 0
+  /** Why the last attempt to connect failed: a wrong password, say. */
+  let cause: Error | undefined
 
   function become(next: boolean, err?: unknown): void {
     if (next === up) return
@@ -50,19 +56,32 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     up = next
     if (!next) log.warn({ err }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
     else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
+    if (next && !first) subscriptions.renew()
     for (const hear of hearers) hear(next)
   }
-  const probe: Loop = createLoop({
-    everyMs: PROBE_MS, log,
-    work: () => client.ping().then(() => become(true), (err: unknown) => become(false, err)),
-  })
+  async function ask(): Promise<void> {
+    try {
+      // A write: one that is full, or a replica, answers and takes no message.
+      await client.set(`${prefix}:probe`, '', 'PX', 1)
+      unanswered = 0
+      become(true)
+    } catch (err) {
+      become(false, client.status === 'ready' ? err : (cause ?? err))
+      unanswered += 1
+      if (unanswered % ANEW_AFTER === 0 && client.status !== 'reconnecting') client.disconnect(true)
+    }
+  }
+  const probe: Loop = createLoop({ everyMs: PROBE_MS, log, work: ask })
   // A connection that is lost is known at once; one that is made has to answer first.
-  client.on('close', () => become(false, new Error('the connection was lost')))
-  client.on('ready', () => probe.kick())
+  client.on('error', (err: Error) => (cause = err))
+  client.on('close', () => become(false, cause ?? new Error('the connection was lost')))
+  client.on('ready', () => {
+    cause = undefined
+    probe.kick()
+  })
   await isThere(client)
+  await ask()
   probe.start()
-  probe.kick()
-  await client.ping().then(() => become(true), (err: unknown) => become(false, err))
 
   return {
     get up() {
@@ -72,23 +91,41 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     client,
     connect: () => clientOf(url, { maxRetriesPerRequest: null }),
     publish: (topic, message) => client.publish(`${prefix}:${topic}`, message),
-    subscribe(topic, hear) {
-      subscriber ??= clientOf(url, { maxRetriesPerRequest: null })
-      const channel = `${prefix}:${topic}`
-      subscriber.on('message', (from: string, message: string) => {
-        if (from === channel) hear(message)
-      })
-      // It subscribes anew by itself after every reconnect; this waits for the first connection.
-      subscriber.subscribe(channel).catch(() => {}) // closed meanwhile
-    },
+    subscribe: (topic, hear) => subscriptions.add(`${prefix}:${topic}`, hear),
     onChange: (hear) => void hearers.add(hear),
     async close() {
       hearers.clear()
       client.removeAllListeners('close')
       await probe.stop()
-      subscriber?.disconnect()
+      subscriptions.close()
       client.disconnect()
     },
+  }
+}
+
+/** What is heard by subscribing, over one connection that is made for the first. */
+function createSubscriptions(connectAnew: () => RedisClient) {
+  const hearers = new Map<string, (message: string) => void>()
+  let client: RedisClient | undefined
+  // A subscription may have failed with the first connection, as when a password was wrong; to subscribe twice does no harm.
+  const subscribeAll = () => void client?.subscribe(...hearers.keys()).catch(() => {}) // lost again: then with the next one
+
+  function open(): RedisClient {
+    const made = connectAnew()
+    made.on('message', (from: string, message: string) => hearers.get(from)?.(message))
+    made.on('ready', subscribeAll)
+    return made
+  }
+
+  return {
+    add(channel: string, hear: (message: string) => void): void {
+      hearers.set(channel, hear)
+      client ??= open()
+      if (client.status === 'ready') subscribeAll()
+    },
+    /** It says nothing of its own, and so would not notice that its other end is gone. */
+    renew: () => client?.disconnect(true),
+    close: () => client?.disconnect(),
   }
 }
 
@@ -117,10 +154,10 @@ function connect({ mode, tls, hosts, username, password, db, master }: RedisAddr
   const login: RedisOptions = { ...(username && { username }), ...(password && { password }), ...(tls && { tls: {} }) }
   if (mode === 'cluster') {
     const { retryStrategy: _, enableOfflineQueue = true, ...each } = options
-    return new Cluster(hosts, { enableOfflineQueue, clusterRetryStrategy: patience, slotsRefreshTimeout: 2000, redisOptions: { ...each, ...login } })
+    return new ioredis.Cluster(hosts, { enableOfflineQueue, clusterRetryStrategy: patience, slotsRefreshTimeout: 2000, redisOptions: { ...each, ...login } })
   }
-  if (mode === 'single') return new Redis({ ...options, ...login, ...first, db })
-  return new Redis({
+  if (mode === 'single') return new ioredis.Redis({ ...options, ...login, ...first, db })
+  return new ioredis.Redis({
     ...options, ...login, db, sentinels: hosts, name: master!, ...(password && { sentinelPassword: password }),
     ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
   })
