@@ -1,0 +1,16 @@
+import type { Line } from './result.ts'
+import type { Stage } from './stage.ts'
+
+export type Bench = {
+  stage: Stage
+  /** How many jobs the races are about. */
+  jobs: number
+  /** How long the closed loop and the idling last. */
+  seconds: number
+  rounds: number
+  quick: boolean
+  say(line: string): void
+}
+
+/** A part of the bench: one or several rows of the result. */
+export type Part = (bench: Bench) => Promise<Line[]>

@@ -1,0 +1,58 @@
+import type { Contender } from './contender.ts'
+import type { Part } from './part.ts'
+import { closedLoop, drain, startDelays, warmUp } from './races.ts'
+import { type Line, compare, short } from './result.ts'
+import type { Name } from './stage.ts'
+
+type Pair = { ours: 'notify' | 'redis'; peer: Name; than: number }
+const WAYS = { notify: 'by NOTIFY', redis: 'by Redis' } as const
+const PEERS: Record<string, string> = { graphile: 'graphile-worker, its best', graphileDefault: 'graphile-worker, default', bullmq: 'BullMQ alone' }
+
+/** Measures all who take part round by round, each time another one first, so that what disturbs the machine disturbs all. */
+async function inTurn<T>({ stage, rounds, say }: Parameters<Part>[0], names: readonly Name[], what: string, measure: (contender: Contender) => Promise<T>, text: (value: T) => string): Promise<Map<Name, T[]>> {
+  const found = new Map<Name, T[]>(names.map((name) => [name, []]))
+  const contenders = new Map<Name, Contender>()
+  for (const name of names) contenders.set(name, await stage.get(name))
+  say('warming up, all the same')
+  await warmUp([...contenders.values()])
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < names.length; i++) {
+      const name = names[(i + round) % names.length]!
+      const value = await measure(contenders.get(name)!)
+      found.get(name)!.push(value)
+      say(`${what}, round ${round + 1} of ${rounds}, ${contenders.get(name)!.name}: ${text(value)}`)
+    }
+  }
+  return found
+}
+
+const pairLines = (pairs: readonly Pair[], found: Map<Name, number[]>, about: Pick<Line, 'measure' | 'unit'>, note?: Record<string, string>): Line[] =>
+  pairs.map(({ ours, peer, than }) => compare({
+    ...about, measure: `${about.measure}, ${WAYS[ours]}`, against: PEERS[peer]!, target: { sign: '≥', than, unit: '×' },
+    ours: found.get(ours)!, peer: found.get(peer)!, ...(note?.[peer] && { note: note[peer] }),
+  }))
+
+export const draining: Part = async (bench) => {
+  const found = await inTurn(bench, ['notify', 'graphile', 'redis', 'bullmq'], `${short(bench.jobs)} no-op jobs`, (one) => drain(one, bench.jobs), (rate) => `${short(rate)} jobs/s`)
+  return pairLines([
+    { ours: 'notify', peer: 'graphile', than: 1.4 }, { ours: 'redis', peer: 'graphile', than: 1.2 },
+    { ours: 'notify', peer: 'bullmq', than: 2 }, { ours: 'redis', peer: 'bullmq', than: 1 },
+  ], found, { measure: `${short(bench.jobs)} no-op jobs drained by 2 workers`, unit: 'jobs/s' }, { bullmq: 'BullMQ\'s Redis writes nothing to disk.' })
+}
+
+export const closed: Part = async (bench) => {
+  const found = await inTurn(bench, ['notify', 'graphile', 'redis'], '4 clients', (one) => closedLoop(one, bench.seconds), (rate) => `${short(rate)} jobs/s`)
+  return pairLines([{ ours: 'notify', peer: 'graphile', than: 2 }, { ours: 'redis', peer: 'graphile', than: 3 }], found,
+    { measure: '4 clients, one job a transaction', unit: 'jobs/s' })
+}
+
+export const starting: Part = async (bench) => {
+  const jobs = Math.max(50, Math.round(bench.jobs / 50))
+  const found = await inTurn(bench, ['notify', 'graphileDefault', 'redis'], `${jobs} jobs one at a time`, (one) => startDelays(one, jobs), ({ p50, p99 }) => `p50 ${short(p50)}, p99 ${short(p99)} ms`)
+  const limits = { notify: { p50: 0.85, p99: 1 }, redis: { p50: 1.2, p99: 1.5 } }
+  return (['notify', 'redis'] as const).flatMap((ours) => (['p50', 'p99'] as const).map((part) => compare({
+    measure: `enqueued → started, one at a time, ${part}, ${WAYS[ours]}`, against: PEERS.graphileDefault!, unit: 'ms',
+    target: { sign: '≤', than: limits[ours][part], unit: '×' },
+    ours: found.get(ours)!.map((one) => one[part]), peer: found.get('graphileDefault')!.map((one) => one[part]),
+  })))
+}
