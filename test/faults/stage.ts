@@ -45,10 +45,11 @@ export type Stage = AsyncDisposable & {
   guilty: Set<string>
 }
 
-export type StageOptions = { server: LocalServer; folder: string; coordinators: number; workers: number; leaseS: number }
+/** `redis`: what they all hear through, where it is given; who goes through the pooler then has no other way to the server. */
+export type StageOptions = { server: LocalServer; folder: string; coordinators: number; workers: number; leaseS: number; redis?: string }
 
 /** A private server, a pooler where there is one, and the processes of a mesh, each behind a proxy of its own. */
-export async function setStage({ server, folder, coordinators, workers, leaseS }: StageOptions): Promise<Stage> {
+export async function setStage({ server, folder, coordinators, workers, leaseS, redis }: StageOptions): Promise<Stage> {
   // A crash must lose nothing that was acknowledged; the machine itself does not crash, so nothing need reach the disk.
   const cluster = await startCluster(server, folder, { synchronous_commit: 'on', max_connections: '300' })
   const db = await openDatabase({ url: cluster.url, home: folder })
@@ -74,8 +75,8 @@ export async function setStage({ server, folder, coordinators, workers, leaseS }
     },
   }
   try {
-    for (let i = 1; i <= coordinators; i++) actors.push(await createActor(stage, folder, 'coordinator', i))
-    for (let i = 1; i <= workers; i++) actors.push(await createActor(stage, folder, 'worker', i))
+    for (let i = 1; i <= coordinators; i++) actors.push(await createActor(stage, folder, 'coordinator', i, redis))
+    for (let i = 1; i <= workers; i++) actors.push(await createActor(stage, folder, 'worker', i, redis))
     // The first coordinator first: the others would only wait for each other.
     for (const part of ['coordinator', 'worker']) await Promise.all(actors.filter((actor) => actor.part === part).map((actor) => actor.start()))
   } catch (error) {
@@ -86,7 +87,7 @@ export async function setStage({ server, folder, coordinators, workers, leaseS }
 }
 
 /** Every third worker, and the second coordinator, go through the pooler, and listen past it; workers lie in two zones. */
-async function createActor(stage: Stage, folder: string, part: Actor['part'], place: number): Promise<Actor> {
+async function createActor(stage: Stage, folder: string, part: Actor['part'], place: number, redis: string | undefined): Promise<Actor> {
   const { cluster, pooler } = stage
   const name = `${part}-${place}`
   const pooled = pooler !== undefined && (part === 'worker' ? place % 3 === 0 : place === 2)
@@ -96,7 +97,8 @@ async function createActor(stage: Stage, folder: string, part: Actor['part'], pl
   const { PATH, HOME, LANG, TMPDIR } = process.env
   const env = {
     PATH, HOME, LANG, TMPDIR, DATABASE_URL: proxy.url, NODE_ID: name, EARSHOT_HOME: home, EARSHOT_INBOX: path.join(home, 'inbox'), EARSHOT_PORT: '0',
-    EARSHOT_LOG_LEVEL: 'info', ...(pooled && { DATABASE_DIRECT_URL: cluster.url }),
+    EARSHOT_LOG_LEVEL: 'info', ...(redis !== undefined && { REDIS_URL: redis }),
+    ...(pooled && (redis === undefined || part === 'coordinator') && { DATABASE_DIRECT_URL: cluster.url }),
   }
   const args = part === 'worker' ? [WORKER, String(2 + (place % 3)), place % 2 === 0 ? 'even' : 'odd'] : [MAIN, 'coordinator', '--json']
   async function startOnce(): Promise<boolean> {

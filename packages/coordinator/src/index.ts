@@ -30,6 +30,9 @@ export type Coordinator = Service & {
   readonly url: string
 }
 
+/** `open`: what opens the way through Redis. */
+export type CoordinatorOptions = { db: Database; config: Config; log: Log; open?: typeof openTransport }
+
 /**
  * A coordinator: serves HTTP, watches its inbox, and, while it leads, routes jobs and sweeps. Several may run at once.
  *
@@ -38,7 +41,7 @@ export type Coordinator = Service & {
  * const coordinator = createCoordinator({ db, config, log })
  * await coordinator.start()
  */
-export function createCoordinator({ db, config, log }: { db: Database; config: Config; log: Log }): Coordinator {
+export function createCoordinator({ db, config, log, open = openTransport }: CoordinatorOptions): Coordinator {
   const id = config.node.id
   const turns = createTurns()
   const recall = createRecall(db)
@@ -80,7 +83,7 @@ export function createCoordinator({ db, config, log }: { db: Database; config: C
   }
 
   async function start(): Promise<void> {
-    transport = await openTransport({ db, url: config.redis.url, log })
+    transport = await open({ db, url: config.redis.url, log })
     waking = createWaking({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
     inbox = createInbox({ dir: config.inbox.path, settleS: config.inbox.settleS, store: createInboxStore(db, id), log })
