@@ -18,6 +18,8 @@ begin
     when jsonb_typeof(coalesce(a.job -> 'payload', '{}')) <> 'object' then 'payload is no JSON object.'
     when jsonb_typeof(coalesce(a.job -> 'requires', '{}')) <> 'object' then 'requires is no JSON object.'
     when not coalesce(a.job -> 'payload', '{}') ?& k.required then format('payload of kind "%s" needs: %s.', k.kind, array_to_string(k.required, ', '))
+    when k.kind = 'transcribe' and a.job -> 'payload' -> 'store' = 'false' and a.job -> 'payload' ? 'document_id' then
+      'with store false there is no document; leave document_id out.'
     when coalesce(a.job ->> 'class', 'batch') not in ('interactive', 'batch') then format('class is "%s"; expected interactive or batch.', a.job ->> 'class')
     when jsonb_typeof(coalesce(a.job -> 'after', '[]')) <> 'array' then 'after is no list.'
     else (select format('after names %s; expected the id of a job, or "#1" to "#%s" for an earlier one of this submission (so no circle can be made), with a policy of fail, run or skip.',

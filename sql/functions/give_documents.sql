@@ -1,5 +1,5 @@
 -- Gives each recording or text that is submitted without a document one, under its content's hash: what is heard must belong
--- somewhere. One that is there is left as it is: the job may prove to be a repeat, and submit_jobs alone knows. Refuses (22023)
+-- somewhere; but for `store: false`, which asks for the words alone. One that is there is left as it is: the job may prove to be a repeat, and submit_jobs alone knows. Refuses (22023)
 -- media that no coordinator holds. Called by submit_jobs, in its transaction.
 create or replace function earshot.give_documents(p_jobs jsonb, p_tenant text) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
@@ -18,6 +18,7 @@ begin
     if not exists (select from earshot.media m where m.hash = v_hash) then
       raise exception 'Job %: no coordinator holds media %.', v_place + 1, v_hash using errcode = '22023';
     end if;
+    continue when v_job -> 'payload' -> 'store' = 'false';
     insert into earshot.documents (tenant_id, corpus_id, title, kind, media_hash)
       select p_tenant, c.id, coalesce(v_job -> 'payload' ->> 'title', left(v_hash, 12)),
         case v_job ->> 'kind' when 'read' then 'text' else 'audio' end, v_hash

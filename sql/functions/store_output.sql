@@ -3,6 +3,10 @@ create or replace function earshot.store_output(p_job earshot.jobs, p_node text,
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 begin
+  -- Asked for the words alone: there is no document.
+  if p_job.kind = 'transcribe' and p_job.payload -> 'store' = 'false' then
+    return p_output;
+  end if;
   case p_job.kind
     when 'transcribe', 'read' then return earshot.store_segments(p_job, p_node, p_output);
     when 'embed' then return earshot.store_chunks(p_job, p_output);

@@ -57,14 +57,14 @@ describe.runIf(databases.includes('postgres'))('the packed SDK and worker, insta
   })
 
   test('a kind that nobody knows is refused by its name, with those that there are', async () => {
-    const known = expect.stringMatching(/embed, read, speak, transcribe/)
+    const known = expect.stringMatching(/embed, generate, read, speak, transcribe, vectors/)
     await writeFile(path.join(project, 'unknown.mjs'), `import { createClient } from '@earshot/sdk'
 import { echo } from './packed/kinds.ts'
 await createClient({ url: process.env.EARSHOT_URL }).enqueue(echo, { say: 'x' }).catch((error) => console.log(JSON.stringify(error)))`)
     const sdk = (JSON.parse((await program('unknown.mjs')).stdout) as { error: unknown }).error
     const cli = (JSON.parse((await earshot(['enqueue', 'test.echo', '{"say":"x"}', '--json'], { EARSHOT_URL: mesh.announced.url! }, { cwd: project })).stdout) as { error: unknown }).error
     for (const error of [sdk, cli]) expect(error).toMatchObject({ code: 'EARSHOT_UNKNOWN_KIND', message: 'There is no kind of job "test.echo".', field: 'kind', hint: known })
-    await expect(database.db.pool.query(`select earshot.submit_job('test.echo')`)).rejects.toThrow(/no kind is called "test\.echo"; there are: embed, read, speak, transcribe\./)
+    await expect(database.db.pool.query(`select earshot.submit_job('test.echo')`)).rejects.toThrow(/no kind is called "test\.echo"; there are: embed, generate, read, speak, transcribe, vectors\./)
   })
 
   test('the example runs: its job waits for the first worker, which comes', async () => {

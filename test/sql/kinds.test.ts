@@ -17,7 +17,7 @@ describe.each(databases)('kinds of the users\' own, on %s', (kind) => {
 
   test('one that nobody knows is refused by name, with those that there are', async () => {
     await expect(submitJobs(pool(), [{ kind: 'thumbnail', payload: {} }])).rejects.toMatchObject({
-      code: 'EARSHOT_BAD_REQUEST', message: 'Job 1: no kind is called "thumbnail"; there are: embed, read, speak, transcribe.',
+      code: 'EARSHOT_BAD_REQUEST', message: 'Job 1: no kind is called "thumbnail"; there are: embed, generate, read, speak, transcribe, vectors.',
     })
     await expect(pool().query(`select earshot.submit_job('thumbnail')`)).rejects.toThrow('no kind is called "thumbnail"')
   })

@@ -48,10 +48,10 @@ describe('a running mesh', () => {
   })
 
   test('takes jobs of any kind that it knows, and names those that there are', async () => {
-    expect((await run('kinds')).stdout).toMatch(/^KIND +ROLE +CLASS +PRIORITY +PAYLOAD\n(.+\n)*speak +tts +interactive +20 +built-in +text \[voice\]\n/)
+    expect((await run('kinds')).stdout).toMatch(/^KIND +ROLE +CLASS +PRIORITY +PAYLOAD\n(.+\n)*speak +tts +interactive +20 +built-in +text \[voice\] \[model\] \[speed\] \[format\]\n/)
     const { code, stdout } = await run('enqueue', 'speak', '{"text": "the kettle is on"}', '--wait')
-    expect({ code, result: JSON.parse(stdout) as unknown }).toEqual({ code: 0, result: { artifact_id: expect.any(Number), duration_s: expect.any(Number), engine: 'flite' } })
-    expect((await run('enqueue', 'dance')).stderr).toMatch(/^earshot: There is no kind of job "dance"\.\n {2}The kinds are: embed, read, speak, transcribe\./)
+    expect({ code, result: JSON.parse(stdout) as unknown }).toEqual({ code: 0, result: { artifact_id: expect.any(Number), duration_s: expect.any(Number), engine: 'flite', model: 'flite', mime: 'audio/wav' } })
+    expect((await run('enqueue', 'dance')).stderr).toMatch(/^earshot: There is no kind of job "dance"\.\n {2}The kinds are: embed, generate, read, speak, transcribe, vectors\./)
     expect((await run('enqueue', 'speak', 'hello')).stderr).toMatch(/^earshot: The payload is no JSON: /)
     expect((await run('enqueue', 'speak', '{"txt": 1}')).stderr).toMatch(/^earshot: "payload\.text" is wrong: /)
   })

@@ -28,7 +28,7 @@ test.each([
 })
 
 test('a kind that was registered waits for workers, and its payloads are checked by its schema without being changed', async () => {
-  await expect(mesh.client.enqueue(invoice, { pages: [] })).rejects.toMatchObject({ code: 'EARSHOT_UNKNOWN_KIND', hint: expect.stringContaining('embed, read, speak, transcribe') })
+  await expect(mesh.client.enqueue(invoice, { pages: [] })).rejects.toMatchObject({ code: 'EARSHOT_UNKNOWN_KIND', hint: expect.stringContaining('embed, generate, read, speak, transcribe, vectors') })
   expect(await mesh.client.register(invoice)).toMatchObject([{ kind: 'acme.invoice', role: 'paper', built_in: false }])
   const bad = async (payload: unknown) => (await post('/v1/jobs', { jobs: [{ kind: 'acme.invoice', payload }] })).error
   expect(await bad({})).toMatchObject({ code: 'EARSHOT_BAD_REQUEST', field: 'jobs[0].payload.pages', message: '"jobs[0].payload.pages" is wrong: it is missing.' })

@@ -55,7 +55,7 @@ test('payload and result are typed by the kind', () => {
   expectTypeOf(client.enqueue<'speak'>).parameter(1).toHaveProperty('text')
   const speech = async () => client.wait(await client.enqueue('speak', { text: 'x' }))
   expectTypeOf(speech).returns.resolves.toEqualTypeOf<JobView<'speak'>>()
-  expectTypeOf<JobView<'speak'>['result']>().toEqualTypeOf<{ artifact_id: number; duration_s: number; engine: string } | null>()
+  expectTypeOf<JobView<'speak'>['result']>().toEqualTypeOf<{ artifact_id: number; duration_s: number; engine: string; model?: string | undefined; mime?: string | undefined } | null>()
   // @ts-expect-error a payload of another kind
   void (() => client.enqueue('speak', { media: 'x' }))
 })

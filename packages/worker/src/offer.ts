@@ -1,22 +1,34 @@
 import { KINDS, type Kind } from '@earshot/shared/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
-import type { Engines } from './engines/index.ts'
+import { LEXICAL_MODEL } from '@earshot/shared/lexical'
+import type { EngineKind, ModelInfo } from './engines/engine.ts'
+import type { Engines } from './engines/registry.ts'
 import { type BuiltIn, builtIn, type HandledKind } from './handle.ts'
 import { createEmbed } from './kinds/embed.ts'
+import { createGenerate } from './kinds/generate.ts'
 import { createRead } from './kinds/read.ts'
 import { createSpeak } from './kinds/speak.ts'
 import { createTranscribe } from './kinds/transcribe.ts'
+import { createVectors } from './kinds/vectors.ts'
 import type { MediaClient } from './media.ts'
 import type { Handler } from './run-job.ts'
+
+/** A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it serves. */
+export type OfferedModel = Omit<ModelInfo, 'name'> & { kinds: string[]; engine: string }
 
 export type Offering = {
   roles: string[]
   handlers: Map<string, Handler>
   slots: Record<string, number>
-  /** For people: which engine serves which kind. */
-  capabilities: Record<string, unknown>
+  /** One for each model, `model:NAME`: what jobs require that need it. */
+  tags: Record<string, true>
+  /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
+  capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel> }
 }
+
+/** A language model of more bytes than this is no work for small boxes: its node also takes the role llm_heavy. */
+export const HEAVY_BYTES = 6e9
 
 /** What this worker offers: the kinds whose engines work here and those of the users' own, within the roles that were configured. */
 export function createOffer(options: { db: Database; media: MediaClient; engines: Engines; kinds: readonly HandledKind[]; config: Config }): Offering {
@@ -24,22 +36,64 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   const handlers = new Map<string, Handler>()
   const serving: Record<string, string> = {}
   const roles = new Set<string>()
+  const allows = (role: string) => config.node.roles === null || config.node.roles.includes(role)
   const add = (kind: string, role: string, engine: string, handler: Handler) => {
-    if (config.node.roles !== null && !config.node.roles.includes(role)) return
+    if (!allows(role)) return
     handlers.set(kind, handler)
     serving[kind] = engine
     roles.add(role)
   }
-  const offer = <K extends Kind>(kind: K, engine: string, run: BuiltIn<K>) => add(kind, KINDS[kind].role, engine, builtIn(kind, run))
-  const { transcribe, speak, embed } = engines
-  if (transcribe) offer('transcribe', transcribe.name, createTranscribe({ media, engine: transcribe, maxDurationS: config.limits.maxDurationS }))
-  if (speak) offer('speak', speak.name, createSpeak({ media, engine: speak }))
-  if (embed) {
-    offer('embed', embed.name, createEmbed({ db, engine: embed }))
+  const offer = <K extends Kind>(kind: K, engine: string, run: BuiltIn<K>, role: string = KINDS[kind].role) => add(kind, role, engine, builtIn(kind, run))
+  const nameOf = (kind: EngineKind, model?: string) => engines.pick(kind, model)?.engine.name
+  const hearing = nameOf('transcribe')
+  const speaking = nameOf('speak')
+  const thinking = nameOf('generate')
+  const comparing = nameOf('embed')
+  const indexing = nameOf('embed', LEXICAL_MODEL)
+  if (hearing !== undefined) offer('transcribe', hearing, createTranscribe({ media, engines, maxDurationS: config.limits.maxDurationS }))
+  if (speaking !== undefined) offer('speak', speaking, createSpeak({ media, engines }))
+  if (thinking !== undefined) {
+    offer('generate', thinking, createGenerate({ engines }))
+    const heavy = engines.serving.some(({ engine, models }) => engine.kind === 'generate' && models.some(isHeavy))
+    if (heavy) offer('generate', thinking, createGenerate({ engines }), 'llm_heavy')
+  }
+  if (comparing !== undefined) offer('vectors', comparing, createVectors({ engines }))
+  if (indexing !== undefined) {
+    offer('embed', indexing, createEmbed({ db, engines, model: LEXICAL_MODEL }))
     offer('read', 'built-in', createRead({ media }))
   }
   for (const { definition, handler } of kinds) add(definition.kind, definition.role, 'own', handler)
-  return { roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots), capabilities: { engines: serving } }
+  const models = modelsOf(engines, handlers)
+  const names = Object.entries(models).flatMap(([name, { aliases = [] }]) => [name, ...aliases])
+  return {
+    roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots),
+    tags: Object.fromEntries(names.map((name) => [`model:${name}`, true])),
+    capabilities: { engines: serving, models },
+  }
+}
+
+const isHeavy = ({ size_bytes }: ModelInfo): boolean => (size_bytes ?? 0) > HEAVY_BYTES
+
+/** What a model of an engine's kind is used for, as kinds of jobs. */
+function kindsOf(kind: EngineKind, { name }: ModelInfo): Kind[] {
+  if (kind !== 'embed') return [kind]
+  return name === LEXICAL_MODEL ? ['embed', 'vectors'] : ['vectors']
+}
+
+/** The models of the kinds that are offered; of two engines with one model the first. */
+function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<string, OfferedModel> {
+  const models: Record<string, OfferedModel> = {}
+  for (const { engine, models: own } of engines.serving) {
+    for (const model of own) {
+      const kinds = kindsOf(engine.kind, model).filter((kind) => handlers.has(kind))
+      if (kinds.length === 0) continue
+      const { name, ...about } = model
+      const before = models[name]
+      if (before === undefined) models[name] = { kinds, engine: engine.name, ...about }
+      else before.kinds = [...new Set([...before.kinds, ...kinds])]
+    }
+  }
+  return models
 }
 
 function slotsOf(roles: string[], slots: number | Record<string, number>): Record<string, number> {

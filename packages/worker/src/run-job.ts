@@ -12,6 +12,7 @@ import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
 import { type Reporter, createReporter } from './report.ts'
 import { watchSilence } from './silence.ts'
+import type { JobStream } from './stream.ts'
 import { judge } from './verdict.ts'
 
 /** What a handler gets besides its job. */
@@ -22,6 +23,11 @@ export type JobContext = {
   dir: string
   /** How far it is, 0 to 1. Also the sign of life: a job that gives none for longer than its kind may is taken from its handler. */
   progress(fraction: number): void
+  /**
+   * Sends a piece of output at once to whoever asked for this job, when they listen; it is never stored. For built-in kinds that are asked
+   * over HTTP; otherwise it goes nowhere.
+   */
+  emit(delta: object): void
 }
 /** Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it cannot. */
 export type Handler = (job: Assignment, context: JobContext) => Promise<unknown>
@@ -37,6 +43,7 @@ export type RunnerOptions = {
   /** Where jobs get their folders. */
   dir: string
   progress: (job: number, fraction: number) => void
+  streams: { open(job: Assignment): JobStream }
   log: Log
 }
 
@@ -118,7 +125,9 @@ export function createRunner(options: RunnerOptions): Runner {
     const showing = setTimeout(() => reporter.started(job), SHOW_RUNNING_MS)
     const began = performance.now()
     let hangs = false
-    const judged = await run(held).then((output) => {
+    const stream = options.streams.open(job)
+    abort.signal.addEventListener('abort', stream.cut)
+    const judged = await run(held, stream).then((output) => {
       options.measures.note(job.kind, (performance.now() - began) / 1000, output)
       return { outcome: { output } }
     }, (err: unknown) => {
@@ -130,13 +139,16 @@ export function createRunner(options: RunnerOptions): Runner {
     const seconds = (performance.now() - began) / 1000
     const end = abort.signal.aborted ? (abort.signal.reason as End) : undefined
     if (end === 'lost') return
+    if ('away' in judged || end !== undefined) stream.cut()
     if (end === 'stopping') return handBack(job, `Node ${node.id} stopped before it was done.`)
     if ('away' in judged) return handBack(job, judged.away, 'away')
+    const told = stream.end(judged.outcome)
     if (hangs) return takeAway(held, judged.outcome, lines)
     hand.report(held)
     // Short jobs that end while a report is on its way go with the next one, many at once.
     begin()
     const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
+    await told
     lines.info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
@@ -154,7 +166,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   /** Runs the handler in a folder of the job's own. Returns early only when the handler is silent for too long. */
-  async function run(held: InHand): Promise<unknown> {
+  async function run(held: InHand, { emit }: JobStream): Promise<unknown> {
     const { job, abort } = held
     const folder = path.join(dir, `${job.id}-${job.attempt}`)
     await mkdir(folder, { recursive: true })
@@ -163,7 +175,7 @@ export function createRunner(options: RunnerOptions): Runner {
       silence.heard()
       options.progress(job.id, fraction)
     }
-    const work = handlers.get(job.kind)!(job, { signal: AbortSignal.any([abort.signal, silence.signal]), dir: folder, progress }).finally(async () => {
+    const work = handlers.get(job.kind)!(job, { signal: AbortSignal.any([abort.signal, silence.signal]), dir: folder, progress, emit }).finally(async () => {
       silence.stop()
       // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
       await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((err: unknown) => log.warn({ err, folder }, 'A job\'s folder was not removed'))

@@ -12,7 +12,7 @@ import { type NodeHearing, createNodeHearing } from '@earshot/shared/transport/h
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import type { Hint } from '@earshot/shared/transport/wakes'
 import { VERSION } from '@earshot/shared/version'
-import type { Engines } from './engines/index.ts'
+import { type Engines, createRegistry } from './engines/registry.ts'
 import type { HandledKind } from './handle.ts'
 import { createMeasures } from './measure.ts'
 import { createMediaClient } from './media.ts'
@@ -20,6 +20,7 @@ import { type Node, createNode } from './node.ts'
 import { createOffer } from './offer.ts'
 import { createProgress } from './progress.ts'
 import { type Runner, createRunner } from './run-job.ts'
+import { createStreams } from './stream.ts'
 import { type StatusPort, openStatusPort } from './status.ts'
 
 /** How long the first Ctrl-C lets work in hand run on. */
@@ -45,7 +46,7 @@ export type WorkerOptions = {
  * const worker = createWorker({ db, config, log, engines: await findEngines() })
  * await worker.start()
  */
-export function createWorker({ db, config, log: whole, engines = {}, kinds = [] }: WorkerOptions): Service {
+export function createWorker({ db, config, log: whole, engines = createRegistry([]), kinds = [] }: WorkerOptions): Service {
   const log = whole.child({ node: config.node.id })
   const ended = Promise.withResolvers<unknown>()
   let node: Node | undefined
@@ -59,8 +60,8 @@ export function createWorker({ db, config, log: whole, engines = {}, kinds = [] 
 
   async function start(): Promise<void> {
     const { tags: found } = await findHardware()
-    const tags = { ...found, ...config.node.tags, node: config.node.id }
     const offer = createOffer({ db, media, engines, kinds, config })
+    const tags = { ...found, ...offer.tags, ...config.node.tags, node: config.node.id }
     status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION, ...(transport && { redis: transport.redis.up ? 'up' : 'away' }) }))
     node = createNode({
       db,
@@ -76,7 +77,7 @@ export function createWorker({ db, config, log: whole, engines = {}, kinds = [] 
     })
     runner = createRunner({
       db, node, log, handlers: offer.handlers, offer: { roles: offer.roles, tags }, slots: offer.slots, measures, dir: workFolder(config),
-      progress: progress.note,
+      progress: progress.note, streams: createStreams({ db, key: config.key, node, log }),
     })
     transport = await openTransport({ db, url: config.redis.url, log })
     hearing = createNodeHearing({ db, transport, node: config.node.id, onHint: wake, log })

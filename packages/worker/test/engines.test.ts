@@ -7,6 +7,7 @@ import { decode } from '../src/audio/decode.ts'
 import { createFlite, toSayable } from '../src/engines/flite.ts'
 import { findEngines, probeEngines } from '../src/engines/index.ts'
 import { createPocketsphinx } from '../src/engines/pocketsphinx.ts'
+import type { Engines } from '../src/engines/registry.ts'
 import { wordsToSegments } from '../src/text/segments.ts'
 import { errorOf, makeMedia, silence, tempFolder } from './helpers/media.ts'
 
@@ -129,18 +130,20 @@ describe('speaking', () => {
   })
 })
 
+const kindsOf = ({ serving }: Engines) => [...new Set(serving.map(({ engine }) => engine.kind))].sort()
+
 describe('finding engines', () => {
   test('this machine has one for every kind', async () => {
-    expect(Object.keys(await findEngines()).sort()).toEqual(['embed', 'speak', 'transcribe'])
+    expect(kindsOf(await findEngines())).toEqual(['embed', 'speak', 'transcribe'])
   })
 
   test('a missing program is a report with the package that mends it', async () => {
     const nowhere = Object.fromEntries(['pocketsphinx', 'pocketsphinx_continuous', 'flite'].map((name) => [name, `/nowhere/${name}`]))
-    const reports = (await probeEngines(undefined, nowhere)).map(({ engine, report }) => [engine.name, report.available, report.missing])
+    const reports = (await probeEngines(undefined, { programs: nowhere })).map(({ engine, report }) => [engine.name, report.available, report.missing])
     expect(reports).toEqual([['pocketsphinx', false, 'pocketsphinx'], ['flite', false, 'flite'], ['lexical', true, undefined]])
   })
 
   test('without ffmpeg nothing is transcribed', async () => {
-    expect(Object.keys(await findEngines(undefined, { ffprobe: '/nowhere/ffprobe' })).sort()).toEqual(['embed', 'speak'])
+    expect(kindsOf(await findEngines(undefined, { programs: { ffprobe: '/nowhere/ffprobe' } }))).toEqual(['embed', 'speak'])
   })
 })

@@ -9,7 +9,7 @@ import { judge } from '../src/verdict.ts'
 const size = defineKind({
   kind: 'size', role: 'text_tools', payload: z.object({ text: z.string(), unit: z.enum(['letters', 'words']).default('letters') }), result: z.object({ size: z.number(), more: z.unknown() }),
 })
-const context = { signal: new AbortController().signal, dir: '/nowhere', progress: () => {} }
+const context = { signal: new AbortController().signal, dir: '/nowhere', progress: () => {}, emit: () => {} }
 const jobOf = (payload: Record<string, unknown>) => ({ id: 7, payload }) as unknown as Assignment
 const run = (handler: Handler, payload: Record<string, unknown>) => handler(jobOf(payload), context)
 const outcomeOf = async (handler: Handler, payload: Record<string, unknown>) => {

@@ -1,5 +1,6 @@
 export * from './api.ts'
 export type * from './why.ts'
+export * from './chat.ts'
 export * from './classes.ts'
 export * from './define.ts'
 export * from './errors.ts'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Generated, GenerateRequest, ModelName } from './chat.ts'
 import { JOB_CLASSES } from './classes.ts'
 import { Chunk, Segment } from './text.ts'
 
@@ -7,6 +8,16 @@ export const MediaHash = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 
 
 /** Ids are drawn from a sequence; they stay far below 2^53, so a JSON number carries them. */
 export const Id = z.number().int().positive()
+
+/** Sound files that `speak` makes; pcm is 24 kHz mono, 16 bits a sample, without any header. */
+export const SPEECH_FORMATS = ['wav', 'mp3', 'opus', 'flac', 'aac', 'pcm'] as const
+export type SpeechFormat = (typeof SPEECH_FORMATS)[number]
+
+/**
+ * The coordinator that hears a job's fleeting output (tokens, say), by its own address; see packages/worker/src/stream.ts. Set by the
+ * mesh itself.
+ */
+const ReplyTo = z.url({ protocol: /^https?$/ })
 
 /**
  * Every kind of job, with the role that runs it, what goes in (`payload`), what a handler gives back (`output`, stored by
@@ -18,9 +29,33 @@ export const KINDS = {
   /** Speech in a recording to segments of text. */
   transcribe: {
     role: 'stt_batch',
-    payload: z.object({ media: MediaHash, document_id: Id.optional(), title: z.string().min(1).max(1000).optional() }),
-    output: z.object({ duration_s: z.number().nonnegative(), engine: z.string(), segments: z.array(Segment) }),
-    result: z.object({ document_id: Id, duration_s: z.number(), engine: z.string(), segments: z.number().int() }),
+    payload: z.object({
+      media: MediaHash,
+      document_id: Id.optional(),
+      title: z.string().min(1).max(1000).optional(),
+      /** The node's default model, unless given. */
+      model: ModelName.optional(),
+      /** Of the speech, as `en`; found out, or the model's own, unless given. */
+      language: z.string().regex(/^[a-z]{2,3}$/, 'expected a language such as en').optional(),
+      /** Written down in English, whatever was spoken. */
+      translate: z.boolean().optional(),
+      /** Times of single words, where the engine has them; true unless told otherwise. */
+      words: z.boolean().optional(),
+      /** Names and words that may come up, or what was said before. */
+      prompt: z.string().max(10_000).optional(),
+      temperature: z.number().min(0).max(1).optional(),
+      /** false: makes no document; what was heard is the job's result. */
+      store: z.boolean().optional(),
+      reply_to: ReplyTo.optional(),
+    }),
+    output: z.object({
+      duration_s: z.number().nonnegative(), engine: z.string(), model: z.string().optional(), language: z.string().optional(), text: z.string().optional(), segments: z.array(Segment),
+    }),
+    /** With `store: false` it has the segments themselves and the whole text; else their number and the document. */
+    result: z.object({
+      document_id: Id.optional(), duration_s: z.number(), engine: z.string(), model: z.string().optional(), language: z.string().optional(), text: z.string().optional(),
+      segments: z.union([z.number().int(), z.array(Segment)]),
+    }),
   },
   /** A text file to segments, one a paragraph. */
   read: {
@@ -36,12 +71,34 @@ export const KINDS = {
     output: z.object({ chunks: z.array(Chunk) }),
     result: z.object({ document_id: Id, chunks: z.number().int() }),
   },
-  /** Text to speech: a WAV file, kept as an artifact. */
+  /** Texts to vectors: comparable only with those of the same model. */
+  vectors: {
+    role: 'rag_engine',
+    payload: z.object({ model: ModelName.optional(), texts: z.array(z.string().max(1_000_000)).min(1).max(2_048) }),
+    output: z.object({ model: z.string(), vectors: z.array(z.array(z.number())), engine: z.string(), tokens: z.number().int().optional() }),
+    result: z.object({ model: z.string(), vectors: z.array(z.array(z.number())), engine: z.string(), tokens: z.number().int().optional() }),
+  },
+  /** A conversation to its next message. */
+  generate: {
+    role: 'llm_light',
+    payload: GenerateRequest.extend({ reply_to: ReplyTo.optional() }),
+    output: Generated,
+    result: Generated,
+  },
+  /** Text to speech: a sound file, kept as an artifact. */
   speak: {
     role: 'tts',
-    payload: z.object({ text: z.string().trim().min(1).max(20_000), voice: z.string().regex(/^[\w-]{1,64}$/).optional() }),
-    output: z.object({ media: MediaHash, duration_s: z.number(), engine: z.string() }),
-    result: z.object({ artifact_id: Id, duration_s: z.number(), engine: z.string() }),
+    payload: z.object({
+      text: z.string().trim().min(1).max(20_000),
+      voice: z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice').optional(),
+      model: ModelName.optional(),
+      /** 1 is as the voice speaks by itself. */
+      speed: z.number().min(0.25).max(4).optional(),
+      /** wav unless told otherwise. */
+      format: z.enum(SPEECH_FORMATS).optional(),
+    }),
+    output: z.object({ media: MediaHash, duration_s: z.number(), engine: z.string(), model: z.string().optional(), mime: z.string().optional() }),
+    result: z.object({ artifact_id: Id, duration_s: z.number(), engine: z.string(), model: z.string().optional(), mime: z.string().optional() }),
   },
 } as const satisfies Record<string, { role: string; payload: z.ZodType; output: z.ZodType; result: z.ZodType }>
 

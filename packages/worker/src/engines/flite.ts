@@ -44,6 +44,7 @@ export function createFlite({ programs = {} }: { programs?: Programs } = {}): Te
         return { available: false, reason: err.message, missing: 'flite' }
       }
     },
+    models: async (signal) => [{ name: 'flite', size_bytes: null, voices: await listVoices(signal) }],
     async speak({ text, voice = DEFAULT_VOICE, out, signal }) {
       const voices = await listVoices(signal)
       if (!voices.includes(voice)) {

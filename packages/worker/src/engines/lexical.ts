@@ -6,10 +6,9 @@ export function createLexical(): Embedder {
   return {
     name: 'lexical',
     kind: 'embed',
-    model: LEXICAL_MODEL,
-    dimensions: LEXICAL_DIMENSIONS,
     probe: async () => ({ available: true, version: '1' }),
-    async embed(texts, signal) {
+    models: async () => [{ name: LEXICAL_MODEL, size_bytes: 0, loaded: true, dimensions: LEXICAL_DIMENSIONS }],
+    async embed(texts, { signal }) {
       signal.throwIfAborted()
       return texts.map((text) => Array.from(embedLexical(text)))
     },

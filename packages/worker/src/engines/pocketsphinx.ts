@@ -21,6 +21,7 @@ const VARIANTS: readonly Variant[] = [
  */
 const QUIET_LIMIT_S = 300
 const MEMORY_MB = 4096
+const MODEL = 'pocketsphinx-en-us'
 
 /**
  * PocketSphinx with its English model: the small recogniser that needs no download. Uses the 5.x program `pocketsphinx`
@@ -52,16 +53,21 @@ export function createPocketsphinx({ programs = {} }: { programs?: Programs } = 
     name: 'pocketsphinx',
     kind: 'transcribe',
     probe: choose,
-    async transcribe({ wav, duration_s, onProgress, signal }) {
+    models: async () => [{ name: MODEL, size_bytes: null }],
+    async transcribe({ wav, duration_s, language = 'en', onProgress, signal }) {
+      // What it hears is English already: to translate it is nothing to do.
+      if (language !== 'en') {
+        throw new EarshotError('EARSHOT_BAD_REQUEST', `PocketSphinx hears English only, not "${language}".`, { field: 'language', hint: 'Choose another model: earshot models list' })
+      }
       const report = chosen === undefined ? await choose(signal) : null
       if (chosen === undefined) throw new EarshotError('EARSHOT_ENGINE_MISSING', report?.reason ?? 'PocketSphinx is not on this machine.')
       const copy = `${wav}.utterances.wav`
       try {
         const stretches = await copyWithPauses({ wav, out: copy, signal })
-        if (stretches.length === 0) return { words: [] }
+        if (stretches.length === 0) return { words: [], language }
         const words = await hear(chosen, { copy, stretches, duration_s, onProgress, signal })
         onProgress?.(1)
-        return { words }
+        return { words, language }
       } finally {
         await rm(copy, { force: true })
       }

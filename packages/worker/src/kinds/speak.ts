@@ -1,13 +1,19 @@
 import path from 'node:path'
-import type { TextToSpeech } from '../engines/engine.ts'
+import { encode, mimeOf } from '../audio/encode.ts'
+import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import type { MediaClient } from '../media.ts'
 
-/** Text to a WAV file, which is with a coordinator before the job's result is reported. */
-export function createSpeak({ media, engine }: { media: MediaClient; engine: TextToSpeech }): BuiltIn<'speak'> {
-  return async ({ text, voice }, { signal, dir }) => {
-    const out = path.join(dir, 'speech.wav')
-    const { duration_s } = await engine.speak({ text, voice, out, signal })
-    return { media: await media.upload(out, 'audio/wav', signal), duration_s, engine: engine.name }
+/** Text to a sound file, which is with a coordinator before the job's result is reported. */
+export function createSpeak({ media, engines }: { media: MediaClient; engines: Engines }): BuiltIn<'speak'> {
+  return async ({ text, voice, model: name, speed = 1, format = 'wav' }, { signal, dir }) => {
+    const { engine, model } = engines.need('speak', name)
+    const spoken = path.join(dir, 'speech.wav')
+    const { duration_s } = await engine.speak({ text, voice, model: model.name, out: spoken, signal })
+    const as = { engine: engine.name, model: model.name, mime: mimeOf(format) }
+    if (format === 'wav' && speed === 1) return { media: await media.upload(spoken, as.mime, signal), duration_s, ...as }
+    const out = path.join(dir, `encoded.${format}`)
+    await encode({ file: spoken, out, format, speed, signal })
+    return { media: await media.upload(out, as.mime, signal), duration_s: duration_s / speed, ...as }
   }
 }

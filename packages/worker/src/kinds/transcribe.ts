@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { decode } from '../audio/decode.ts'
-import type { SpeechToText } from '../engines/engine.ts'
+import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import type { MediaClient } from '../media.ts'
 import { wordsToSegments } from '../text/segments.ts'
@@ -9,13 +9,22 @@ import { wordsToSegments } from '../text/segments.ts'
 const DECODED = 0.05
 
 /** Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the original did not change. */
-export function createTranscribe({ media, engine, maxDurationS }: { media: MediaClient; engine: SpeechToText; maxDurationS: number }): BuiltIn<'transcribe'> {
-  return async ({ media: hash }, { signal, dir, progress }) => {
+export function createTranscribe({ media, engines, maxDurationS }: { media: MediaClient; engines: Engines; maxDurationS: number }): BuiltIn<'transcribe'> {
+  return async ({ media: hash, model: name, language, translate, words, prompt, temperature, store }, { signal, dir, progress }) => {
+    const { engine, model } = engines.need('transcribe', name)
     const file = await media.fetch(hash, dir, signal)
     const wav = path.join(dir, 'audio.wav')
     const { duration_s } = await decode({ file, out: wav, maxDurationS, signal, onProgress: (part) => progress(part * DECODED) })
-    const { words } = await engine.transcribe({ wav, duration_s, signal, onProgress: (part) => progress(DECODED + part * (1 - DECODED)) })
+    const heard = await engine.transcribe({
+      wav, duration_s, model: model.name, language, translate, words, prompt, temperature, signal, onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
+    })
     await media.verify(hash, signal)
-    return { duration_s, engine: engine.name, segments: wordsToSegments(words) }
+    const all = heard.segments ?? wordsToSegments(heard.words)
+    const segments = words === false ? all.map((segment) => ({ ...segment, words: [] })) : all
+    return {
+      duration_s, engine: engine.name, model: model.name, segments,
+      ...(heard.language === undefined ? {} : { language: heard.language }),
+      ...(store === false ? { text: segments.map(({ text }) => text).join(' ') } : {}),
+    }
   }
 }

@@ -26,6 +26,15 @@ export async function registerNode(db: Queryable, node: Registration): Promise<n
   return row!.incarnation
 }
 
+/** Says anew what a node offers; false when a newer process with the same id took over. */
+export async function changeOffer(db: Queryable, incarnation: number, node: Pick<Registration, 'id' | 'roles' | 'tags' | 'capabilities' | 'slots'>): Promise<boolean> {
+  const [row] = await call<{ done: boolean }>(
+    db, 'change_offer', 'select earshot.change_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
+    [node.id, incarnation, node.roles, JSON.stringify(node.tags), JSON.stringify(node.capabilities), JSON.stringify(node.slots)],
+  )
+  return row!.done
+}
+
 /** What the database says this incarnation holds. */
 export type Held = Fenced & { attempt: number }
 

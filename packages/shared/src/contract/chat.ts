@@ -1,0 +1,85 @@
+import { z } from 'zod'
+
+/** JSON Schema of what a tool takes, or of what is to be answered. */
+const JsonSchema = z.record(z.string(), z.unknown())
+const Text = z.string().max(10_000_000)
+const ToolName = z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, dashes and underscores, up to 64')
+
+/** The name of a model, as whoever serves it calls it. */
+export const ModelName = z.string().regex(/^[\w][\w.:/@+-]{0,199}$/, 'expected the name of a model, such as llama3.2:1b')
+
+/** A part of a message: text, or a picture as an address or a `data:` URL. */
+export const ChatPart = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('text'), text: Text }),
+  z.object({ type: z.literal('image_url'), image_url: z.object({ url: z.string().max(50_000_000), detail: z.string().optional() }) }),
+])
+export type ChatPart = z.infer<typeof ChatPart>
+
+/** A call that the model asks for. `arguments`: JSON, as the model wrote it: it may be no valid JSON. */
+export const ToolCall = z.object({ id: z.string(), type: z.literal('function'), function: z.object({ name: z.string(), arguments: z.string() }) })
+export type ToolCall = z.infer<typeof ToolCall>
+
+/** One message of a conversation, shaped as OpenAI's chat completions have it. */
+export const ChatMessage = z.object({
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
+  content: z.union([Text, z.array(ChatPart).max(1_000)]).nullish(),
+  name: z.string().optional(),
+  tool_calls: z.array(ToolCall).max(128).optional(),
+  tool_call_id: z.string().optional(),
+})
+export type ChatMessage = z.infer<typeof ChatMessage>
+
+/** A function that the model may ask to be called. */
+export const ChatTool = z.object({
+  type: z.literal('function'),
+  function: z.object({ name: ToolName, description: z.string().optional(), parameters: JsonSchema.optional(), strict: z.boolean().nullish() }),
+})
+export type ChatTool = z.infer<typeof ChatTool>
+
+export const ToolChoice = z.union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), function: z.object({ name: ToolName }) })])
+export type ToolChoice = z.infer<typeof ToolChoice>
+
+/** How the model is to answer; what is left out is as the model has it. */
+export const GenerateOptions = z.object({
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  /** Most tokens of the answer. */
+  max_tokens: z.number().int().positive().optional(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)]).optional(),
+  seed: z.number().int().optional(),
+  frequency_penalty: z.number().min(-2).max(2).optional(),
+  presence_penalty: z.number().min(-2).max(2).optional(),
+})
+export type GenerateOptions = z.infer<typeof GenerateOptions>
+
+/** What a language model is asked. */
+export const GenerateRequest = z.object({
+  /** The node's default model, unless given. */
+  model: ModelName.optional(),
+  messages: z.array(ChatMessage).min(1).max(10_000),
+  tools: z.array(ChatTool).max(128).optional(),
+  tool_choice: ToolChoice.optional(),
+  /** `json`: any JSON object. A JSON Schema: an answer that fits it. */
+  format: z.union([z.literal('json'), JsonSchema]).optional(),
+  options: GenerateOptions.optional(),
+  /** How long the model stays loaded afterwards: `10m`, or seconds; -1 for ever. Engines that cannot tell leave it out. */
+  keep_alive: z.union([z.string().regex(/^-?\d+(\.\d+)?(ms|s|m|h)?$/, 'expected a time such as 10m'), z.number()]).optional(),
+  /** Whether whoever asked hears the answer as it is made. */
+  stream: z.boolean().optional(),
+})
+export type GenerateRequest = z.output<typeof GenerateRequest>
+
+/** The whole answer. */
+export const Generated = z.object({
+  /** The model that answered, by its own name. */
+  model: z.string(),
+  message: z.object({ role: z.literal('assistant'), content: z.string(), tool_calls: z.array(ToolCall).optional() }),
+  /** length: cut off at the most tokens, or at the end of what the model can hold. */
+  finish_reason: z.enum(['stop', 'length', 'tool_calls']),
+  usage: z.object({ prompt_tokens: z.number().int().nonnegative(), completion_tokens: z.number().int().nonnegative() }),
+  engine: z.string(),
+})
+export type Generated = z.output<typeof Generated>
+
+/** A piece of an answer while it is made; put together they are its message. A tool call comes whole, in one piece. */
+export type GenerateDelta = { content?: string; tool_calls?: ToolCall[] }
