@@ -107,7 +107,7 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
   test('a follower that reads nothing costs one page, misses nothing and holds up nobody', async () => {
     const events = createEventStream(db, silentLog())
     // A stream that starts now may still bring what was committed just before, while any transaction of the server is older.
-    const numbers = (page: StoredEvent[]) => page.map((event) => dataOf(event.frame)!).filter(({ type }) => type === 'test.many').map(({ data }) => data.n)
+    const numbers = (page: readonly StoredEvent[]) => page.map((event) => dataOf(event.frame)!).filter(({ type }) => type === 'test.many').map(({ data }) => data.n)
     const stop = new AbortController()
     const from = await events.start()
     const idle = events.follow(from, stop.signal)
@@ -119,7 +119,7 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
       eager.push(...numbers(page))
       if (eager.length >= 5000) break
     }
-    const late = numbers(first as StoredEvent[])
+    const late = numbers(first as readonly StoredEvent[])
     for await (const page of idle) {
       expect(page.length).toBeLessThanOrEqual(1000)
       late.push(...numbers(page))

@@ -25,8 +25,8 @@ export type HttpParts = {
   media: MediaStore
   /** Whether an inbox file (absolute path) is still what was taken in; media in the store never changes. */
   verifyInbox?: (path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal) => Promise<'unchanged' | 'changed' | 'gone'>
-  /** `mediaBytes`: the largest file that is taken in. */
-  limits?: { mediaBytes?: number }
+  /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
+  limits?: { mediaBytes?: number; stuckMs?: number }
   /** Of this coordinator; without it the service makes its own. */
   metrics?: Metrics
   /** What progress comes through, where there is one. */
@@ -36,4 +36,4 @@ export type HttpParts = {
 }
 
 /** What the routes share. */
-export type Context = HttpParts & { metrics: Metrics; limits: { mediaBytes: number }; events: EventStream; progress: ProgressBoard; url: () => string }
+export type Context = HttpParts & { metrics: Metrics; limits: { mediaBytes: number; stuckMs?: number }; events: EventStream; progress: ProgressBoard; url: () => string }

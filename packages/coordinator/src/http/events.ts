@@ -14,11 +14,14 @@ const Query = z.object({
 }).strict()
 
 const HEARTBEAT_MS = 15_000
-/** A follower that takes nothing for so long is cut off; it can resume. */
+/** A follower that takes nothing for so long, in ms, is cut off; it can resume after the last event that it has. */
 const STUCK_MS = 30_000
+/** Pages written out for those who want all of them. */
+const texts = new WeakMap<readonly StoredEvent[], string>()
 
 /** GET /v1/events: what happens, as server-sent events, resumable with Last-Event-ID or ?since=. */
-export function eventRoutes(app: FastifyInstance, { events, progress, log }: Context): void {
+export function eventRoutes(app: FastifyInstance, { events, progress, limits, log }: Context): void {
+  const stuckMs = limits.stuckMs ?? STUCK_MS
   app.get('/v1/events', async (request, reply) => {
     const query = parse(Query, request.query)
     const from = await events.start(askedPosition(request.headers['last-event-id'], query.since))
@@ -27,11 +30,15 @@ export function eventRoutes(app: FastifyInstance, { events, progress, log }: Con
     const gone = new AbortController()
     response.on('close', () => gone.abort())
     begin(response, from)
-    const heartbeat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS)
+    const heartbeat = setInterval(() => response.writableNeedDrain || response.write(': still here\n\n'), HEARTBEAT_MS)
     const wantsProgress = query.progress === '1' || query.progress === 'true'
     const unhear = wantsProgress ? progress.listen((news) => sendProgress(response, { type: 'job.progress', ...news })) : undefined
     try {
-      for await (const page of events.follow(from, gone.signal)) await send(response, page, query.types, gone.signal)
+      for await (const page of events.follow(from, gone.signal)) {
+        if (await send(response, textOf(page, query.types), stuckMs, gone.signal)) continue
+        log.warn('A follower of the events takes nothing and is cut off; it can resume')
+        return void response.destroy()
+      }
     } catch (error) {
       // The follower resumes by itself; what it has not seen is still in the table.
       log.warn({ err: error }, 'a follower of the events was cut off')
@@ -63,14 +70,18 @@ function begin(response: ServerResponse, from: Position): void {
   response.write(`retry: 1000\nid: ${position}\n\n`)
 }
 
-async function send(response: ServerResponse, page: StoredEvent[], types: string[] | undefined, signal: AbortSignal): Promise<void> {
-  const wanted = types === undefined ? page : page.filter((event) => types.includes(event.type))
-  if (wanted.length === 0 || response.write(wanted.map((event) => event.frame).join(''))) return
-  try {
-    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(STUCK_MS)]) })
-  } catch (error) {
-    if (!signal.aborted) throw error
-  }
+function textOf(page: readonly StoredEvent[], types: string[] | undefined): string {
+  if (types !== undefined) return page.filter((event) => types.includes(event.type)).map((event) => event.frame).join('')
+  const text = texts.get(page) ?? page.map((event) => event.frame).join('')
+  texts.set(page, text)
+  return text
+}
+
+/** Writes no more before the follower has taken this, so that one that is slow costs a page and not all that happens. False when it takes nothing. */
+async function send(response: ServerResponse, text: string, stuckMs: number, signal: AbortSignal): Promise<boolean> {
+  if (text === '' || response.write(text)) return true
+  const tooLong = AbortSignal.timeout(stuckMs)
+  return once(response, 'drain', { signal: AbortSignal.any([signal, tooLong]) }).then(() => true, () => signal.aborted)
 }
 
 /** Fleeting: whoever is behind gets the next one. */

@@ -60,7 +60,7 @@ export function createHttp(parts: HttpParts): HttpService {
   const progress = createProgressBoard()
   const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
-  const context: Context = { ...parts, metrics, limits: { mediaBytes: parts.limits?.mediaBytes ?? Infinity }, events, progress, url: () => url }
+  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, events, progress, url: () => url }
 
   guard(app, settings)
   answerErrors(app, log)
