@@ -4,6 +4,8 @@
 --               node: charged to the node, the job goes back
 -- Precondition: open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
 -- this holder's any more: nothing was changed). A result that the database refuses fails its own job and no other.
+-- Outputs that are kept as they are (of kinds of the users' own) go all at once; failures, outputs that become documents, and a batch of
+-- which the database refuses something, job by job.
 create or replace function earshot.finish_jobs(
   p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[]
 ) returns table (id bigint, answer text)
@@ -11,11 +13,13 @@ language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_job earshot.jobs;
-  v_result jsonb;
-  v_error jsonb;
+  v_ids bigint[];
+  v_results jsonb[];
+  v_ran jsonb[];
   v_completed bigint[] := '{}';
   v_roles text[] := '{}';
+  v_job earshot.jobs;
+  v_error jsonb;
   i int;
 begin
   -- The nodes that may be charged are locked before any job, in one order, as register_node does it.
@@ -23,9 +27,23 @@ begin
   where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
     union select p_node from unnest(p_outcomes) o where o ? 'error'))
   order by n.id for no key update;
-  for i in select o.place from unnest(p_ids) with ordinality o (id, place) order by o.id loop
+  -- All rows are held from here on, in one order.
+  select array_agg(h.id), array_agg(h.output), array_agg(h.ran) into v_ids, v_results, v_ran
+  from earshot.hold_reported(p_node, p_incarnation, p_ids, p_fences, p_outcomes) h where h.plain;
+  if v_ids is not null then
+    begin
+      select array_agg(c.id), array_agg(distinct c.role) into v_completed, v_roles from earshot.complete_jobs(p_node, v_ids, v_results, v_ran) c;
+    exception when data_exception or integrity_constraint_violation or raise_exception then
+      -- Something among it is refused: one by one it shows what.
+      v_ids := null;
+      v_completed := '{}';
+      v_roles := '{}';
+    end;
+    return query select d.id, 'done' from unnest(v_completed) d (id);
+  end if;
+  for i in select o.place from unnest(p_ids) with ordinality o (id, place) where v_ids is null or o.id <> all (v_ids) order by o.id loop
     id := p_ids[i];
-    select j.* into v_job from earshot.jobs j where j.id = p_ids[i] and j.fence = p_fences[i] for update;
+    select j.* into v_job from earshot.jobs j where j.id = p_ids[i] and j.fence = p_fences[i];
     if v_job.id is null then
       answer := 'lost';
     elsif v_job.status not in ('assigned', 'running') then
@@ -37,13 +55,10 @@ begin
       v_error := p_outcomes[i] -> 'error';
       if v_error is null then
         begin
-          v_result := earshot.store_output(v_job, p_node, p_outcomes[i] -> 'output');
-          update earshot.jobs j set status = 'completed', result = v_result, error = null, error_code = null, finished_at = now() where j.id = v_job.id;
+          perform earshot.complete_jobs(p_node, array[v_job.id], array[earshot.store_output(v_job, p_node, p_outcomes[i] -> 'output')],
+            array[p_outcomes[i] -> 'ran_s']);
           v_completed := v_completed || v_job.id;
           v_roles := v_roles || v_job.role;
-          insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
-            values (v_job.tenant_id, 'job.completed', v_job.id, v_job.document_id, p_node, jsonb_build_object('kind', v_job.kind, 'attempt', v_job.attempt)
-              || earshot.measure_run(v_job, p_outcomes[i] -> 'ran_s'));
         exception when data_exception or integrity_constraint_violation or raise_exception then
           v_error := jsonb_build_object('code', 'EARSHOT_RESULT_REFUSED', 'verdict', 'final',
             'message', format('The database refused the result of job %s: %s', v_job.id, sqlerrm));

@@ -1,11 +1,11 @@
 /**
- * pnpm bench mesh [--only drain,closed,start,…] [--jobs N] [--rounds N] [--quick] [--json] [--report]: the mesh beside the fastest queues, in one run
+ * pnpm bench mesh [--only drain,closed,start,…] [--jobs N] [--rounds N] [--by notify|redis] [--quick] [--json] [--report]: the mesh beside the fastest queues, in one run
  * on one machine and server, all in turn. `--report` writes the figures into docs/performance.md and draws docs/speed.svg. Nothing here fails for a
  * figure: what counts is the ratio, and the load stands beside it.
  */
 import { parseArgs } from 'node:util'
 import { machineText } from './machine.ts'
-import type { Part } from './part.ts'
+import type { Bench, Part } from './part.ts'
 import { closed, draining, starting } from './peers.ts'
 import { type Line, cells, printTable } from './result.ts'
 import { writeReport } from './report.ts'
@@ -16,7 +16,7 @@ const PARTS: Record<string, Part> = { drain: draining, closed, start: starting }
 const { values } = parseArgs({
   args: process.argv.slice(3),
   options: {
-    only: { type: 'string' }, jobs: { type: 'string' }, rounds: { type: 'string' }, quick: { type: 'boolean', default: false },
+    only: { type: 'string' }, jobs: { type: 'string' }, rounds: { type: 'string' }, by: { type: 'string' }, quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false }, report: { type: 'boolean', default: false },
   },
 })
@@ -29,7 +29,7 @@ const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 const lines: Line[] = []
 await using stage = await setStage(say)
 for (const name of wanted) {
-  const bench = { stage, say, quick, jobs: Number(values.jobs ?? (quick ? 2000 : 20_000)), seconds: quick ? 2 : 8, rounds: Number(values.rounds ?? (quick ? 1 : 5)) }
+  const bench = { stage, say, quick, by: values.by as Bench['by'], jobs: Number(values.jobs ?? (quick ? 2000 : 20_000)), seconds: quick ? 2 : 8, rounds: Number(values.rounds ?? (quick ? 1 : 5)) }
   const found = await PARTS[name]!(bench)
   lines.push(...found)
   for (const line of found) say(cells(line).join(' | '))

@@ -9,6 +9,8 @@ export type Bench = {
   seconds: number
   rounds: number
   quick: boolean
+  /** Only this way by which the mesh's nodes hear. */
+  by: 'notify' | 'redis' | undefined
   say(line: string): void
 }
 

@@ -5,6 +5,9 @@ import { type Line, compare, short } from './result.ts'
 import type { Name } from './stage.ts'
 
 type Pair = { ours: 'notify' | 'redis'; peer: Name; than: number }
+/** Those that were asked for: of two ways maybe one, and the peers that it is compared with. */
+const taking = ({ by }: Parameters<Part>[0], pairs: readonly Pair[]): Pair[] => pairs.filter(({ ours }) => by === undefined || ours === by)
+const named = (pairs: readonly Pair[]): Name[] => [...new Set(pairs.flatMap(({ ours, peer }) => [ours, peer]))]
 const WAYS = { notify: 'by NOTIFY', redis: 'by Redis' } as const
 const PEERS: Record<string, string> = { graphile: 'graphile-worker, its best', graphileDefault: 'graphile-worker, default', bullmq: 'BullMQ alone' }
 
@@ -33,26 +36,28 @@ const pairLines = (pairs: readonly Pair[], found: Map<Name, number[]>, about: Pi
   }))
 
 export const draining: Part = async (bench) => {
-  const found = await inTurn(bench, ['notify', 'graphile', 'redis', 'bullmq'], `${short(bench.jobs)} no-op jobs`, (one) => drain(one, bench.jobs), (rate) => `${short(rate)} jobs/s`)
-  return pairLines([
+  const pairs = taking(bench, [
     { ours: 'notify', peer: 'graphile', than: 1.4 }, { ours: 'redis', peer: 'graphile', than: 1.2 },
     { ours: 'notify', peer: 'bullmq', than: 2 }, { ours: 'redis', peer: 'bullmq', than: 1 },
-  ], found, { measure: `${short(bench.jobs)} no-op jobs drained by 2 workers`, unit: 'jobs/s' }, { bullmq: 'BullMQ\'s Redis writes nothing to disk.' })
+  ])
+  const found = await inTurn(bench, named(pairs), `${short(bench.jobs)} no-op jobs`, (one) => drain(one, bench.jobs), (rate) => `${short(rate)} jobs/s`)
+  return pairLines(pairs, found, { measure: `${short(bench.jobs)} no-op jobs drained by 2 workers`, unit: 'jobs/s' }, { bullmq: 'BullMQ\'s Redis writes nothing to disk.' })
 }
 
 export const closed: Part = async (bench) => {
-  const found = await inTurn(bench, ['notify', 'graphile', 'redis'], '4 clients', (one) => closedLoop(one, bench.seconds), (rate) => `${short(rate)} jobs/s`)
-  return pairLines([{ ours: 'notify', peer: 'graphile', than: 2 }, { ours: 'redis', peer: 'graphile', than: 3 }], found,
-    { measure: '4 clients, one job a transaction', unit: 'jobs/s' })
+  const pairs = taking(bench, [{ ours: 'notify', peer: 'graphile', than: 2 }, { ours: 'redis', peer: 'graphile', than: 3 }])
+  const found = await inTurn(bench, named(pairs), '4 clients', (one) => closedLoop(one, bench.seconds), (rate) => `${short(rate)} jobs/s`)
+  return pairLines(pairs, found, { measure: '4 clients, one job a transaction', unit: 'jobs/s' })
 }
 
 export const starting: Part = async (bench) => {
   const jobs = Math.max(50, Math.round(bench.jobs / 50))
-  const found = await inTurn(bench, ['notify', 'graphileDefault', 'redis'], `${jobs} jobs one at a time`, (one) => startDelays(one, jobs), ({ p50, p99 }) => `p50 ${short(p50)}, p99 ${short(p99)} ms`)
   const limits = { notify: { p50: 0.85, p99: 1 }, redis: { p50: 1.2, p99: 1.5 } }
-  return (['notify', 'redis'] as const).flatMap((ours) => (['p50', 'p99'] as const).map((part) => compare({
-    measure: `enqueued → started, one at a time, ${part}, ${WAYS[ours]}`, against: PEERS.graphileDefault!, unit: 'ms',
+  const ways = taking(bench, [{ ours: 'notify', peer: 'graphileDefault', than: 0 }, { ours: 'redis', peer: 'graphileDefault', than: 0 }])
+  const found = await inTurn(bench, named(ways), `${jobs} jobs one at a time`, (one) => startDelays(one, jobs), ({ p50, p99 }) => `p50 ${short(p50)}, p99 ${short(p99)} ms`)
+  return ways.flatMap(({ ours, peer }) => (['p50', 'p99'] as const).map((part) => compare({
+    measure: `enqueued → started, one at a time, ${part}, ${WAYS[ours]}`, against: PEERS[peer]!, unit: 'ms',
     target: { sign: '≤', than: limits[ours][part], unit: '×' },
-    ours: found.get(ours)!.map((one) => one[part]), peer: found.get('graphileDefault')!.map((one) => one[part]),
+    ours: found.get(ours)!.map((one) => one[part]), peer: found.get(peer)!.map((one) => one[part]),
   })))
 }

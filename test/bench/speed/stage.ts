@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import pg from 'pg'
 import { startCluster } from '../../helpers/cluster.ts'
@@ -13,6 +13,10 @@ import { startGraphile } from './graphile.ts'
 
 /** One server for all who keep their jobs in PostgreSQL: what was acknowledged is on disk, at enqueueing as at completion. */
 const DURABLE = { synchronous_commit: 'on', fsync: 'on', full_page_writes: 'on', shared_buffers: '512MB', max_wal_size: '4GB', checkpoint_timeout: '15min', max_connections: '400' }
+
+/** With EARSHOT_BENCH_PROFILE, what statements cost is written into that folder too (pg_stat_statements). */
+const PROFILED = { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'all', 'pg_stat_statements.max': '5000' }
+const profile = process.env.EARSHOT_BENCH_PROFILE
 
 type Cast = { notify: Mesh; redis: Mesh; graphile: Contender; graphileDefault: Contender; bullmq: Contender }
 export type Name = keyof Cast
@@ -34,7 +38,7 @@ export async function setStage(say: (line: string) => void): Promise<Stage> {
   if (server.kind !== 'local') throw new Error('This needs the programs of a PostgreSQL server on this machine. Run: npm test')
   const folder = await createRunFolder()
   say(`a private PostgreSQL ${server.version}`)
-  const cluster = await startCluster(server, folder, DURABLE)
+  const cluster = await startCluster(server, folder, { ...DURABLE, ...(profile !== undefined && PROFILED) })
   const redis: { current?: Awaited<ReturnType<typeof startRedis>> } = {}
   const cast = new Map<Name, Promise<Contender>>()
 
@@ -80,9 +84,23 @@ export async function setStage(say: (line: string) => void): Promise<Stage> {
     },
     async [Symbol.asyncDispose]() {
       await clear()
+      if (profile !== undefined) await writeStatements(cluster.url, profile)
       await redis.current?.[Symbol.asyncDispose]()
       await cluster.stop()
       await removeRunFolder(folder)
     },
   }
+}
+
+/** The dearest statements of all databases, those inside functions included. */
+async function writeStatements(url: string, into: string): Promise<void> {
+  const admin = new pg.Client({ connectionString: url })
+  await admin.connect()
+  await admin.query('create extension if not exists pg_stat_statements')
+  const { rows } = await admin.query<Record<string, string>>(`
+    select d.datname, s.toplevel, s.calls, round(s.total_exec_time) as ms, round(s.mean_exec_time::numeric, 3) as mean_ms, s.rows,
+      regexp_replace(left(s.query, 200), '\s+', ' ', 'g') as query
+    from pg_stat_statements s join pg_database d on d.oid = s.dbid order by s.total_exec_time desc limit 150`)
+  await admin.end()
+  await writeFile(path.join(into, 'statements.tsv'), rows.map((row) => Object.values(row).join('\t')).join('\n'))
 }
