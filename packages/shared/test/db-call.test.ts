@@ -59,6 +59,23 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     await db.close()
   })
 
+  test('a database that is slow gets more time at each try, until its answers come soon again', async () => {
+    await using held = await testDatabase('postgres')
+    const { pool } = held.db
+    await pool.query('create table slow (by float8); insert into slow values (0)')
+    // Under the name of one that has a short limit; its first is 1.5 s.
+    const asked = () => call(pool, 'list_waiting', 'select 1 as one from slow, pg_sleep(slow.by)', [])
+    expect(await asked()).toEqual([{ one: 1 }])
+    await pool.query('update slow set by = 1.7')
+    await expect(asked()).rejects.toThrow('did not answer in time')
+    expect(await asked()).toEqual([{ one: 1 }])
+    expect(await asked()).toEqual([{ one: 1 }])
+    await pool.query('update slow set by = 0')
+    expect(await asked()).toEqual([{ one: 1 }])
+    await pool.query('update slow set by = 1.7')
+    await expect(asked()).rejects.toThrow('did not answer in time')
+  })
+
   test('what the server undid for the sake of another is said once more, and only once', async () => {
     await using held = await testDatabase('postgres')
     const { pool } = held.db

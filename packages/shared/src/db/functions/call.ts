@@ -1,7 +1,8 @@
 import pg from 'pg'
 import { EarshotError } from '../../contract/errors.ts'
+import { monotonicMs } from '../../monotonic.ts'
 import { databaseError } from '../errors.ts'
-import { type LimitedQuery, waitsLimited } from '../pool.ts'
+import { type LimitedQuery, isUnanswered, waitsLimited } from '../pool.ts'
 
 /** A pool, or one of its connections inside a transaction. */
 export type Queryable = Pick<pg.Pool, 'query'>
@@ -17,18 +18,27 @@ const poolers = new WeakSet<Queryable>()
 
 /** Milliseconds; less than half of a lease, so that a heartbeat over a dead connection leaves time for another one. */
 const SHORT_MS = 5_000
+/** Milliseconds; a leader whose routing waits on a dead connection is to lose no more time than a dead leader costs. */
+const ROUTING_MS = 1_500
+/** No limit grows beyond this many times its own: a database that slow is as good as none. */
+const MOST_PATIENT = 32
 /**
- * How long the answer of a call is waited for on a server; then its connection counts as dead. What is not listed may take longer, and
- * has the pool's own limit. Leadership expires after 1.5 s, so a later answer to that is worth nothing.
+ * How long the answer of a call is first waited for on a server; then its connection counts as dead. Each time in a row that none comes
+ * in time doubles it, until one comes soon: a slow database is only slow. What is not listed may take longer, and has the pool's own limit.
  */
 const LIMITS_MS: Record<string, number> = {
-  lead: 1_000, resign: 1_000, greet_coordinator: SHORT_MS,
-  list_lanes: SHORT_MS, list_free_nodes: SHORT_MS, list_next_jobs: SHORT_MS, route_jobs: SHORT_MS, sweep: SHORT_MS,
-  list_waiting: SHORT_MS, recall_jobs: SHORT_MS, pass_on_events: SHORT_MS,
-  list_alone_jobs: SHORT_MS, list_lone_nodes: SHORT_MS, route_alone_job: SHORT_MS,
+  lead: 1_000, resign: 1_000,
+  list_lanes: ROUTING_MS, list_free_nodes: ROUTING_MS, list_next_jobs: ROUTING_MS, route_jobs: ROUTING_MS, sweep: ROUTING_MS,
+  list_waiting: ROUTING_MS, recall_jobs: ROUTING_MS, pass_on_events: ROUTING_MS,
+  list_alone_jobs: ROUTING_MS, list_lone_nodes: ROUTING_MS, route_alone_job: ROUTING_MS,
   heartbeat: SHORT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
-  drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS, list_coordinators: SHORT_MS,
+  drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS,
+  greet_coordinator: SHORT_MS, list_coordinators: SHORT_MS,
 }
+/** Leadership expires after 1.5 s: a later answer to these is worth nothing. */
+const IMPATIENT = new Set(['lead', 'resign'])
+/** By pool and function: how many times its own limit the next answer is waited for, where the last did not come in time. */
+const patience = new WeakMap<Queryable, Map<string, number>>()
 
 /**
  * Runs one statement that calls a function of schema earshot and returns its rows. It is prepared under its name, once a
@@ -46,9 +56,12 @@ export function call<Row extends pg.QueryResultRow>(db: Queryable, name: string,
 async function send<Row extends pg.QueryResultRow>(db: Queryable, name: string, query: LimitedQuery, again: number): Promise<Row[]> {
   const named = !poolers.has(db)
   try {
+    const sent = monotonicMs()
     const { rows } = await db.query<Row>(named ? { ...query, name } : query)
+    if (monotonicMs() - sent < (LIMITS_MS[name] ?? 0) / 2) patience.get(db)?.delete(name)
     return rows
   } catch (err) {
+    if (isUnanswered(err)) growPatience(db, name)
     const code = err instanceof Error && 'code' in err ? String(err.code) : ''
     // Refused before it ran, so it may be sent again. Asked of this very query: another one may have found the pooler out meanwhile.
     if (STATEMENT_ELSEWHERE.has(code) && named) {
@@ -63,5 +76,11 @@ async function send<Row extends pg.QueryResultRow>(db: Queryable, name: string, 
 
 function limitOf(db: Queryable, name: string): Pick<LimitedQuery, 'query_timeout'> {
   const limit = LIMITS_MS[name]
-  return limit !== undefined && db instanceof pg.Pool && waitsLimited(db) ? { query_timeout: limit } : {}
+  return limit !== undefined && db instanceof pg.Pool && waitsLimited(db) ? { query_timeout: limit * (patience.get(db)?.get(name) ?? 1) } : {}
+}
+
+function growPatience(db: Queryable, name: string): void {
+  if (IMPATIENT.has(name)) return
+  const ofPool = patience.get(db) ?? new Map<string, number>()
+  patience.set(db, ofPool.set(name, Math.min((ofPool.get(name) ?? 1) * 2, MOST_PATIENT)))
 }
