@@ -3,6 +3,10 @@ import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { expect, test } from 'vitest'
+import { findRedis, startRedis } from '../../../test/helpers/redis.ts'
+import { createClient } from '@earshot/sdk'
+import type { Context } from '../src/context.ts'
+import { checkRedisHealth } from '../src/doctor-redis.ts'
 import { earshot, emptyFolder, unusedAddress } from './helpers/run.ts'
 
 type Report = { ok: boolean; checks: { name: string; status: string; found: string; fix: string | null }[] }
@@ -45,6 +49,29 @@ test('another program on the port, a database that does not answer, and a short 
   expect(check(report, 'database')).toMatchObject({ status: 'missing' })
   expect(check(report, 'key')).toMatchObject({ status: 'warning', found: 'only 6 characters long' })
   expect(stdout).not.toMatch(/hunter2|sesame/)
+})
+
+test.skipIf(findRedis() === undefined)('a Redis that is away, refuses the password, may forget, or is well is told as such, with what to do', async () => {
+  await using redis = await startRedis()
+  const away = new URL(await unusedAddress()).host
+  const database = (await unusedAddress()).replace('http://', 'postgres://ada@') + '/mesh'
+  const place = `127.0.0.1:${redis.port}`
+  const { report, stdout } = await doctor({ DATABASE_URL: database, REDIS_URL: redis.url })
+  expect(stdout).not.toContain(redis.password)
+  expect(check(report, 'redis')).toEqual({ name: 'redis', status: 'ok', found: expect.stringMatching(new RegExp(`^${place}, version \\d`)), fix: null })
+  // The same without a process each time.
+  const client = createClient({ url: await unusedAddress() })
+  const told = (url: string) => checkRedisHealth({ config: { redis: { url }, database: { url: database } }, client, interrupts: { first: new AbortController().signal } } as unknown as Context)
+  await redis.client.config('SET', 'maxmemory', '100mb')
+  await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  expect(await told(redis.url)).toMatchObject({ status: 'warning', fix: 'redis-cli config set maxmemory-policy noeviction' })
+  expect(await told(redis.url.replace(redis.password, 'hunter2'))).toMatchObject({ status: 'warning', found: expect.stringContaining('WRONGPASS'), fix: expect.stringContaining('right password') })
+  expect(await told(`redis://${place}`)).toMatchObject({ status: 'warning', found: expect.stringContaining('NOAUTH'), fix: expect.stringContaining('right password') })
+  expect(await told(`redis://${away}`)).toMatchObject({ status: 'warning', found: expect.stringContaining('ECONNREFUSED'), fix: expect.stringContaining('Start that Redis') })
+  expect(await told(`rediss://:${redis.password}@${place}`)).toMatchObject({ status: 'warning', fix: expect.stringContaining('Start that Redis') })
+  redis.freeze()
+  expect(await told(redis.url)).toMatchObject({ status: 'warning', fix: expect.stringContaining('Start that Redis') })
+  redis.thaw()
 })
 
 test('it creates nothing', async () => {

@@ -25,7 +25,7 @@ const job = (id: number, more: Partial<JobView> = {}): JobView => ({
 const lane = (more: Partial<LaneView> = {}): LaneView => ({ role: 'tts', requires: { gpu: 'nvidia-*' }, class: 'interactive', waiting: 3, oldest_s: 200, stuck: 'No known node can run it.', ...more })
 const state = (more: Partial<TopState> = {}): TopState => ({
   url: 'http://127.0.0.1:7700', now: NOW, nodes: [node('attic', { speeds: { transcribe: 12.4 } }), node('study', { drained: true })], lanes: [lane()], jobs: [job(7)],
-  completed_per_min: 4, failed_per_min: 1, trouble: null, ...more,
+  completed_per_min: 4, failed_per_min: 1, redis: null, trouble: null, ...more,
 })
 
 describe('a frame', () => {
@@ -63,6 +63,7 @@ describe('a frame', () => {
     expect(painted.replace(/\u001b\[\d+m/g, '')).toBe(frame(strange, 80, 20, plain).join('\n'))
     expect(frame(strange, 80, 20, plain).join('\n')).not.toContain('\u001b')
     expect(frame(state({ trouble: 'No mesh answers.' }), 80, 20, plain)[0]).toBe('No mesh answers.')
+    expect(frame(state({ redis: 'away' }), 120, 20, plain)[0]).toContain('Redis away')
   })
 
   test('rates are of the last minute', () => {

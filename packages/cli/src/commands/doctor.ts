@@ -1,6 +1,7 @@
 import { platformName } from '@earshot/shared/platform'
 import type { Context } from '../context.ts'
 import { type Check, checkDatabaseHealth, checkDisk, checkEngines, checkGpu, checkKey, checkNode, checkPort, checkProgram } from '../doctor.ts'
+import { checkRedisHealth } from '../doctor-redis.ts'
 import { EXIT } from '../exit-code.ts'
 import type { Output } from '../output.ts'
 import { counted, safe, table } from '../wording.ts'
@@ -9,7 +10,7 @@ import { counted, safe, table } from '../wording.ts'
 export async function run(context: Context): Promise<number> {
   const { output } = context
   const checks: Check[] = [checkNode(context)]
-  checks.push(await checkDatabaseHealth(context), await checkPort(context), await checkDisk(context), checkKey(context))
+  checks.push(await checkDatabaseHealth(context), await checkRedisHealth(context), await checkPort(context), await checkDisk(context), checkKey(context))
   checks.push(await checkProgram(context, 'ffmpeg', 'decodes recordings', true), ...(await checkEngines(context)))
   if (platformName() === 'linux') checks.push(await checkProgram(context, 'inotifywait', 'tells at once when a file in the inbox is whole', false))
   checks.push(await checkGpu())

@@ -5,7 +5,11 @@ import { ago, safe, table } from '../wording.ts'
 
 /** `earshot nodes`: the nodes of the mesh, what they offer and when they were last heard. */
 export async function run({ client, output, interrupts }: Context): Promise<void> {
-  printNodes(output, await client.nodes({ signal: interrupts.first }))
+  const signal = interrupts.first
+  printNodes(output, await client.nodes({ signal }))
+  if (!output.json && (await client.health({ signal })).redis === 'away') {
+    output.note('Redis is away: wake-ups go by notification and with the heartbeat, at most 2 s late. earshot doctor tells why.')
+  }
 }
 
 /** Prints nodes as a table, or as `{"nodes":[…]}`. */

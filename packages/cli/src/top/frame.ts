@@ -28,6 +28,7 @@ function head(state: TopState, width: number, paint: Paint): string {
   const running = state.jobs.filter(({ status }) => status === 'running').length
   const waiting = state.lanes.reduce((total, lane) => total + lane.waiting, 0)
   const figures = [`${up} of ${counted(state.nodes.length, 'node')} up`, `${running} running`, `${waiting} waiting`, `${state.completed_per_min} done/min`, `${state.failed_per_min} failed/min`]
+  if (state.redis === 'away') figures.push('Redis away')
   if (state.trouble !== null) return paint.red(cut(safe(state.trouble), width))
   return paint.bold(cut([safe(state.url.replace(/^https?:\/\//, '')), ...figures].join('  '), width))
 }

@@ -11,6 +11,8 @@ export type TopState = {
   jobs: JobView[]
   completed_per_min: number
   failed_per_min: number
+  /** Whether the Redis of the coordinator that was asked answers; null where it has none. */
+  redis: 'up' | 'away' | null
   /** Why the mesh does not answer at the moment, in a sentence; what is shown is then what was known last. */
   trouble: string | null
 }

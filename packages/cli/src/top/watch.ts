@@ -26,10 +26,12 @@ export function createWatch(client: Client, signal: AbortSignal): Watch {
   async function ask(): Promise<void> {
     changed = false
     askedAt = performance.now()
-    const [nodes, { at, lanes }, jobs] = await Promise.all([client.nodes({ signal }), client.lanes({ signal }), client.jobs({ status: ['assigned', 'running'], limit: MOST, signal })])
+    const [nodes, { at, lanes }, jobs, { redis = null }] = await Promise.all([
+      client.nodes({ signal }), client.lanes({ signal }), client.jobs({ status: ['assigned', 'running'], limit: MOST, signal }), client.health({ signal }),
+    ])
     ahead = Date.parse(at) - Date.now()
     for (const id of progress.keys()) if (!jobs.some((job) => job.id === id)) progress.delete(id)
-    known = { url: client.url, now: 0, nodes, lanes, jobs: jobs.toReversed(), completed_per_min: 0, failed_per_min: 0, trouble: null }
+    known = { url: client.url, now: 0, nodes, lanes, jobs: jobs.toReversed(), completed_per_min: 0, failed_per_min: 0, redis, trouble: null }
   }
 
   const withProgress = (job: JobView): JobView => ({ ...job, progress: progress.get(job.id) ?? job.progress })

@@ -138,10 +138,11 @@ function isThere(client: RedisClient): Promise<void> {
   return decided.promise.finally(() => clearTimeout(timer))
 }
 
-function clientOf(url: string, options: RedisOptions): RedisClient {
+/** A client of what an address names, which connects by itself and for ever; its errors are nobody's unless somebody listens. */
+export function clientOf(url: string, options: RedisOptions): RedisClient {
   const address = parseRedisAddress(url)
   if (address === undefined) throw new Error('REDIS_URL is no Redis address')
-  const client = connect(address, { ...options, connectTimeout: 5000, retryStrategy: patience })
+  const client = connect(address, { connectTimeout: 5000, retryStrategy: patience, ...options })
   // Every failed attempt is one; `up` says it once.
   client.on('error', () => {})
   return client

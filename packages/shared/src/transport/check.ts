@@ -1,0 +1,30 @@
+import { clientOf } from './redis.ts'
+
+/** What is to be known of a Redis before a mesh relies on it. `evicts`: the policy by which it throws away what nobody deleted, once it is full; null when it does not. */
+export type RedisReport = { version: string; evicts: string | null }
+
+const PATIENCE_MS = 3000
+
+/**
+ * Looks at a Redis: whether it lets us in, takes a write, and how it is set up.
+ *
+ * @throws Error with its own words when it cannot be reached within 3 s, or refuses
+ * @example
+ * const { version, evicts } = await checkRedis('redis://:secret@box-1:6379')
+ */
+export async function checkRedis(url: string): Promise<RedisReport> {
+  const client = clientOf(url, { commandTimeout: PATIENCE_MS, connectTimeout: PATIENCE_MS, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  // Why it did not connect; what the commands say is only that it did not.
+  let cause: Error | undefined
+  client.on('error', (err: Error) => (cause ??= err))
+  try {
+    await client.set('earshot:doctor', '', 'PX', 1)
+    const facts = new Map((await client.info()).split('\r\n').map((line) => line.split(':', 2) as [string, string]))
+    const policy = facts.get('maxmemory_policy') ?? 'noeviction'
+    return { version: facts.get('redis_version') ?? '', evicts: Number(facts.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction' ? policy : null }
+  } catch (err) {
+    throw cause ?? err
+  } finally {
+    client.disconnect()
+  }
+}
