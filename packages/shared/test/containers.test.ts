@@ -2,8 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { loadConfig, type ConfigSources } from '@earshot/shared/config'
 import { DATABASE_PARTS, SETTINGS, type Setting } from '@earshot/shared/config/settings'
+import { parseRedisAddress } from '@earshot/shared/transport/address'
+import { checkRedis } from '@earshot/shared/transport/check'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { findRedis, startRedis } from '../../../test/helpers/redis.ts'
 
 /** What can be known of compose.yaml and the Dockerfile without a container engine: docs/containers.md says what was never tried. */
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -48,7 +51,7 @@ describe('compose.yaml', () => {
   })
 
   test('starts coordinator, worker and the servers they share, and a database browser for those who ask', () => {
-    expect(all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name)).toEqual(['postgres', 'coordinator', 'worker'])
+    expect(all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name)).toEqual(['postgres', 'redis', 'coordinator', 'worker'])
     expect(all.filter(([, { profiles }]) => profiles?.includes('browser')).map(([name]) => name)).toEqual(['adminer'])
   })
 
@@ -60,6 +63,7 @@ describe('compose.yaml', () => {
     expect(config.key).toBe(GIVEN.EARSHOT_KEY)
     const database = new URL(config.database.url!)
     expect([database.hostname, decodeURIComponent(database.password)]).toEqual(['postgres', GIVEN.POSTGRES_PASSWORD])
+    expect(parseRedisAddress(config.redis.url!)).toEqual({ mode: 'single', tls: false, hosts: [{ host: 'redis', port: 6379 }], db: 0 })
   })
 
   test('the names by which services find each other are services', () => {
@@ -82,10 +86,18 @@ describe('compose.yaml', () => {
     expect(service.user !== undefined || service.build !== undefined).toBe(true)
   })
 
+  test.skipIf(findRedis() === undefined)('the settings of its Redis are such as a Redis takes, and that one keeps nothing and forgets nothing', async () => {
+    const [program, ...settings] = compose().services['redis']!.command!
+    expect(program).toBe('redis-server')
+    await using redis = await startRedis(settings)
+    expect(await checkRedis(redis.url)).toMatchObject({ evicts: null })
+    expect(await redis.client.config('GET', 'save')).toEqual(['save', ''])
+  })
+
   test('every image of others names its version, and the servers have no way out', () => {
     expect(all.filter(([, { build, image }]) => build === undefined && !/:\d+\.\d+\.\d+/.test(image))).toEqual([])
     expect(compose().networks['data']).toEqual({ internal: true })
-    expect(compose().services['postgres']?.networks).toEqual(['data'])
+    for (const server of ['postgres', 'redis']) expect(compose().services[server]?.networks).toEqual(['data'])
   })
 
   test('volumes that are named are declared, and the inbox is only read', () => {
