@@ -149,3 +149,31 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
     }
   })
 })
+
+describe.runIf(databases.includes('postgres') && findRedis())('a worker with a Redis through which no leader sends', () => {
+  test('hears by notification instead, and through Redis once the leader sends there', async () => {
+    await using held = await testDatabase('postgres')
+    await using redis = await startRedis()
+    const { db } = held
+    const settings = (node: string, more: Record<string, string>) => loadConfig({
+      flags: { home: path.join(held.home, node), 'node-id': node }, cwd: held.home, machine: thisMachine(true), files: {},
+      env: { DATABASE_URL: held.url!, EARSHOT_PORT: '0', EARSHOT_INBOX: path.join(held.home, 'inbox'), ...more },
+    })
+    const hears = (by: string) => expect.poll(async () => (await db.pool.query('select hears from earshot.nodes')).rows[0].hears, { timeout: 60_000 }).toBe(by)
+    const worker = createWorker({ db, config: settings('attic', { REDIS_URL: redis.url }), log: silentLog(), kinds: [handle(work, async () => ({ attempt: 1 }))] })
+    const without = createCoordinator({ db, config: settings('desk', {}), log: silentLog() })
+    const coordinator = createCoordinator({ db, config: settings('desk', { REDIS_URL: redis.url }), log: silentLog() })
+    await without.start()
+    await worker.start()
+    try {
+      await hears('redis')
+      await hears('notify')
+      await without.stop()
+      await coordinator.start()
+      await hears('redis')
+    } finally {
+      await worker.stop()
+      await coordinator.stop()
+    }
+  })
+})

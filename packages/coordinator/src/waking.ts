@@ -7,6 +7,7 @@ import type { Transport } from '@earshot/shared/transport/open'
 import type { Hint, Wake } from '@earshot/shared/transport/wakes'
 
 const CLEAN_MS = 60_000
+const LEAD_MS = 1000
 
 export type Waking = Pick<Loop, 'start' | 'stop'> & {
   /** Whether nodes that hear through Redis are woken by `assigned`; the database notifies the others. */
@@ -40,9 +41,23 @@ export function createWaking(options: { db: Database; transport: Transport | und
     },
   })
 
+  // Nodes rely on Redis only as long as the leader sends through the same one.
+  const leading = createLoop({
+    everyMs: LEAD_MS, log,
+    async work() {
+      if (term() !== null && byRedis()) await transport!.wakes.lead().catch(() => {}) // away: the link says it
+    },
+  })
+
   return {
-    start: () => (transport === undefined ? undefined : cleaning.start()),
-    stop: cleaning.stop,
+    start() {
+      if (transport === undefined) return
+      transport.redis.onChange(() => leading.kick())
+      for (const loop of [cleaning, leading]) loop.start()
+    },
+    async stop() {
+      await Promise.all([cleaning.stop(), leading.stop()])
+    },
     byRedis,
     assigned(jobs, given) {
       const nodes = Map.groupBy(jobs.filter((job) => job.by_redis), ({ node }) => node)

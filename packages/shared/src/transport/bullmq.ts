@@ -11,10 +11,15 @@ const MESSAGE = { removeOnComplete: true, removeOnFail: true, attempts: 1 } as c
 const STREAMS = { events: { maxLen: 0 } }
 
 const RETRY_MS = 500
+const LEADS_MS = 3000
 
 export type QueueWakes = Wakes & {
   /** Removes the queues of all others than these, which are asked for once it is known what there is; answers how many. */
   clean(living: () => Promise<{ id: string; incarnation: number }[]>): Promise<number>
+  /** The leader says that it sends this way; it has to say so again within 3 s. */
+  lead(): Promise<void>
+  /** Whether a leader sends this way. */
+  isLed(): Promise<boolean>
 }
 
 /** The name of the queue of one incarnation of a node; an id may hold anything, so its hash stands for it. */
@@ -29,6 +34,7 @@ function queueName(node: string, incarnation: number): string {
 export function createQueueWakes(redis: RedisLink): QueueWakes {
   const queues = new Map<string, Queue<Message>>()
   const known = `${redis.prefix}:queues`
+  const leader = `${redis.prefix}:leader`
 
   function queueOf(name: string): Queue<Message> {
     const found = queues.get(name) ?? new Queue<Message>(name, {
@@ -76,6 +82,8 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
         },
       }
     },
+    lead: async () => void (await redis.client.set(leader, '', 'PX', LEADS_MS)),
+    isLed: async () => (await redis.client.exists(leader)) === 1,
     async clean(living) {
       const there = await redis.client.smembers(known)
       const kept = new Set((await living()).map(({ id, incarnation }) => queueName(id, incarnation)))

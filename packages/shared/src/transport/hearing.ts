@@ -2,23 +2,26 @@ import type { Database } from '../db/database.ts'
 import { setHearing } from '../db/functions/nodes.ts'
 import type { Log } from '../log.ts'
 import { createLoop } from '../loop.ts'
+import { monotonicMs } from '../monotonic.ts'
 import { createNotifyWakes } from './notify.ts'
 import type { Transport } from './open.ts'
 import type { Hearing, Hint } from './wakes.ts'
 
 /** A change that the database could not be told of is told again. */
 const AGAIN_MS = 2000
+/** For so long, in ms, a leader is taken to send through Redis after it last said so. */
+const LED_MS = 4000
 
 export type NodeHearing = {
   /** Before the node joins: hears notifications, unless Redis is there. */
   open(): Promise<void>
-  /** Once it has joined: hears its queue, as long as Redis is there, and notifications otherwise; the mesh is told which. */
+  /** Once it has joined: hears its queue, as long as Redis is there and the leader sends through it, and notifications otherwise; the mesh is told which. */
   joined(incarnation: number): void
   close(): Promise<void>
 }
 
 /**
- * How a node hears: by NOTIFY without Redis; through Redis, without a connection that listens, as long as that is there.
+ * How a node hears: by NOTIFY without Redis; through Redis, without a connection that listens, as long as that is there, and is the leader's too.
  *
  * @param onHint what was heard; `cancelled` too whenever something may have been missed
  */
@@ -32,9 +35,21 @@ export function createNodeHearing(options: {
   let taking: Hearing | undefined
   // What a node that registers is taken to hear.
   let told: 'notify' | 'redis' = 'notify'
+  // Until it had the time to say so.
+  let ledAt = monotonicMs()
+  let isLed = true
+
+  async function way(): Promise<'notify' | 'redis'> {
+    if (!transport?.redis.up) return 'notify'
+    if (await transport.wakes.isLed().catch(() => false)) ledAt = monotonicMs()
+    const was = isLed
+    isLed = monotonicMs() - ledAt < LED_MS
+    if (was && !isLed && transport.redis.up) log.warn('No coordinator that leads sends through this Redis; notifications are heard until one does. Do all have the same REDIS_URL?')
+    return isLed ? 'redis' : 'notify'
+  }
 
   async function settle(): Promise<void> {
-    const by = transport?.redis.up ? 'redis' : 'notify'
+    const by = await way()
     if (by === 'notify') listening ??= await notify.hear(node, incarnation, onHint)
     if (transport === undefined || incarnation === 0) return
     taking ??= await transport.wakes.hear(node, incarnation, onHint)
