@@ -4,16 +4,16 @@ import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { findHardware, freeBytes, which } from '@earshot/shared/platform'
 import { installCommand } from '@earshot/shared/system-packages'
-import { probeEngines } from '@earshot/worker/engines/index'
+import { engineOptions, probeEngines } from '@earshot/worker/engines/index'
 import { checkDatabase } from './commands/db-check.ts'
 import type { Context } from './context.ts'
 import { embeddedExists, isEmbedded, meshHealth } from './database-access.ts'
 import { bytes } from './wording.ts'
 
-/** One line of the report. `missing`: Earshot, or one of its roles, does not work without it. */
+/** One line of the report. `missing`: Earshot, or one of its roles, does not work without it; `optional`: it could be added. */
 export type Check = {
   name: string
-  status: 'ok' | 'warning' | 'missing'
+  status: 'ok' | 'warning' | 'missing' | 'optional'
   /** What was found, a few words. */
   found: string
   /** The one command or step that mends it. */
@@ -55,13 +55,23 @@ async function howToInstall(program: string, searchPath: string): Promise<string
   return (await installCommand([program], searchPath)) ?? `Install ${program} so that it is found in PATH.`
 }
 
-/** Every engine, with what it serves. Two that need the same program are mended by the same command. */
-export async function checkEngines({ surroundings, interrupts }: Context): Promise<Check[]> {
-  return Promise.all((await probeEngines(interrupts.first)).map(async ({ engine, report }): Promise<Check> => {
+/** Kinds of engines without which Earshot is no Earshot. */
+const NEEDED: readonly string[] = ['transcribe', 'speak', 'embed']
+/** How to get what no package manager has. */
+const HOW_TO_GET: Record<string, string> = {
+  ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
+}
+
+/** Every engine, with what it serves. Of those for one purpose one is needed; the others could be added. */
+export async function checkEngines({ config, surroundings, interrupts }: Context): Promise<Check[]> {
+  const probed = await probeEngines(interrupts.first, engineOptions(config))
+  const served = new Set(probed.filter(({ report }) => report.available).map(({ engine }) => engine.kind as string))
+  return Promise.all(probed.map(async ({ engine, report }): Promise<Check> => {
     const name = `${engine.kind}: ${engine.name}`
     if (report.available) return ok(name, report.version ?? 'works')
-    const fix = report.missing === undefined ? null : await howToInstall(report.missing, surroundings.env.PATH ?? '')
-    return { name, status: 'missing', found: report.reason ?? 'does not work here', fix }
+    const { missing } = report
+    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (await howToInstall(missing, surroundings.env.PATH ?? ''))
+    return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : 'optional', found: report.reason ?? 'does not work here', fix }
   }))
 }
 

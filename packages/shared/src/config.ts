@@ -51,6 +51,8 @@ export type Config = {
   /** Seconds by what is kept, where somebody said so. */
   retention: { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
   ollamaHost: string
+  /** Servers that speak OpenAI's protocol; the key goes to each of them. */
+  openai: { urls: string[]; key: string | null }
 }
 
 export type ConfigSources = {
@@ -195,6 +197,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     log: { level: values['log.level'] ?? 'info' },
     limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
     retention: retentionOf(values),
+    openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }
 }

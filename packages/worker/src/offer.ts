@@ -15,7 +15,7 @@ import type { MediaClient } from './media.ts'
 import type { Handler } from './run-job.ts'
 
 /** A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it serves. */
-export type OfferedModel = Omit<ModelInfo, 'name'> & { kinds: string[]; engine: string }
+export type OfferedModel = Omit<ModelInfo, 'name'> & { kinds: string[]; engine: string; /** Kinds whose jobs get it here when they name none. */ default_for?: string[] }
 
 export type Offering = {
   roles: string[]
@@ -88,9 +88,9 @@ function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<stri
       const kinds = kindsOf(engine.kind, model).filter((kind) => handlers.has(kind))
       if (kinds.length === 0) continue
       const { name, ...about } = model
-      const before = models[name]
-      if (before === undefined) models[name] = { kinds, engine: engine.name, ...about }
-      else before.kinds = [...new Set([...before.kinds, ...kinds])]
+      const offered = (models[name] ??= { kinds: [], engine: engine.name, ...about })
+      offered.kinds = [...new Set([...offered.kinds, ...kinds])]
+      if (engines.pick(engine.kind)?.model === model) offered.default_for = [...(offered.default_for ?? []), ...kinds]
     }
   }
   return models

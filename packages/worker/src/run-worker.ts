@@ -6,7 +6,7 @@ import { secretsOf, takeEnvironment } from '@earshot/shared/config/secrets'
 import { hearSignals } from '@earshot/shared/interrupts'
 import { createLog, type LogLevel } from '@earshot/shared/log'
 import { serve } from '@earshot/shared/serve'
-import { findEngines } from './engines/index.ts'
+import { engineOptions, findEngines } from './engines/index.ts'
 import type { HandledKind } from './handle.ts'
 import { createWorker } from './worker.ts'
 
@@ -56,7 +56,7 @@ export async function runWorker({ kinds, builtIn = false, ...given }: RunWorkerO
   await serve({ database: config.database, log, interrupts, note: (line) => log.info(line) }, {
     migrates: false,
     compose: async (db) => ({
-      services: [createWorker({ db, config, log, kinds, ...(builtIn ? { engines: await findEngines() } : {}) })],
+      services: [createWorker({ db, config, log, kinds, ...(builtIn ? { engines: await findEngines(undefined, engineOptions(config)) } : {}) })],
       announce: () => {},
     }),
   })

@@ -21,11 +21,15 @@ export async function run(context: Context): Promise<number> {
 }
 
 function print(output: Output, checks: Check[]): void {
-  const paint = { ok: output.green, warning: output.yellow, missing: output.red }
+  const paint = { ok: output.green, warning: output.yellow, missing: output.red, optional: output.dim }
   for (const line of table(['CHECK', 'STATUS', 'FOUND'], checks.map(({ name, status, found }) => [name, paint[status](status), safe(found)]))) output.print(line)
-  const fixes = [...new Set(checks.flatMap(({ fix }) => (fix === null ? [] : [fix])))]
+  const wrong = checks.filter(({ status }) => status === 'missing' || status === 'warning')
+  const fixesOf = (some: Check[]): string[] => [...new Set(some.flatMap(({ fix }) => (fix === null ? [] : [fix])))]
   output.print()
-  if (fixes.length === 0) return output.print(output.green('Everything works here.'))
-  output.print(`To mend ${counted(checks.filter(({ status }) => status !== 'ok').length, 'thing')}:`)
-  for (const fix of fixes) output.print(`  ${fix}`)
+  if (wrong.length === 0) output.print(output.green('Everything works here.'))
+  else output.print(`To mend ${counted(wrong.length, 'thing')}:`)
+  for (const fix of fixesOf(wrong)) output.print(`  ${fix}`)
+  const more = fixesOf(checks.filter(({ status }) => status === 'optional')).filter((fix) => !fixesOf(wrong).includes(fix))
+  if (more.length > 0) output.print('What could be added:')
+  for (const fix of more) output.print(`  ${fix}`)
 }

@@ -1,6 +1,6 @@
 import { createCoordinator } from '@earshot/coordinator'
 import { createWorker } from '@earshot/worker'
-import { findEngines } from '@earshot/worker/engines/index'
+import { engineOptions, findEngines } from '@earshot/worker/engines/index'
 import type { Context } from '../context.ts'
 import { serve } from '../serve.ts'
 
@@ -8,7 +8,7 @@ import { serve } from '../serve.ts'
 export async function run(context: Context): Promise<number> {
   const { config, log, output } = context
   // Engines are tried out in processes of their own, meanwhile the database opens.
-  const engines = findEngines()
+  const engines = findEngines(undefined, engineOptions(config))
   engines.catch(() => {}) // should the database not open, that is the error to tell
   return serve(context, {
     migrates: true,

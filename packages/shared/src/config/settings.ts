@@ -124,6 +124,10 @@ export const SETTINGS = {
     about: 'How long events that are about no job stay', default: '90d, or as earshot.settings has it' }),
   'retention.nodes': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
     about: 'How long a node may be offline before it is forgotten', default: '30d, or as earshot.settings has it' }),
+  'openai.urls': setting({ schema: z.array(webAddress).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1',
+    about: 'Servers that speak OpenAI\'s protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1', default: 'none' }),
+  'openai.key': setting({ schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/), env: ['EARSHOT_OPENAI_KEY'], text: 'text', secret: true, expected: 'a key without spaces',
+    about: 'Key that is sent to each of openai.urls', default: 'none' }),
   ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
     about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
 } as const

@@ -1,7 +1,10 @@
+import type { Config } from '@earshot/shared/config'
 import { EarshotError } from '@earshot/shared/contract'
 import type { Engine, EngineReport, Programs } from './engine.ts'
 import { createFlite } from './flite.ts'
 import { createLexical } from './lexical.ts'
+import { createOllama } from './ollama.ts'
+import { createOpenAi } from './openai.ts'
 import { createPocketsphinx } from './pocketsphinx.ts'
 import { type Engines, createRegistry } from './registry.ts'
 import { runProgram } from './run-program.ts'
@@ -10,10 +13,18 @@ import { runProgram } from './run-program.ts'
 export type EngineOptions = {
   /** Where programs are that are not on the PATH. */
   programs?: Programs
+  /** Where Ollama answers. */
+  ollamaHost?: string
+  /** Servers that speak OpenAI's protocol, by their base addresses. */
+  openaiUrls?: readonly string[]
+  openaiKey?: string | undefined
 }
 
+/** The settings that engines are made with. */
+export const engineOptions = ({ ollamaHost, openai }: Pick<Config, 'ollamaHost' | 'openai'>): EngineOptions => ({ ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined })
+
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
-export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createPocketsphinx, createFlite, createLexical]
+export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createOpenAi, createOllama, createPocketsphinx, createFlite, createLexical]
 
 export type Probed = { engine: Engine; report: EngineReport }
 

@@ -1,0 +1,111 @@
+import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import type { z } from 'zod'
+
+/** Past what a model can hold, however the servers word it. */
+const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens/i
+const NO_MEMORY = /requires more (system )?memory|out of memory|insufficient memory|cudaMalloc/i
+/** Nobody is there, or nobody more: found before anything was answered. */
+const NOT_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])
+const SILENT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+
+export type Asking = {
+  /** Who is asked, as people know it: `Ollama at 127.0.0.1:11434`. */
+  who: string
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * fetch() of an engine that is a server; closes the connection at once when the signal fires. What it throws says who is guilty: a
+ * server that is away, has not the model or has no memory for it is the node's matter, a request that it refuses the job's.
+ *
+ * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE (busy: later); the
+ *   signal's reason on abort
+ */
+export async function askServer(url: string, init: RequestInit, { who, signal }: Asking): Promise<Response> {
+  let answer: Response
+  try {
+    answer = await fetch(url, { redirect: 'error', ...init, ...(signal === undefined ? {} : { signal }) })
+  } catch (err) {
+    throw connectionError(err, { who, signal })
+  }
+  if (answer.ok) return answer
+  const text = await answer.text().catch(() => '')
+  throw refusal(who, answer.status, sentenceIn(text) || answer.statusText)
+}
+
+/** What a broken connection means; the signal's reason when it was this side that broke it. */
+export function connectionError(err: unknown, { who, signal }: Asking): unknown {
+  if (signal?.aborted) return signal.reason
+  if (err instanceof EarshotError) return err
+  const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (NOT_THERE.has(code)) return new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer (${code}).`, { cause: err })
+  if (SILENT.has(code)) return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave no sign of life for 5 minutes.`, { cause: err })
+  return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} broke off the connection.`, { cause: err })
+}
+
+/** What a refusal means, by its status and its words. */
+export function refusal(who: string, status: number, said: string): EarshotError {
+  const sentence = `${who} answered ${status}: ${said.replace(/\s+/g, ' ').slice(0, 300)}`
+  return new EarshotError(codeOf(status, said), sentence, TOO_LONG.test(said) ? { field: 'messages', hint: 'Send less, or choose a model that can hold more.' } : {})
+}
+
+function codeOf(status: number, said: string): ErrorCode {
+  if (NO_MEMORY.test(said)) return 'EARSHOT_ENGINE_MISSING'
+  if (status === 413 || TOO_LONG.test(said)) return 'EARSHOT_TOO_LARGE'
+  // The key is wrong, or the model or the route is not there: of this node's server.
+  if (status === 401 || status === 403 || status === 404 || status === 405) return 'EARSHOT_ENGINE_MISSING'
+  if (status === 408 || status === 429 || status === 502 || status === 503 || status === 504) return 'EARSHOT_UNREACHABLE'
+  return status < 500 ? 'EARSHOT_BAD_REQUEST' : 'EARSHOT_ENGINE_FAILED'
+}
+
+/** `{"error": "…"}`, `{"error": {"message": "…"}}`, `{"detail": …}`, or whatever else was said. */
+export function sentenceIn(text: string): string {
+  try {
+    const { error, detail, message } = JSON.parse(text) as { error?: unknown; detail?: unknown; message?: unknown }
+    const said = typeof error === 'object' && error !== null && 'message' in error ? error.message : error ?? detail ?? message
+    return typeof said === 'string' ? said : said === undefined ? text : JSON.stringify(said)
+  } catch {
+    return text
+  }
+}
+
+/**
+ * The lines of a body as they come, however it is cut into pieces, without their ends.
+ *
+ * @throws what {@link connectionError} makes of a body that breaks off
+ */
+export async function* linesOf(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  try {
+    for await (const piece of body) {
+      const lines = (rest + decoder.decode(piece, { stream: true })).split(/\r?\n/)
+      rest = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch (err) {
+    throw connectionError(err, asking)
+  }
+  rest += decoder.decode()
+  if (rest !== '') yield rest
+}
+
+/** A server that speaks OpenAI's protocol, for one piece of work. */
+export type OpenAiServer = {
+  post(path: string, body: object | FormData, accept?: string): Promise<Response>
+  asking: Asking
+}
+
+/** What was answered, by its schema. Throws EARSHOT_ENGINE_FAILED where it is something else. */
+export async function readJson<S extends z.ZodType>(answer: Response, schema: S, asking: Asking): Promise<z.output<S>> {
+  let body: unknown
+  try {
+    body = await answer.json()
+  } catch (err) {
+    if (!(err instanceof SyntaxError)) throw connectionError(err, asking)
+  }
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return parsed.data
+  throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} answered what is not OpenAI's protocol.`, { cause: parsed.error })
+}

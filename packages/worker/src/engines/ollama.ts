@@ -1,0 +1,141 @@
+import { Readable } from 'node:stream'
+import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/shared/contract'
+import { Ollama } from 'ollama'
+import type { Embedder, EngineReport, ModelInfo, TextGenerator } from './engine.ts'
+import { type Asking, askServer, connectionError, linesOf, refusal } from './http.ts'
+import { fromToolCalls, toOllama } from './ollama-messages.ts'
+
+/** How long a server may take to say that it is there. */
+const PROBE_MS = 3_000
+
+/**
+ * A client of Ollama for one piece of work, which `signal` ends at once. The library's own reader prints what it cannot read and goes
+ * on: here a line that is no JSON is an error before the library sees it.
+ */
+export function ollamaClient(host: string, signal?: AbortSignal): Ollama {
+  const asking = { who: `Ollama at ${new URL(host).host}`, signal }
+  return new Ollama({
+    host,
+    fetch: (async (url: string, init: RequestInit) => {
+      const own = init.signal ?? undefined
+      const both = own === undefined || signal === undefined ? own ?? signal : AbortSignal.any([own, signal])
+      const answer = await askServer(String(url), init, { ...asking, signal: both })
+      const streamed = answer.headers.get('content-type')?.includes('ndjson') === true && answer.body !== null
+      return streamed ? new Response(Readable.toWeb(Readable.from(wholeLines(answer.body!, { ...asking, signal: both }))) as unknown as ReadableStream, { headers: answer.headers }) : answer
+    }) as typeof fetch,
+  })
+}
+
+/** Passes on lines of JSON; throws on any other, and on what the server says went wrong. */
+async function* wholeLines(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  for await (const line of linesOf(body, asking)) {
+    if (line === '') continue
+    let said: unknown
+    try {
+      said = JSON.parse(line)
+    } catch (cause) {
+      throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} broke off in the middle of its answer.`, { cause })
+    }
+    if (typeof said === 'object' && said !== null && 'error' in said) throw refusal(asking.who, 500, String(said.error))
+    yield encoder.encode(`${line}\n`)
+  }
+}
+
+/**
+ * Ollama: language models with streaming, tools and answers by a JSON Schema, and embeddings.
+ *
+ * @param host where it answers, such as http://127.0.0.1:11434
+ */
+export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434' }: { ollamaHost?: string }): [TextGenerator, Embedder] {
+  const name = 'ollama'
+  const who = `Ollama at ${new URL(host).host}`
+  const asking = (signal?: AbortSignal): Asking => ({ who, signal })
+
+  async function probe(signal?: AbortSignal): Promise<EngineReport> {
+    const soon = AbortSignal.any([AbortSignal.timeout(PROBE_MS), ...(signal === undefined ? [] : [signal])])
+    try {
+      const { version } = await ollamaClient(host, soon).version()
+      return { available: true, version }
+    } catch (err) {
+      signal?.throwIfAborted()
+      const strange = err instanceof SyntaxError ? `What answers at ${new URL(host).host} is no Ollama.` : `${who} does not answer within ${PROBE_MS / 1000} s.`
+      return { available: false, reason: err instanceof EarshotError ? err.message : strange, missing: 'ollama' }
+    }
+  }
+
+  /** Each kind's models; what a model can do, the server knows. */
+  async function listModels(can: 'completion' | 'embedding', signal?: AbortSignal): Promise<ModelInfo[]> {
+    const client = ollamaClient(host, signal)
+    const [{ models }, loaded] = await Promise.all([client.list(), client.ps().then(({ models }) => new Set(models.map((one) => one.name)), () => new Set<string>())])
+    const known = await Promise.all(models.map(async ({ name: model, size }): Promise<ModelInfo[]> => {
+      // One that was removed meanwhile is not there.
+      const shown = await client.show({ model }).catch(() => undefined)
+      if (shown === undefined || !abilities(shown).includes(can)) return []
+      const dimensions = can === 'embedding' ? numberIn(shown.model_info, '.embedding_length') : undefined
+      const short = model.replace(/:latest$/, '')
+      return [{
+        name: model, size_bytes: size, loaded: loaded.has(model),
+        ...(dimensions === undefined ? {} : { dimensions }), ...(short === model ? {} : { aliases: [short] }),
+      }]
+    }))
+    // What is loaded answers soonest, what is small fits most boxes.
+    return known.flat().sort((a, b) => Number(b.loaded) - Number(a.loaded) || (a.size_bytes ?? 0) - (b.size_bytes ?? 0))
+  }
+
+  return [
+    {
+      name, kind: 'generate', probe, models: (signal) => listModels('completion', signal),
+      generate: (input, { onDelta, signal }) => chat(host, input, { onDelta, asking: asking(signal) }),
+    },
+    {
+      name, kind: 'embed', probe, models: (signal) => listModels('embedding', signal),
+      async embed(texts, { model, signal }) {
+        try {
+          const { embeddings } = await ollamaClient(host, signal).embed({ model, input: [...texts], truncate: false })
+          return embeddings
+        } catch (err) {
+          throw connectionError(err, asking(signal))
+        }
+      },
+    },
+  ]
+}
+
+type Chatting = { onDelta: Parameters<TextGenerator['generate']>[1]['onDelta']; asking: Asking }
+
+async function chat(host: string, input: GenerateRequest & { model: string }, { onDelta, asking }: Chatting): ReturnType<TextGenerator['generate']> {
+  let content = ''
+  const calls: ToolCall[] = []
+  try {
+    for await (const { message, done, done_reason, prompt_eval_count, eval_count } of await ollamaClient(host, asking.signal).chat(toOllama(input))) {
+      const asked = fromToolCalls(message?.tool_calls ?? [])
+      content += message?.content ?? ''
+      calls.push(...asked)
+      if (message?.content || asked.length > 0) onDelta({ ...(message.content ? { content: message.content } : {}), ...(asked.length > 0 ? { tool_calls: asked } : {}) })
+      if (!done) continue
+      return {
+        model: input.model,
+        message: { role: 'assistant', content, ...(calls.length === 0 ? {} : { tool_calls: calls }) },
+        finish_reason: calls.length > 0 ? 'tool_calls' : done_reason === 'length' ? 'length' : 'stop',
+        usage: { prompt_tokens: prompt_eval_count ?? 0, completion_tokens: eval_count ?? 0 },
+      }
+    }
+  } catch (err) {
+    throw connectionError(err, asking)
+  }
+  throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} ended its answer before it was done.`)
+}
+
+type Shown = { capabilities?: string[]; details?: { family?: string }; model_info?: unknown }
+
+/** Servers before 0.6.4 do not say what a model can do: those whose family is BERT embed. */
+function abilities({ capabilities, details }: Shown): string[] {
+  return capabilities ?? (/bert/i.test(details?.family ?? '') ? ['embedding'] : ['completion'])
+}
+
+function numberIn(info: unknown, ending: string): number | undefined {
+  const entries = info instanceof Map ? [...info.entries()] : Object.entries((info ?? {}) as Record<string, unknown>)
+  const found = entries.find(([key]) => String(key).endsWith(ending))?.[1]
+  return typeof found === 'number' ? found : undefined
+}

@@ -1,0 +1,96 @@
+import { EarshotError } from '@earshot/shared/contract'
+import { z } from 'zod'
+import type { Embedder, Engine, EngineKind, EngineReport, ModelInfo, SpeechToText, TextGenerator, TextToSpeech } from './engine.ts'
+import { type OpenAiServer, askServer, readJson } from './http.ts'
+import { hearWith, speakWith } from './openai-audio.ts'
+import { chatWith } from './openai-chat.ts'
+
+const PROBE_MS = 3_000
+const KINDS: readonly EngineKind[] = ['transcribe', 'speak', 'embed', 'generate']
+/** What the names of models tell of them; servers seldom say what theirs are for. */
+const BY_NAME: readonly [EngineKind, RegExp][] = [
+  ['transcribe', /whisper|transcri|parakeet|canary|(^|[^a-z])(stt|asr)([^a-z]|$)/i],
+  ['speak', /kokoro|piper|orpheus|speech|(^|[^a-z])(tts)([^a-z]|$)/i],
+  ['embed', /embed|minilm|(^|[^a-z])(bge|gte|e5)([^a-z]|$)/i],
+]
+const BY_TASK: Record<string, EngineKind> = {
+  'automatic-speech-recognition': 'transcribe', 'text-to-speech': 'speak', 'feature-extraction': 'embed', embeddings: 'embed', embedding: 'embed', 'text-generation': 'generate', llm: 'generate',
+}
+const Models = z.object({
+  data: z.array(z.object({ id: z.string(), task: z.string().optional(), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
+})
+const Vectors = z.object({ data: z.array(z.object({ index: z.number().int(), embedding: z.array(z.number()) })) })
+
+/**
+ * Any server that speaks OpenAI's protocol: llama-server, vLLM, LM Studio, speaches, or one far away. One engine for each kind and server.
+ *
+ * @param options.openaiUrls base addresses, such as http://gaming-pc:8080/v1. What the server does not tell of its models may be added
+ *   behind a #: `http://box:8000/v1#transcribe=whisper-1&speak=tts-1`
+ * @param options.openaiKey sent to each of them
+ */
+export function createOpenAi({ openaiUrls = [], openaiKey }: { openaiUrls?: readonly string[]; openaiKey?: string | undefined }): Engine[] {
+  return openaiUrls.flatMap((address) => enginesOf(address, openaiKey))
+}
+
+function enginesOf(address: string, key: string | undefined): Engine[] {
+  const url = new URL(address)
+  const told = new URLSearchParams(url.hash.slice(1))
+  const base = `${url.origin}${url.pathname === '/' ? '/v1' : url.pathname.replace(/\/+$/, '')}`
+  const who = `The server at ${url.host}`
+  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  const server = (signal?: AbortSignal): OpenAiServer => ({
+    asking: { who, signal },
+    post: (path, body, accept = 'application/json') => askServer(base + path, {
+      method: 'POST',
+      headers: { ...headers, accept, ...(body instanceof FormData ? {} : { 'content-type': 'application/json' }) },
+      body: body instanceof FormData ? body : JSON.stringify(body),
+    }, { who, signal }),
+  })
+  const listed = async (signal?: AbortSignal) => readJson(await askServer(`${base}/models`, { headers }, { who, signal }), Models, { who, signal })
+  const name = `openai:${url.host}`
+
+  async function models(kind: EngineKind, signal?: AbortSignal): Promise<ModelInfo[]> {
+    const named = told.getAll(kind).map((model): ModelInfo => ({ name: model, size_bytes: null }))
+    const answer = await listed(signal).catch((err: unknown) => {
+      // A server for one thing alone, such as whisper.cpp's, has no list.
+      if (told.size > 0 && !signal?.aborted) return { data: [] }
+      throw err
+    })
+    const found = answer.data.filter((model) => !named.some((one) => one.name === model.id) && !toldElsewhere(told, kind, model.id) && kindOf(model) === kind)
+    return [...named, ...found.map(({ id, meta }) => ({ name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}) }))]
+  }
+
+  const probe = async (kind: EngineKind, signal?: AbortSignal): Promise<EngineReport> => {
+    const soon = AbortSignal.any([AbortSignal.timeout(PROBE_MS), ...(signal === undefined ? [] : [signal])])
+    try {
+      await listed(soon)
+      return (await models(kind, soon)).length > 0 ? { available: true } : { available: false, reason: `${who} has no model for ${kind}.` }
+    } catch (err) {
+      signal?.throwIfAborted()
+      // One without a list is believed when it says at all that it is there.
+      const answers = err instanceof EarshotError && / answered 4\d\d:/.test(err.message)
+      if (answers && told.has(kind)) return { available: true }
+      return { available: false, reason: err instanceof EarshotError ? err.message : `${who} does not answer within ${PROBE_MS / 1000} s.` }
+    }
+  }
+  const about = <K extends EngineKind>(kind: K) => ({ name, kind, probe: (signal?: AbortSignal) => probe(kind, signal), models: (signal?: AbortSignal) => models(kind, signal) })
+  return [
+    { ...about('transcribe'), transcribe: (input) => hearWith(server(input.signal), input) } satisfies SpeechToText,
+    { ...about('speak'), speak: (input) => speakWith(server(input.signal), input) } satisfies TextToSpeech,
+    { ...about('embed'), embed: (texts, { model, signal }) => embedWith(server(signal), texts, model) } satisfies Embedder,
+    { ...about('generate'), generate: (input, { onDelta, signal }) => chatWith(server(signal), input, onDelta) } satisfies TextGenerator,
+  ]
+}
+
+/** Said to be for another kind. */
+const toldElsewhere = (told: URLSearchParams, kind: EngineKind, model: string): boolean => KINDS.some((other) => other !== kind && told.getAll(other).includes(model))
+
+function kindOf({ id, task, type }: { id: string; task?: string | undefined; type?: string | undefined }): EngineKind {
+  return BY_TASK[task ?? ''] ?? BY_TASK[type ?? ''] ?? BY_NAME.find(([, pattern]) => pattern.test(id))?.[0] ?? 'generate'
+}
+
+async function embedWith(server: OpenAiServer, texts: readonly string[], model: string): Promise<number[][]> {
+  const answer = await server.post('/embeddings', { model, input: texts, encoding_format: 'float' })
+  const { data } = await readJson(answer, Vectors, server.asking)
+  return data.toSorted((a, b) => a.index - b.index).map(({ embedding }) => embedding)
+}
