@@ -23,7 +23,9 @@ begin
     perform earshot.requeue_jobs(array[p_job.id], format('Node %s could not do it: %s', p_node, p_error ->> 'message'), 'node', v_rest);
     return;
   end if;
-  if v_verdict = 'job' and v_tries < p_job.max_tries then
+  -- An answer that has begun to be sent is not begun again.
+  if v_verdict = 'job' and v_tries < p_job.max_tries
+    and not exists (select from earshot.waiters w where w.job_id = p_job.id and w.begun) then
     update earshot.jobs j
     set status = 'pending', tries = v_tries, assigned_node = null, incarnation = null, run_at = now() + v_rest, due = false,
       error = p_error ->> 'message', error_code = p_error ->> 'code'

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import path from 'node:path'
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database, Listener } from '@earshot/shared/db/database'
@@ -92,6 +93,8 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
       coordinatorId: id,
       settings: { host: config.http.host, port: config.http.port, key: config.key ?? undefined, url: config.http.advertise ?? undefined },
       media,
+      uploads: await createMediaStore(path.join(config.home, 'uploads')),
+      door: config.door,
       verifyInbox: inbox.verify,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
       metrics,

@@ -1,5 +1,6 @@
 import type { Database } from '@earshot/shared/db/database'
 import { type Swept, sweep } from '@earshot/shared/db/functions/leadership'
+import { endUnawaitedJobs } from '@earshot/shared/db/functions/waiters'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 import type { Leadership } from './leader.ts'
@@ -25,12 +26,19 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
     const leases = !db.embedded && leadership.ledForMs() > AFTER_OUTAGE_MS
     const swept = await sweep(db.pool, current, leases)
     if (swept === undefined) return
+    // Coordinators could not say either, during an outage, that they still wait.
+    if (leases || db.embedded) await endUnawaited(current)
     report(swept, current, log)
     onSwept?.(swept)
     clearTimeout(due)
     if (swept.next_due_s !== null && swept.next_due_s * 1000 < EVERY_MS) {
       due = setTimeout(() => loop.kick(), Math.max(0, swept.next_due_s * 1000))
     }
+  }
+
+  async function endUnawaited(term: string): Promise<void> {
+    const jobs = await endUnawaitedJobs(db.pool, term)
+    if (jobs.length > 0) log.info({ term, jobs }, 'Jobs were cancelled for whose answer nobody waits any more')
   }
   const loop = createLoop({ everyMs: EVERY_MS, work, log })
   return {

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { createClient, type Client } from '../../sdk/src/index.ts'
 import { silentLog } from '@earshot/shared/log'
 import { createMediaStore, type MediaStore } from '@earshot/shared/media/store'
@@ -22,8 +23,9 @@ export async function startMesh(kind: DatabaseKind, { settings, test, ...parts }
   // Nobody leads here, so nobody would look where nobody rings.
   await database.db.pool.query('update earshot.settings set doorbell = false')
   const media = parts.media ?? (await createMediaStore(database.home))
+  const uploads = parts.uploads ?? (await createMediaStore(path.join(database.home, 'uploads')))
   const http = createHttp({
-    db: database.db, coordinatorId: 'here', log: silentLog(), version: '0.0.0-test', ...parts, media,
+    db: database.db, coordinatorId: 'here', log: silentLog(), version: '0.0.0-test', ...parts, media, uploads,
     settings: { host: '127.0.0.1', port: 0, ...settings },
   })
   const { port } = await http.start()

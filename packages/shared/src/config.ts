@@ -50,6 +50,8 @@ export type Config = {
   limits: { maxDurationS: number; maxMediaGb: number }
   /** Seconds by what is kept, where somebody said so. */
   retention: { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
+  /** The door for OpenAI's clients. `aliases`: names of models and voices to those of the mesh. */
+  door: { aliases: Record<string, string>; waitS: number; timeoutS: number }
   ollamaHost: string
   /** Servers that speak OpenAI's protocol; the key goes to each of them. */
   openai: { urls: string[]; key: string | null }
@@ -198,6 +200,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
     retention: retentionOf(values),
     openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
+    door: { aliases: values['door.aliases'] ?? {}, waitS: values['door.wait_s'] ?? 60, timeoutS: values['door.timeout_s'] ?? 900 },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }
 }

@@ -8,6 +8,7 @@ export type Judgement = { outcome: Outcome } | { away: string }
 const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
   EARSHOT_BAD_REQUEST: 'final',
   EARSHOT_TOO_LARGE: 'final',
+  EARSHOT_CONTEXT_TOO_LONG: 'final',
   EARSHOT_NOT_FOUND: 'final',
   EARSHOT_MEDIA_EMPTY: 'final',
   EARSHOT_MEDIA_UNREADABLE: 'final',

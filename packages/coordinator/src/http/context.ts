@@ -1,3 +1,4 @@
+import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
 import type { Hashed } from '@earshot/shared/media/hash'
@@ -5,7 +6,9 @@ import type { MediaStore } from '@earshot/shared/media/store'
 import type { RedisLink } from '@earshot/shared/transport/redis'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from './event-stream.ts'
+import type { Uploads } from './openai/uploads.ts'
 import type { ProgressBoard } from './progress-board.ts'
+import type { Waits } from './waits.ts'
 
 export type HttpSettings = {
   host: string
@@ -25,6 +28,10 @@ export type HttpParts = {
   media: MediaStore
   /** Whether an inbox file (absolute path) is still what was taken in; media in the store never changes. */
   verifyInbox?: (path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal) => Promise<'unchanged' | 'changed' | 'gone'>
+  /** Where recordings lie that are kept for one answer only: used for nothing else, and emptied at the start. */
+  uploads: MediaStore
+  /** The door for OpenAI's clients. */
+  door?: Config['door']
   /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
   limits?: { mediaBytes?: number; stuckMs?: number }
   /** Of this coordinator; without it the service makes its own. */
@@ -36,4 +43,13 @@ export type HttpParts = {
 }
 
 /** What the routes share. */
-export type Context = HttpParts & { metrics: Metrics; limits: { mediaBytes: number; stuckMs?: number }; events: EventStream; progress: ProgressBoard; url: () => string }
+export type Context = Omit<HttpParts, 'uploads'> & {
+  metrics: Metrics
+  limits: { mediaBytes: number; stuckMs?: number }
+  door: Config['door']
+  events: EventStream
+  progress: ProgressBoard
+  uploads: Uploads
+  waits: Waits
+  url: () => string
+}

@@ -8,13 +8,13 @@ import { idOf, IdText, limitOf, listOf, parse } from './input.ts'
 import { readDocuments } from './queries/documents.ts'
 import { readHeld } from './queries/media.ts'
 
-const Body = z.object({ media: MediaHash, title: z.string().trim().min(1).max(1_000), kind: z.enum(['audio', 'text']), class: z.enum(JOB_CLASSES).optional() }).strict()
-const ListQuery = z.object({
+export const DocumentBody = z.object({ media: MediaHash, title: z.string().trim().min(1).max(1_000), kind: z.enum(['audio', 'text']), class: z.enum(JOB_CLASSES).optional() }).strict()
+export const DocumentListQuery = z.object({
   status: listOf(z.enum(['queued', 'processing', 'ready', 'failed']), 4).optional(),
   before: IdText.optional(),
   limit: limitOf(1_000, 50),
 }).strict()
-const TranscriptQuery = z.object({ format: z.enum(TRANSCRIPT_FORMATS).default('txt') }).strict()
+export const TranscriptQuery = z.object({ format: z.enum(TRANSCRIPT_FORMATS).default('txt') }).strict()
 
 const TYPES = { txt: 'text/plain; charset=utf-8', srt: 'application/x-subrip; charset=utf-8', vtt: 'text/vtt; charset=utf-8', json: 'application/json; charset=utf-8' }
 
@@ -27,7 +27,7 @@ export function documentRoutes(app: FastifyInstance, { db, coordinatorId }: Cont
   }
 
   app.post('/v1/documents', async (request, reply): Promise<AddedDocument> => {
-    const { media: hash, title, kind, class: jobClass } = parse(Body, request.body)
+    const { media: hash, title, kind, class: jobClass } = parse(DocumentBody, request.body)
     const { held } = await readHeld(db.pool, hash, coordinatorId)
     if (held === undefined) {
       throw new EarshotError('EARSHOT_NOT_FOUND', `This coordinator does not hold media ${hash.slice(0, 12)}….`, { field: 'media', hint: 'Send the file first: POST /v1/media' })
@@ -37,7 +37,7 @@ export function documentRoutes(app: FastifyInstance, { db, coordinatorId }: Cont
     return added
   })
 
-  app.get('/v1/documents', async ({ query }) => ({ documents: await readDocuments(db.pool, parse(ListQuery, query)) }))
+  app.get('/v1/documents', async ({ query }) => ({ documents: await readDocuments(db.pool, parse(DocumentListQuery, query)) }))
 
   app.get('/v1/documents/:id', async ({ params }) => view(idOf(params)))
 

@@ -7,7 +7,7 @@ import type { Context } from './context.ts'
 import { listOf, parse } from './input.ts'
 import { type Position, type StoredEvent, parsePosition, positionText } from './queries/events.ts'
 
-const Query = z.object({
+export const EventQuery = z.object({
   since: z.string().optional(),
   types: listOf(z.string().regex(/^[a-z]+\.[a-z]+$/, 'expected names such as job.completed'), 50).optional(),
   progress: z.enum(['0', '1', 'true', 'false']).optional(),
@@ -23,7 +23,7 @@ const texts = new WeakMap<readonly StoredEvent[], string>()
 export function eventRoutes(app: FastifyInstance, { events, progress, limits, log }: Context): void {
   const stuckMs = limits.stuckMs ?? STUCK_MS
   app.get('/v1/events', async (request, reply) => {
-    const query = parse(Query, request.query)
+    const query = parse(EventQuery, request.query)
     const from = await events.start(askedPosition(request.headers['last-event-id'], query.since))
     reply.hijack()
     const response = reply.raw

@@ -13,14 +13,14 @@ import { readKinds } from './queries/kinds.ts'
 const BODY_LIMIT = 32 * 2 ** 20
 const MOST = 1_000
 
-const ListQuery = z.object({
+export const JobListQuery = z.object({
   status: listOf(z.enum(JOB_STATUSES), JOB_STATUSES.length).optional(),
   kind: z.string().optional(),
   before: IdText.optional(),
   ids: listOf(IdText, MOST).optional(),
   limit: limitOf(MOST, 50),
 }).strict()
-const Many = z.object({ jobs: z.array(z.unknown()).min(1).max(MOST) }).strict()
+export const ManyJobs = z.object({ jobs: z.array(z.unknown()).min(1).max(MOST) }).strict()
 
 /** Enqueue and look at jobs. */
 export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void {
@@ -39,14 +39,14 @@ export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void
   app.post('/v1/jobs', { bodyLimit: BODY_LIMIT }, async (request, reply): Promise<Enqueued | { jobs: Enqueued[] }> => {
     reply.code(201)
     if (isObject(request.body) && 'jobs' in request.body) {
-      const { jobs } = parse(Many, request.body)
+      const { jobs } = parse(ManyJobs, request.body)
       return { jobs: await submit(request, jobs.map((job, at) => ({ job, prefix: `jobs[${at}]` }))) }
     }
     const [made] = await submit(request, [{ job: request.body, prefix: '' }])
     return made as Enqueued
   })
 
-  app.get('/v1/jobs', async ({ query }) => ({ jobs: await readJobs(db.pool, parse(ListQuery, query), progress.of) }))
+  app.get('/v1/jobs', async ({ query }) => ({ jobs: await readJobs(db.pool, parse(JobListQuery, query), progress.of) }))
 
   app.get('/v1/jobs/:id', async ({ params }) => {
     const id = idOf(params)

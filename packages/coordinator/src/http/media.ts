@@ -11,7 +11,7 @@ import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from './queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
 
-const UploadQuery = z.object({ size: z.string().regex(/^\d{1,15}$/, 'expected a number of bytes').transform(Number).optional() }).strict()
+export const UploadQuery = z.object({ size: z.string().regex(/^\d{1,15}$/, 'expected a number of bytes').transform(Number).optional() }).strict()
 const Params = z.object({ hash: MediaHash })
 const Signature = z.object({ expires: z.string(), signature: z.string() }).strict()
 

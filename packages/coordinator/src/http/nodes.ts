@@ -6,7 +6,7 @@ import type { Context } from './context.ts'
 import { parse } from './input.ts'
 import { readNodes } from './queries/nodes.ts'
 
-const QuarantineBody = z.object({ reason: z.string().trim().min(1).max(500).optional() }).strict()
+export const QuarantineBody = z.object({ reason: z.string().trim().min(1).max(500).optional() }).strict()
 type ById = { Params: { id: string } }
 
 /** Who takes part in the mesh, and who of them gets work. */

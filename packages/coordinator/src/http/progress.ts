@@ -6,7 +6,7 @@ import { parse } from './input.ts'
 import type { Progress } from './progress-board.ts'
 import { heldJobs } from './queries/nodes.ts'
 
-const Body = z.object({
+export const ProgressBody = z.object({
   node: z.string().min(1).max(200),
   incarnation: Id,
   jobs: z.array(z.object({ id: Id, fraction: z.number().min(0).max(1) }).strict()).max(1_000),
@@ -15,7 +15,7 @@ const Body = z.object({
 /** POST /v1/progress: a worker tells how far its jobs are. Nothing is stored; jobs that are not its own are passed over. */
 export function progressRoutes(app: FastifyInstance, { db, progress }: Context): void {
   app.post('/v1/progress', async (request) => {
-    const { node, incarnation, jobs } = parse(Body, request.body)
+    const { node, incarnation, jobs } = parse(ProgressBody, request.body)
     const held = new Set(await heldJobs(db.pool, node, incarnation, jobs.map((job) => job.id)))
     const news = newsOf(jobs.filter((job) => held.has(job.id)))
     progress.report(news)
@@ -29,10 +29,10 @@ export function progressRoutes(app: FastifyInstance, { db, progress }: Context):
  */
 export function readProgress(message: string): Progress[] {
   try {
-    return newsOf(Body.parse(JSON.parse(message)).jobs)
+    return newsOf(ProgressBody.parse(JSON.parse(message)).jobs)
   } catch {
     return []
   }
 }
 
-const newsOf = (jobs: z.infer<typeof Body>['jobs']): Progress[] => jobs.map(({ id, fraction }) => ({ job_id: id, progress: fraction }))
+const newsOf = (jobs: z.infer<typeof ProgressBody>['jobs']): Progress[] => jobs.map(({ id, fraction }) => ({ job_id: id, progress: fraction }))

@@ -8,12 +8,12 @@ import { limitOf, parse } from './input.ts'
 /** Longer ones are no questions but texts; each word costs a look at the index. */
 const MOST_CHARACTERS = 1_000
 
-const Query = z.object({ q: z.string(), limit: limitOf(100, 10), corpus: z.string().min(1).max(200).optional() }).strict()
+export const SearchQuery = z.object({ q: z.string(), limit: limitOf(100, 10), corpus: z.string().min(1).max(200).optional() }).strict()
 
 /** GET /v1/search?q=: what was said where. */
 export function searchRoutes(app: FastifyInstance, { db }: Context): void {
   app.get('/v1/search', async (request): Promise<SearchAnswer> => {
-    const { q, limit, corpus } = parse(Query, request.query)
+    const { q, limit, corpus } = parse(SearchQuery, request.query)
     if (q.trim() === '') throw new EarshotError('EARSHOT_BAD_REQUEST', 'The query is empty.', { field: 'q' })
     if (q.length > MOST_CHARACTERS) {
       throw new EarshotError('EARSHOT_TOO_LARGE', `The query has ${q.length} characters; at most ${MOST_CHARACTERS} are taken.`, { field: 'q' })

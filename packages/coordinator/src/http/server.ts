@@ -19,14 +19,22 @@ import { laneRoutes } from './lanes.ts'
 import { mediaRoutes } from './media.ts'
 import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
+import { DOOR_DEFAULTS } from './openai/door.ts'
+import { openAiRoutes } from './openai/routes.ts'
+import { createUploads } from './openai/uploads.ts'
+import { openApiRoutes } from './openapi.ts'
 import { createProgressBoard } from './progress-board.ts'
 import { progressRoutes, readProgress } from './progress.ts'
 import { searchRoutes } from './search.ts'
+import { streamRoutes } from './stream.ts'
+import { createWaits } from './waits.ts'
 import { whyRoutes } from './why.ts'
 
 export type { HttpParts, HttpSettings } from './context.ts'
 
 export type HttpService = {
+  /** Once started: every route, such as `GET /v1/jobs/:id`. */
+  readonly routes: readonly string[]
   /**
    * Opens the port. `url` is where others reach this coordinator.
    *
@@ -60,18 +68,26 @@ export function createHttp(parts: HttpParts): HttpService {
   const progress = createProgressBoard()
   const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
-  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, events, progress, url: () => url }
+  const door = parts.door ?? DOOR_DEFAULTS
+  const waits = createWaits({ db: parts.db, waitMs: door.waitS * 1000, url: () => url, log })
+  const uploads = createUploads({ db: parts.db.pool, store: parts.uploads, holder: parts.coordinatorId })
+  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, door, events, progress, uploads, waits, url: () => url }
 
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url: path }) => void routes.push(...[method].flat().filter((one) => one !== 'HEAD').map((one) => `${one} ${path}`)))
   guard(app, settings)
   answerErrors(app, log)
-  for (const routes of [
-    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, laneRoutes, metricsRoutes, whyRoutes, kindRoutes,
-  ]) routes(app, context)
+  for (const register of [
+    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, laneRoutes, metricsRoutes, whyRoutes, kindRoutes, streamRoutes, openAiRoutes, openApiRoutes,
+  ]) register(app, context)
 
   return {
+    routes,
     async start() {
       checkKeyPresent(settings)
       await metrics.open()
+      await uploads.open()
+      waits.start()
       await app.listen({ host: settings.host, port: settings.port }).catch((error: unknown) => {
         throw cannotListen(error, settings)
       })
@@ -92,12 +108,16 @@ export function createHttp(parts: HttpParts): HttpService {
       }, SWEEP_MS)
       try {
         await app.close()
+        await waits.stop()
       } finally {
         clearInterval(sweeping)
         hurry?.removeEventListener('abort', cut)
       }
     },
-    changed: () => events.changed(),
+    changed() {
+      events.changed()
+      waits.look()
+    },
     progressed: (message) => progress.report(readProgress(message)),
   }
 }

@@ -128,6 +128,12 @@ export const SETTINGS = {
     about: 'Servers that speak OpenAI\'s protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1', default: 'none' }),
   'openai.key': setting({ schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/), env: ['EARSHOT_OPENAI_KEY'], text: 'text', secret: true, expected: 'a key without spaces',
     about: 'Key that is sent to each of openai.urls', default: 'none' }),
+  'door.aliases': setting({ schema: z.record(z.string().min(1), z.union([z.string().min(1), z.number()]).transform(String)), env: ['EARSHOT_ALIASES'], text: 'tags',
+    expected: 'names with the name of a model or voice each, such as gpt-4o: qwen3:32b', about: 'What names of models and voices that OpenAI\'s clients have built in mean here, beside what is built in (openai.md)', default: 'none' }),
+  'door.wait_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
+    about: 'How long a request over OpenAI\'s protocol waits for a node to begin with it', default: '60' }),
+  'door.timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
+    about: 'How long such a request may take in all', default: '900' }),
   ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
     about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
 } as const

@@ -31,6 +31,7 @@ const LIMITS_MS: Record<string, number> = {
   list_lanes: ROUTING_MS, list_free_nodes: ROUTING_MS, list_next_jobs: ROUTING_MS, route_jobs: ROUTING_MS, sweep: ROUTING_MS,
   list_waiting: ROUTING_MS, recall_jobs: ROUTING_MS, pass_on_events: ROUTING_MS,
   list_alone_jobs: ROUTING_MS, list_lone_nodes: ROUTING_MS, route_alone_job: ROUTING_MS,
+  begin_answer: SHORT_MS, keep_waiting: SHORT_MS, end_unawaited_jobs: SHORT_MS,
   heartbeat: SHORT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
   drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS,
   greet_coordinator: SHORT_MS, list_coordinators: SHORT_MS,

@@ -1,0 +1,46 @@
+import { ChatMessage, ChatTool, ToolChoice } from '@earshot/shared/contract'
+import { z } from 'zod'
+
+const Format = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('text') }),
+  z.object({ type: z.literal('json_object') }),
+  z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.record(z.string(), z.unknown()) }) }),
+])
+
+/** Fields that are not named here change nothing, and are passed over; those that would change the answer are refused. */
+export const ChatRequest = z.object({
+  model: z.string().min(1).max(200),
+  messages: z.array(ChatMessage).min(1).max(10_000),
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+  tools: z.array(ChatTool).max(128).nullish(),
+  tool_choice: ToolChoice.nullish(),
+  response_format: Format.nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  max_tokens: z.number().int().positive().nullish(),
+  max_completion_tokens: z.number().int().positive().nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  seed: z.number().int().nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  n: z.literal(1, 'one answer is given at a time').nullish(),
+  logprobs: z.literal(false, 'no engine here tells them').nullish(),
+  functions: z.null('this is the old name: use tools').optional(),
+  audio: z.null('chats are text; speech is made by /v1/audio/speech').optional(),
+})
+export type ChatRequest = z.output<typeof ChatRequest>
+
+/** What a `generate` job is sent with. */
+export function generatePayload(asked: ChatRequest): Record<string, unknown> {
+  const { messages, tools, tool_choice, response_format: format, temperature, top_p, seed, stop, frequency_penalty, presence_penalty } = asked
+  const max_tokens = asked.max_completion_tokens ?? asked.max_tokens
+  return present({
+    messages, tools, tool_choice,
+    format: format?.type === 'json_object' ? 'json' : format?.type === 'json_schema' ? format.json_schema.schema : undefined,
+    options: present({ temperature, top_p, max_tokens, seed, stop, frequency_penalty, presence_penalty }),
+    stream: asked.stream === true,
+  })
+}
+
+const present = (fields: Record<string, unknown>) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null))

@@ -1,0 +1,62 @@
+import type { Config } from '@earshot/shared/config'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Submission } from '@earshot/shared/db/functions/jobs'
+import type { Context } from '../context.ts'
+import type { Answered, Hear } from '../waits.ts'
+import { type Aliases, createAliases, type DoorKind } from './aliases.ts'
+import { createModels, type Models, type Picked } from './models.ts'
+
+export type DoorSettings = Config['door']
+export const DOOR_DEFAULTS: DoorSettings = { aliases: {}, waitS: 60, timeoutS: 900 }
+
+/** What the routes of OpenAI's protocol share. */
+export type Door = {
+  aliases: Aliases
+  models: Models
+  /**
+   * Sends a request into the mesh as an interactive job. When the client goes away the job is cancelled. The headers X-Earshot-Job,
+   * X-Earshot-Node and X-Earshot-Model are set on the answer as soon as they are known.
+   */
+  ask(reply: FastifyReply, kind: DoorKind, picked: Picked, payload: Record<string, unknown>, hear?: Hear): Promise<{ id: number; answer: Promise<Answered> }>
+}
+
+export function createDoor({ db, waits, door: settings }: Context): Door {
+  const aliases = createAliases(settings.aliases)
+  return {
+    aliases,
+    models: createModels({ db: db.pool, aliases }),
+    async ask(reply, kind, { model, requires, role }, payload, hear) {
+      const job: Submission = {
+        kind, payload: { ...payload, ...(model !== undefined && { model }) }, ...(requires && { requires }), ...(role !== undefined && { role }),
+      }
+      const { id, answer } = await waits.ask(job, { withinS: settings.timeoutS, signal: goneSignal(reply), hear })
+      reply.header('x-earshot-job', id)
+      return { id, answer: answer.then((answered) => tell(reply, answered)) }
+    },
+  }
+}
+
+/** Fires when the client's connection ends before the answer does. */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  const leave = (): void => {
+    if (!reply.raw.writableFinished) gone.abort(new Error('Whoever asked is gone.'))
+  }
+  if (reply.raw.destroyed) leave()
+  reply.raw.once('close', leave)
+  return gone.signal
+}
+
+function tell(reply: FastifyReply, answered: Answered): Answered {
+  if (reply.raw.headersSent) return answered
+  const { node, result: { model, engine } } = answered
+  if (node !== null) reply.header('x-earshot-node', node)
+  const served = typeof model === 'string' ? model : engine
+  if (typeof served === 'string') reply.header('x-earshot-model', headerText(served))
+  return answered
+}
+
+/** Names of models may hold any character; headers may not. */
+export const headerText = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?')
+
+export type DoorRoutes = (scope: FastifyInstance, door: Door, context: Context) => void

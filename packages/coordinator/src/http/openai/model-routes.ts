@@ -1,0 +1,25 @@
+import { EarshotError } from '@earshot/shared/contract'
+import type { FastifyInstance } from 'fastify'
+import type { Door } from './door.ts'
+import type { Model } from './models.ts'
+
+/** GET /v1/models: what the mesh offers, by the names that requests may give. */
+export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): void {
+  const offered = async (): Promise<Model[]> => (await models.list()).filter(({ up }) => up.length > 0)
+
+  scope.get('/v1/models', async () => ({ object: 'list', data: (await offered()).map(view) }))
+
+  // Names hold slashes.
+  scope.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => {
+    const there = await offered()
+    const name = aliases.model(params['*'])
+    const model = there.find((one) => one.name === name || one.aliases.includes(name))
+    if (model !== undefined) return view(model)
+    throw new EarshotError('EARSHOT_UNKNOWN_MODEL', `No node that is up offers model "${params['*']}".`, { field: 'model', hint: `There are: ${there.map((one) => one.name).join(', ')}.` })
+  })
+}
+
+/** `created` is not known of any model; clients want a number. */
+function view({ name, engine, kinds, up, size, dimensions }: Model) {
+  return { id: name, object: 'model', created: 0, owned_by: engine, kinds, nodes: up, ...(size !== undefined && { size_bytes: size }), ...(dimensions !== undefined && { dimensions }) }
+}

@@ -1,0 +1,132 @@
+import { EarshotError, KINDS, type Requires } from '@earshot/shared/contract'
+import type { Queryable } from '@earshot/shared/db/functions/call'
+import { monotonicMs } from '@earshot/shared/monotonic'
+import { type NodeModels, readNodeModels } from '../queries/models.ts'
+import { list } from '../../why/words.ts'
+import type { Aliases, DoorKind } from './aliases.ts'
+
+/** One model as the mesh offers it. */
+export type Model = {
+  name: string
+  /** Other names of it. */
+  aliases: string[]
+  kinds: string[]
+  engine: string
+  /** What a node must offer; undefined: as the kind is. */
+  role: string | undefined
+  size: number | undefined
+  dimensions: number | undefined
+  /** Nodes that offer it and are up, and those that would and are not. */
+  up: string[]
+  away: string[]
+  /** Why nodes that have it do not offer it. */
+  refusals: string[]
+}
+
+/** What a request is sent on with. */
+export type Picked = { model?: string; requires?: Requires; role?: string; dimensions?: number | undefined }
+
+export type Models = {
+  /** By name. */
+  list(): Promise<Model[]>
+  /**
+   * What is meant by a name that a client gave.
+   *
+   * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it
+   */
+  pick(kind: DoorKind, asked: string): Promise<Picked>
+}
+
+type Known = { nodes: NodeModels[]; models: Model[]; at: number }
+
+/** Requests come in swarms, nodes hardly change; a name that is not found is looked for anew. */
+const FRESH_MS = 1_000
+
+export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases }): Models {
+  let known: Known | undefined
+
+  async function read(): Promise<Known> {
+    const nodes = await readNodeModels(db)
+    known = { nodes, models: modelsOf(nodes), at: monotonicMs() }
+    return known
+  }
+
+  function find(kind: DoorKind, asked: string, { nodes, models }: Known): Picked | EarshotError {
+    const name = aliases.model(asked)
+    const able = models.filter(({ kinds }) => kinds.includes(kind))
+    const named = able.find((model) => model.name === name) ?? able.find((model) => model.aliases.includes(name))
+    if (named !== undefined) return named.up.length > 0 ? exactly(named) : notUp(named)
+    const size = aliases.builtIn(kind, name)
+    if (size === false) return unknown(asked, kind, able)
+    return kind === 'generate' || kind === 'vectors' ? oneOf(kind, able, size) : anyNode(kind, nodes)
+  }
+
+  return {
+    list: async () => (await read()).models,
+    async pick(kind, asked) {
+      const fresh = known !== undefined && monotonicMs() - known.at < FRESH_MS
+      const found = find(kind, asked, fresh ? known! : await read())
+      const looked = found instanceof EarshotError && fresh ? find(kind, asked, await read()) : found
+      if (looked instanceof EarshotError) throw looked
+      return looked
+    },
+  }
+}
+
+function modelsOf(nodes: readonly NodeModels[]): Model[] {
+  const models = new Map<string, Model>()
+  for (const { id, up, models: offered } of nodes) {
+    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], refused }] of Object.entries(offered)) {
+      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], refusals: [] }
+      models.set(name, model)
+      if (refused !== undefined) model.refusals.push(`${id}: ${refused}`)
+      else (up ? model.up : model.away).push(id)
+    }
+  }
+  return [...models.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function exactly({ name, role, dimensions }: Model): Picked {
+  return { model: name, requires: { [`model:${name}`]: true }, ...(role && { role }), dimensions }
+}
+
+/** Tokens and vectors of different models do not go together: one model is meant, and everybody finds the same one. */
+function oneOf(kind: DoorKind, able: readonly Model[], size: 'small' | 'large'): Picked | EarshotError {
+  const up = able.filter((model) => model.up.length > 0)
+  // The built-in lexical vectors know words only, no meaning.
+  const meaning = up.filter(({ engine }) => !engine.startsWith('lexical'))
+  const [best] = (meaning.length > 0 ? meaning : up).toSorted((a, b) => {
+    if (kind === 'vectors') return b.up.length - a.up.length
+    return size === 'small' ? (a.size ?? Infinity) - (b.size ?? Infinity) : (b.size ?? 0) - (a.size ?? 0)
+  })
+  if (best !== undefined) return exactly(best)
+  const [away] = able
+  return away === undefined ? nobody(kind) : notUp(away)
+}
+
+/** Any engine will do: the mesh takes the one that is the quickest to begin. */
+function anyNode(kind: 'transcribe' | 'speak', nodes: readonly NodeModels[]): Picked | EarshotError {
+  const able = nodes.filter(({ roles }) => roles.includes(KINDS[kind].role))
+  if (able.some(({ up }) => up)) return {}
+  return able.length === 0 ? nobody(kind) : noNode(`Only ${list(able.map(({ id, state }) => `${id} (${state})`))} could do it.`)
+}
+
+function notUp({ name, away, refusals }: Model): EarshotError {
+  const where = away.length > 0 ? ` It is on ${list(away)}, which ${away.length === 1 ? 'is' : 'are'} away.` : ''
+  const why = refusals.length > 0 ? ` ${refusals.join('; ')}.`.replace('..', '.') : ''
+  return noNode(`No node that is up offers model "${name}".${where}${why}`)
+}
+
+const DOES: Record<DoorKind, string> = { transcribe: 'hears speech', speak: 'speaks', generate: 'runs a language model', vectors: 'makes vectors' }
+
+function nobody(kind: DoorKind): EarshotError {
+  return noNode(`No node of this mesh ${DOES[kind]}.`, 'On a box that should, run: earshot doctor')
+}
+
+const noNode = (sentence: string, hint = 'Start such a node, or ask for another model: GET /v1/models lists them.'): EarshotError => new EarshotError('EARSHOT_NO_NODE', sentence, { hint })
+
+function unknown(asked: string, kind: DoorKind, able: readonly Model[]): EarshotError {
+  const there = able.filter(({ up }) => up.length > 0).map(({ name }) => name)
+  const hint = there.length === 0 ? `There is none that ${DOES[kind]} at the moment.` : `There ${there.length === 1 ? 'is' : 'are'}: ${there.join(', ')}.`
+  return new EarshotError('EARSHOT_UNKNOWN_MODEL', `No node of this mesh has a model "${asked}" for this.`, { field: 'model', hint })
+}

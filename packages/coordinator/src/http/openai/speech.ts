@@ -1,0 +1,36 @@
+import { EarshotError } from '@earshot/shared/contract'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { openBytes } from '../artifacts.ts'
+import type { Context } from '../context.ts'
+import { parse } from '../input.ts'
+import { readArtifact } from '../queries/media.ts'
+import { type Door, goneSignal } from './door.ts'
+
+const TYPES = { mp3: 'audio/mpeg', opus: 'audio/ogg', aac: 'audio/aac', flac: 'audio/flac', wav: 'audio/wav', pcm: 'audio/pcm' } as const
+const FORMATS = Object.keys(TYPES) as [keyof typeof TYPES]
+
+/** Fields that are not named here change nothing, and are passed over. */
+export const SpeechRequest = z.object({
+  model: z.string().min(1).max(200),
+  input: z.string().trim().min(1).max(20_000),
+  voice: z.union([z.string().min(1).max(64), z.object({ id: z.string().min(1).max(64) }).transform(({ id }) => id)]).optional(),
+  response_format: z.enum(FORMATS, `expected one of ${FORMATS.join(', ')}`).default('mp3'),
+  speed: z.number().min(0.25).max(4).optional(),
+  stream_format: z.literal('audio', 'only audio is sent').optional(),
+})
+
+/** POST /v1/audio/speech: text to speech, as a file. */
+export function speechRoutes(scope: FastifyInstance, door: Door, context: Context): void {
+  scope.post('/v1/audio/speech', async (request, reply) => {
+    const { model, input, voice, response_format: format, speed } = parse(SpeechRequest, request.body)
+    const picked = await door.models.pick('speak', model)
+    const named = voice === undefined ? undefined : door.aliases.voice(voice)
+    const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed !== undefined && { speed }) })
+    const { result } = await answer
+    const artifact = await readArtifact(context.db.pool, Number(result.artifact_id))
+    if (artifact === undefined) throw new EarshotError('EARSHOT_MEDIA_GONE', 'The speech was made, and is gone already.')
+    const { body, size } = await openBytes(artifact, context, goneSignal(reply))
+    return reply.type(TYPES[format]).header('content-length', size).send(body)
+  })
+}

@@ -1,0 +1,47 @@
+import { once } from 'node:events'
+import type { FastifyReply } from 'fastify'
+
+/** A client that takes nothing for so long is cut off. */
+const STUCK_MS = 60_000
+/** Proxies give up on connections over which nothing comes. */
+const ALIVE_MS = 15_000
+
+export type Sse = {
+  readonly begun: boolean
+  /** Sends one event, its name too where it has one; the first one begins the answer. Waits while the client is slow. */
+  send(data: object | string, event?: string): Promise<void>
+  end(): void
+}
+
+/** Answers with server-sent events. Headers that were set before the first one are sent. */
+export function createSse(reply: FastifyReply): Sse {
+  const response = reply.raw
+  let begun = false
+  let alive: NodeJS.Timeout | undefined
+
+  function begin(): void {
+    begun = true
+    reply.hijack()
+    const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined) as [string, string | number | string[]][]
+    response.writeHead(200, { ...Object.fromEntries(headers), 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+    alive = setInterval(() => response.write(': still here\n\n'), ALIVE_MS)
+    response.once('close', () => clearInterval(alive))
+  }
+
+  return {
+    get begun() {
+      return begun
+    },
+    async send(data, event) {
+      if (!begun) begin()
+      if (response.destroyed) return
+      const text = typeof data === 'string' ? data : JSON.stringify(data)
+      if (response.write(`${event === undefined ? '' : `event: ${event}\n`}data: ${text}\n\n`)) return
+      await once(response, 'drain', { signal: AbortSignal.timeout(STUCK_MS) }).catch(() => response.destroy())
+    },
+    end() {
+      clearInterval(alive)
+      response.end()
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import { EarshotError, parse } from '@earshot/shared/contract'
+import type { FastifyInstance } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
+import type { Context } from './context.ts'
+import { idOf } from './input.ts'
+import type { Hearing } from './waits.ts'
+
+const Headers = z.object({ 'x-earshot-attempt': z.string().regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0').transform(Number) })
+const Last = z.object({
+  done: z.literal(true),
+  output: z.record(z.string(), z.unknown()).optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+})
+/** One line: a token, a segment, or all of an answer at the end. */
+const LONGEST_LINE = 16 * 2 ** 20
+
+/**
+ * POST /v1/jobs/:id/stream: a worker sends the answer of a job as it comes, a JSON object a line, the last one with `done`. Nothing is stored.
+ * When nobody waits for it any more the connection is cut: the job is cancelled then.
+ */
+export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
+  // A scope of its own: here the body is a stream that nobody reads beforehand.
+  app.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
+    scope.post('/v1/jobs/:id/stream', async (request) => {
+      const attempt = parse(Headers, request.headers)['x-earshot-attempt']
+      const hearing = await waits.hearing(idOf(request.params), attempt)
+      const cut = (): void => void request.raw.destroy()
+      if (hearing.over.aborted) cut()
+      hearing.over.addEventListener('abort', cut, { once: true })
+      try {
+        return { heard: await listen(request.raw, hearing, () => hearing.over.removeEventListener('abort', cut)) }
+      } finally {
+        hearing.over.removeEventListener('abort', cut)
+      }
+    })
+  })
+}
+
+/** Passes on what comes; answers how many pieces that were. `onLast` is called before the end is told, so that the answer to the worker is not cut. */
+async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => void): Promise<number> {
+  let heard = 0
+  let last: z.output<typeof Last> | undefined
+  try {
+    for await (const line of linesOf(request)) {
+      const said: unknown = JSON.parse(line)
+      if (!isObject(said)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'A line of the stream is no JSON object.')
+      if (said.done === true) {
+        last = Last.parse(said)
+        break
+      }
+      await hearing.say(said)
+      heard++
+    }
+  } catch (error) {
+    hearing.broken()
+    if (error instanceof EarshotError) throw error
+    throw new EarshotError('EARSHOT_BAD_REQUEST', 'The stream broke off, or is not what a stream should be.', { cause: error })
+  } finally {
+    request.resume()
+  }
+  onLast()
+  if (last === undefined) hearing.broken()
+  else hearing.end(last)
+  return heard
+}
+
+async function* linesOf(request: IncomingMessage): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    if (rest.length > LONGEST_LINE) throw new EarshotError('EARSHOT_TOO_LARGE', 'A line of the stream is too long.')
+    yield* lines.filter((line) => line.trim() !== '')
+  }
+  if (rest.trim() !== '') yield rest
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,0 +1,153 @@
+import { endUnawaitedJobs } from '@earshot/shared/db/functions/waiters'
+import { handBackJobs } from '@earshot/shared/db/functions/jobs'
+import { lead } from '@earshot/shared/db/functions/leadership'
+import { silentLog } from '@earshot/shared/log'
+import { describe, expect, test } from 'vitest'
+import { databases, type DatabaseKind, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
+import { createWaits, type Delta, type Waits } from '../src/http/waits.ts'
+import { joinNode, type NodeByHand } from './node-by-hand.ts'
+
+const SPEAK = { kind: 'speak', payload: { text: 'The kettle is on.' } }
+const ANSWER = { kind: 'answer', payload: {} }
+const never = new AbortController().signal
+const FAILURE = { code: 'EARSHOT_ENGINE_FAILED', message: 'The engine broke.', verdict: 'job' } as const
+
+type Stage = AsyncDisposable & { test: TestDatabase; waits: Waits; node: NodeByHand; heard: Delta[]; statusOf(id: number): Promise<string> }
+
+/** Somebody who waits, and a node whose every step the test takes itself. */
+async function stage(kind: DatabaseKind, waitMs = 60_000): Promise<Stage> {
+  const held = await testDatabase(kind)
+  await held.db.pool.query('update earshot.settings set doorbell = false')
+  await held.db.pool.query(`insert into earshot.job_kinds (kind, role, built_in, required) values ('answer', 'tts', false, '{}')`)
+  const waits = createWaits({ db: held.db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
+  waits.start()
+  return {
+    test: held, waits, node: await joinNode(held.db), heard: [],
+    statusOf: async (id) => (await held.db.pool.query<{ status: string }>('select status from earshot.jobs where id = $1', [id])).rows[0]!.status,
+    async [Symbol.asyncDispose]() {
+      await waits.stop()
+      await held[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe.each(databases)('waiting for an answer (%s)', (kind) => {
+  test('whoever goes away leaves nothing queued, and nothing running', async () => {
+    await using s = await stage(kind)
+    const gone = new AbortController()
+    const running = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
+    const queued = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
+    expect((await s.node.take()).id).toBe(running.id)
+    gone.abort(new Error('gone'))
+    await expect(queued.answer).rejects.toThrow('gone')
+    await expect(running.answer).rejects.toThrow('gone')
+    await expect.poll(() => s.statusOf(queued.id)).toBe('cancelled')
+    await expect.poll(() => s.statusOf(running.id)).toBe('cancelled')
+    await expect(s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })).rejects.toThrow('gone')
+  })
+
+  test('a job that no node begins with is cancelled after a while, and it is said what it waited for', async () => {
+    await using s = await stage(kind, 50)
+    const asked = await s.waits.ask({ ...SPEAK, requires: { gpu: 'nvidia-*' } }, { withinS: 60, signal: never })
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_NO_NODE', message: expect.stringContaining('gpu') })
+    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+  })
+
+  test('what a job fails with is what whoever waits gets; what goes back is tried again, unseen', async () => {
+    await using s = await stage(kind)
+    const asked = await s.waits.ask({ ...ANSWER, max_tries: 1 }, { withinS: 60, signal: never })
+    const first = await s.node.take()
+    await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [first], { sentence: 'It stopped.' })
+    const second = await s.node.take()
+    expect([second.id, second.attempt]).toEqual([asked.id, 2])
+    await s.node.finish(second, { error: FAILURE })
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: 'The engine broke.' })
+  })
+
+  test('an answer comes with the node that gave it', async () => {
+    await using s = await stage(kind)
+    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    await s.node.finish(await s.node.take(), { output: { words: 3 } })
+    expect(await asked.answer).toEqual({ node: 'box', result: { words: 3 } })
+  })
+})
+
+describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
+  const listen = async (s: Stage) => s.waits.ask({ ...ANSWER }, { withinS: 60, signal: never, hear: (delta) => void s.heard.push(delta) })
+
+  test('is heard in order, and ends with what the worker said', async () => {
+    await using s = await stage(kind)
+    const asked = await listen(s)
+    const job = await s.node.take()
+    expect(job.payload).toEqual({ reply_to: 'http://127.0.0.1:1' })
+    const hearing = await s.waits.hearing(job.id, job.attempt)
+    await hearing.say({ content: 'Hel' })
+    await hearing.say({ content: 'lo' })
+    hearing.end({ output: { message: 'Hello' } })
+    expect(await asked.answer).toEqual({ node: 'box', result: { message: 'Hello' } })
+    expect(s.heard).toEqual([{ content: 'Hel' }, { content: 'lo' }])
+    expect(hearing.over.aborted).toBe(true)
+  })
+
+  test('is refused from another attempt, from a second stream, and when nobody waits', async () => {
+    await using s = await stage(kind)
+    const asked = await listen(s)
+    const job = await s.node.take()
+    const refused = { code: 'EARSHOT_CANCELLED' }
+    await expect(s.waits.hearing(job.id, job.attempt + 1)).rejects.toMatchObject(refused)
+    await expect(s.waits.hearing(job.id + 1, 1)).rejects.toMatchObject(refused)
+    const hearing = await s.waits.hearing(job.id, job.attempt)
+    await expect(s.waits.hearing(job.id, job.attempt)).rejects.toMatchObject(refused)
+    hearing.end({ output: {} })
+    await asked.answer
+    await expect(s.waits.hearing(job.id, job.attempt)).rejects.toMatchObject(refused)
+  })
+
+  test('that breaks off is not begun again: the job ends, and it is said why', async () => {
+    await using s = await stage(kind)
+    const asked = await listen(s)
+    const job = await s.node.take()
+    const hearing = await s.waits.hearing(job.id, job.attempt)
+    await hearing.say({ content: 'Hel' })
+    hearing.broken()
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ANSWER_CUT', message: expect.stringContaining('box') })
+    await expect.poll(() => s.statusOf(job.id)).toBe('cancelled')
+  })
+
+  test('that breaks off and is reported as failed, says the engine\'s own reason', async () => {
+    await using s = await stage(kind)
+    const asked = await listen(s)
+    const job = await s.node.take()
+    const hearing = await s.waits.hearing(job.id, job.attempt)
+    hearing.broken()
+    await s.node.finish(job, { error: FAILURE })
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_FAILED' })
+    expect(await s.statusOf(job.id)).toBe('failed')
+  })
+
+  test('does not go back with its node, once it has begun', async () => {
+    await using s = await stage(kind)
+    const asked = await listen(s)
+    const job = await s.node.take()
+    await s.waits.hearing(job.id, job.attempt)
+    await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [job], { sentence: 'Node box stopped.' })
+    expect(await s.statusOf(job.id)).toBe('failed')
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ANSWER_CUT', message: expect.stringContaining('Node box stopped.') })
+  })
+})
+
+describe.each(databases)('a coordinator that is gone (%s)', (kind) => {
+  test('leaves no job running for nobody; those of others go on', async () => {
+    await using s = await stage(kind)
+    const { pool } = s.test.db
+    const left = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const kept = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    await pool.query(`update earshot.waiters set seen = seen - interval '1 minute' where job_id = $1`, [left.id])
+    const term = (await lead(pool, 'test', true))!
+    expect(await endUnawaitedJobs(pool, '0')).toEqual([])
+    expect(await endUnawaitedJobs(pool, term)).toEqual([left.id])
+    expect(await endUnawaitedJobs(pool, term)).toEqual([])
+    expect(await s.statusOf(kept.id)).toBe('pending')
+    await expect(left.answer).rejects.toMatchObject({ code: 'EARSHOT_CANCELLED' })
+  })
+})

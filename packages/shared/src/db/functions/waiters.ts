@@ -1,0 +1,44 @@
+import { type Queryable, call } from './call.ts'
+import type { Submission } from './jobs.ts'
+
+/**
+ * Enqueues one job whose answer somebody waits for with an open connection. It is cancelled once nobody says {@link keepWaiting} for 20 s.
+ *
+ * @param withinS how long it may take in all, in seconds
+ * @throws EarshotError EARSHOT_BAD_REQUEST naming the field that is wrong
+ */
+export async function submitAwaitedJob(db: Queryable, job: Submission, withinS: number): Promise<number> {
+  const [row] = await call<{ id: number }>(db, 'submit_awaited_job', 'select earshot.submit_awaited_job($1::jsonb, make_interval(secs => $2)) as id', [JSON.stringify(job), withinS])
+  return row!.id
+}
+
+/** Says that somebody still waits for these jobs. */
+export async function keepWaiting(db: Queryable, ids: readonly number[]): Promise<void> {
+  await call(db, 'keep_waiting', 'select earshot.keep_waiting($1::bigint[])', [ids])
+}
+
+/** Notes that a job's answer begins to be sent: it is not run again. The node that answers; null when this attempt is over, or another one began. */
+export async function beginAnswer(db: Queryable, id: number, attempt: number): Promise<string | null> {
+  const [row] = await call<{ node: string | null }>(db, 'begin_answer', 'select earshot.begin_answer($1, $2) as node', [id, attempt])
+  return row?.node ?? null
+}
+
+/** Cancels jobs for which nobody waits any more; returns their ids. A stale term cancels none. */
+export async function endUnawaitedJobs(db: Queryable, term: string): Promise<number[]> {
+  const rows = await call<{ id: number }>(db, 'end_unawaited_jobs', 'select id from earshot.end_unawaited_jobs($1::bigint) as id', [term])
+  return rows.map((row) => row.id)
+}
+
+/** How an awaited job stands; `result` once it is completed. */
+export type AwaitedState = {
+  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null
+}
+
+/** How these jobs stand; one that is not listed was deleted. */
+export function readAwaited(db: Queryable, ids: readonly number[]): Promise<AwaitedState[]> {
+  return call<AwaitedState>(
+    db, 'http_awaited',
+    'select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code from earshot.jobs j where j.id = any ($1::bigint[])',
+    [ids],
+  )
+}
