@@ -9,13 +9,10 @@
 create or replace function earshot.finish_jobs(
   p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[]
 ) returns table (id bigint, answer text)
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_variable
 declare
-  v_ids bigint[];
-  v_results jsonb[];
-  v_ran jsonb[];
   v_completed bigint[] := '{}';
   v_roles text[] := '{}';
   v_job earshot.jobs;
@@ -27,21 +24,20 @@ begin
   where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
     union select p_node from unnest(p_outcomes) o where o ? 'error'))
   order by n.id for no key update;
-  -- All rows are held from here on, in one order.
-  select array_agg(h.id), array_agg(h.output), array_agg(h.ran) into v_ids, v_results, v_ran
-  from earshot.hold_reported(p_node, p_incarnation, p_ids, p_fences, p_outcomes) h where h.plain;
-  if v_ids is not null then
-    begin
-      select array_agg(c.id), array_agg(distinct c.role) into v_completed, v_roles from earshot.complete_jobs(p_node, v_ids, v_results, v_ran) c;
-    exception when data_exception or integrity_constraint_violation or raise_exception then
-      -- Something among it is refused: one by one it shows what.
-      v_ids := null;
-      v_completed := '{}';
-      v_roles := '{}';
-    end;
-    return query select d.id, 'done' from unnest(v_completed) d (id);
-  end if;
-  for i in select o.place from unnest(p_ids) with ordinality o (id, place) where v_ids is null or o.id <> all (v_ids) order by o.id loop
+  begin
+    select array_agg(c.id), array_agg(distinct c.role) into v_completed, v_roles
+    from earshot.complete_jobs(p_node, p_incarnation, p_ids, p_fences, p_outcomes) c having count(*) > 0;
+  exception when data_exception or integrity_constraint_violation or raise_exception then
+    -- Something among it is refused: one by one it shows what. The rows are free again, and locked anew in the same order.
+    perform from earshot.jobs j where j.id = any (p_ids) order by j.id for update;
+  end;
+  v_completed := coalesce(v_completed, '{}');
+  v_roles := coalesce(v_roles, '{}');
+  return query select d.id, 'done' from unnest(v_completed) d (id);
+  for i in
+    select o.place from unnest(p_ids) with ordinality o (id, place)
+    where cardinality(v_completed) < cardinality(p_ids) and not exists (select from unnest(v_completed) d (id) where d.id = o.id) order by o.id
+  loop
     id := p_ids[i];
     select j.* into v_job from earshot.jobs j where j.id = p_ids[i] and j.fence = p_fences[i];
     if v_job.id is null then
@@ -55,8 +51,8 @@ begin
       v_error := p_outcomes[i] -> 'error';
       if v_error is null then
         begin
-          perform earshot.complete_jobs(p_node, array[v_job.id], array[earshot.store_output(v_job, p_node, p_outcomes[i] -> 'output')],
-            array[p_outcomes[i] -> 'ran_s']);
+          perform earshot.complete_jobs(p_node, p_incarnation, p_ids[i:i], p_fences[i:i], array[p_outcomes[i]
+            || jsonb_build_object('output', earshot.store_output(v_job, p_node, p_outcomes[i] -> 'output'))], true);
           v_completed := v_completed || v_job.id;
           v_roles := v_roles || v_job.role;
         exception when data_exception or integrity_constraint_violation or raise_exception then

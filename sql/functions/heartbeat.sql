@@ -4,7 +4,7 @@
 -- Returns null when a newer incarnation took over; otherwise [{id, attempt, fence}] of all its open jobs, fences as text (they
 -- need 64 bits). What the node holds and this list does not, it has lost; what the list has and the node does not, it fetches.
 create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, p_busy jsonb, p_measured jsonb default '{}') returns jsonb
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_was record;

@@ -9,7 +9,7 @@
 -- takes longer to make than to run.
 create or replace function earshot.list_free_nodes(p_protocol int)
 returns table (id text, incarnation bigint, roles text[], tags jsonb, free jsonb, load jsonb, speeds jsonb, warm jsonb, shares jsonb)
-language plpgsql stable security definer set search_path = earshot, pg_temp
+language plpgsql stable security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column

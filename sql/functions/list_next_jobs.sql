@@ -9,7 +9,7 @@
 create or replace function earshot.list_next_jobs(
   p_lanes bigint[], p_classes text[], p_ranks int[], p_most int[], p_limit int, p_holders boolean default false
 ) returns table (id bigint, lane bigint, class text, kind text, priority int, whole boolean, holders text[])
-language plpgsql stable security definer set search_path = earshot, pg_temp
+language plpgsql stable security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column

@@ -10,7 +10,7 @@
 -- times as much.
 create or replace function earshot.route_jobs(p_term bigint, p_ids bigint[], p_slots text[], p_incarnations bigint[], p_redis boolean default false)
 returns table (id bigint, node text, role text, by_redis boolean)
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
@@ -21,6 +21,9 @@ begin
   if not earshot.is_leading(p_term) then
     return;
   end if;
+  -- The commit does not wait for the disk: what a crash of the server undoes was not handed out, and who took it meanwhile has a fence that
+  -- no later assignment draws again.
+  perform set_config('synchronous_commit', 'off', true);
   if p_redis then
     v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.hears = 'redis');
   end if;

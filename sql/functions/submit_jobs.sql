@@ -5,15 +5,24 @@
 -- A model that the payload of a built-in kind names is required of the node, as the tag model:NAME.
 -- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
 -- Refuses all of them (22023) when one is wrong, and names it.
+-- The plan is made once a session: making it takes longer than enqueueing.
 create or replace function earshot.submit_jobs(p_jobs jsonb, p_tenant text default 'default')
 returns table (ord int, id bigint, duplicate boolean)
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
   v_made jsonb;
 begin
   perform earshot.check_jobs(p_jobs);
+  if not exists (select from earshot.tenants t where t.id = p_tenant) then
+    raise exception 'There is no tenant "%".', p_tenant using errcode = '22023';
+  end if;
+  if earshot.are_plain(p_jobs) then
+    return query select s.ord, s.id, false from earshot.submit_plain_jobs(p_jobs, p_tenant) s order by s.ord;
+    perform earshot.ring_bell();
+    return;
+  end if;
   p_jobs := earshot.give_documents(p_jobs, p_tenant);
   with asked as (
     -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.

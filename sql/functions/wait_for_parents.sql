@@ -7,7 +7,7 @@ as $$
 declare
   v_parents bigint[];
 begin
-  if not jsonb_path_exists(p_made, '$[*].after[*]') then
+  if not jsonb_path_exists(p_made, '$[*].after[*] ? (@ != null)') then
     return;
   end if;
   insert into earshot.job_parents (job_id, parent_id, policy)

@@ -17,7 +17,6 @@ import { type Inbox, createInbox } from './inbox/inbox.ts'
 import { createLeadership } from './leader.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import { createRecall } from './recall.ts'
-import { routeAlone } from './route-alone.ts'
 import { routeAll } from './route.ts'
 import { createTurns } from './turns.ts'
 import { createRouting } from './routing.ts'
@@ -63,13 +62,11 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   async function route(): Promise<number> {
     const term = leadership.term()
     if (term === null) return 0
-    // First, or the nodes that it needs empty would be filled anew.
-    const alone = await routeAlone(db, term)
     const assigned = await routeAll(db, term, turns, waking)
-    await recall.look(term)
-    if (alone + assigned > 0) log.debug({ term, jobs: alone + assigned }, 'Jobs were given to nodes')
-    metrics.routed(alone + assigned)
-    return alone + assigned
+    await recall.look(term, assigned)
+    if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
+    metrics.routed(assigned)
+    return assigned
   }
 
   function onLead(): void {

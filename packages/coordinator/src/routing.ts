@@ -6,8 +6,14 @@ import type { Loop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { createDoorbell } from './doorbell.ts'
 
-/** So long after the last job was assigned it keeps looking for itself: work comes in swarms. */
+/** Jobs come in swarms when a look found so many, or so many looks one after another found some, each within this time of the one before. */
+const SWARM_JOBS = 10
+const SWARM_LOOKS = 4
+const SWARM_MS = 10
+/** So long after the last job of a swarm was assigned it keeps looking for itself. */
 const AWAKE_MS = 10
+/** After some were assigned: the next batch is to be worth a look. */
+const NEXT_MS = 2
 /** Between two looks while it is awake and found nothing. */
 const LOOK_MS = 1
 /** While it is not sure that everybody rings, or hears nothing. */
@@ -31,8 +37,8 @@ export type RoutingOptions = {
 }
 
 /**
- * Looks for work to route: while there is some, every few milliseconds, and whoever changes something stays silent; otherwise it
- * hangs out the doorbell and sleeps until it rings. A `kick` is a ring. The embedded database always rings.
+ * Looks for work to route: while it comes in swarms, every few milliseconds, and whoever changes something stays silent; otherwise it
+ * hangs out the doorbell and sleeps until it rings. Jobs that come now and then leave it asleep: each rings, and one look finds it. A `kick` is a ring. The embedded database always rings.
  *
  * @example
  * const routing = createRouting({ db, route: () => routeAll(db, term), mayHang: () => true, log })
@@ -46,6 +52,8 @@ export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db
   let lastWork = -Infinity
   let lastTold = -Infinity
   let untold = false
+  let awake = false
+  let streak = 0
 
   function kick(): void {
     wake.abort()
@@ -64,18 +72,27 @@ export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db
     try {
       const assigned = await route()
       if (assigned > 0) {
+        awake ||= isSwarm(assigned)
         lastWork = monotonicMs()
-        bell?.take()
-        untold = true
+        if (awake) bell?.take()
+        if (bell?.hangs !== true) untold = true
       }
-      if (bell === undefined || monotonicMs() - lastWork > AWAKE_MS) return await fallAsleep()
+      if (bell === undefined || !awake || monotonicMs() - lastWork > AWAKE_MS) {
+        awake = false
+        return await fallAsleep()
+      }
       if (monotonicMs() - lastTold > EVENTS_MS) await tellReaders()
-      return assigned > 0 ? 0 : LOOK_MS
+      return assigned > 0 ? NEXT_MS : LOOK_MS
     } catch (err) {
       // Not at once again: an outage must not make it spin.
       log.warn({ err }, 'Routing failed; it is tried again')
       return UNSURE_MS
     }
+  }
+
+  function isSwarm(assigned: number): boolean {
+    streak = monotonicMs() - lastWork < SWARM_MS ? streak + 1 : 1
+    return assigned >= SWARM_JOBS || streak >= SWARM_LOOKS
   }
 
   async function fallAsleep(): Promise<number> {

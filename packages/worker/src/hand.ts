@@ -50,7 +50,7 @@ export function createHand(slots: Record<string, number>): Hand {
   const forget = (held: InHand) => {
     if (!hand.delete(held.job.id)) return
     if (held.state === 'running') count(held.job.role, -1)
-    else waiting = waiting.filter((one) => one !== held)
+    else if (!isStarted(held)) waiting = waiting.filter((one) => one !== held)
   }
 
   return {

@@ -1,17 +1,13 @@
 import { EarshotError, type Kind, type KindDefinition, KINDS, type Output, parse } from '@earshot/shared/contract'
-import type { Assignment } from '@earshot/shared/db/functions/jobs'
 import type { z } from 'zod'
-import type { Handler, JobContext } from './run-job.ts'
+import type { JobContext } from './job-context.ts'
+import type { Handler } from './run-job.ts'
 import { isDiskFull } from './verdict.ts'
 
-/** What a handler gets besides its payload. */
-export type KindContext = JobContext & {
-  /** The job itself; its `id` is the same at every attempt: the key by which an effect elsewhere is done once. */
-  job: Assignment
-}
+export type { JobContext as KindContext } from './job-context.ts'
 
 /** Runs a built-in kind: input to output. */
-export type BuiltIn<K extends Kind> = (payload: z.output<(typeof KINDS)[K]['payload']>, context: KindContext) => Promise<Output<K>>
+export type BuiltIn<K extends Kind> = (payload: z.output<(typeof KINDS)[K]['payload']>, context: JobContext) => Promise<Output<K>>
 
 /** A kind of the users' own with what runs it; made by {@link handle}. */
 export type HandledKind = { definition: KindDefinition; handler: Handler }
@@ -29,10 +25,10 @@ export type HandledKind = { definition: KindDefinition; handler: Handler }
  */
 export function handle<D extends KindDefinition>(
   definition: D,
-  run: (payload: z.output<D['payload']>, context: KindContext) => z.input<D['result']> | Promise<z.input<D['result']>>,
+  run: (payload: z.output<D['payload']>, context: JobContext) => z.input<D['result']> | Promise<z.input<D['result']>>,
 ): HandledKind {
   const { kind, payload, result } = definition
-  const guarded = async (given: unknown, context: KindContext): Promise<unknown> => {
+  const guarded = async (given: unknown, context: JobContext): Promise<unknown> => {
     try {
       return asJson(await run(given as z.output<D['payload']>, context))
     } catch (err) {
@@ -46,16 +42,16 @@ export function handle<D extends KindDefinition>(
 
 /** Runs a built-in kind by its own schemas. */
 export function builtIn<K extends Kind>(kind: K, run: BuiltIn<K>): Handler {
-  return checked(KINDS[kind], run as (payload: unknown, context: KindContext) => Promise<unknown>)
+  return checked(KINDS[kind], run as (payload: unknown, context: JobContext) => Promise<unknown>)
 }
 
 /**
  * Checks what a handler gets and what it gives back: a payload may come from another version of the program, or from SQL, which looks
  * at required fields only. What is stored is what the handler gave: whoever waits for it reads it by the schema.
  */
-function checked(schemas: { payload: z.ZodType; output: z.ZodType }, run: (payload: unknown, context: KindContext) => Promise<unknown>): Handler {
-  return async (job, context) => {
-    const output = await run(parse(schemas.payload, job.payload, 'payload'), { ...context, job })
+function checked(schemas: { payload: z.ZodType; output: z.ZodType }, run: (payload: unknown, context: JobContext) => Promise<unknown>): Handler {
+  return async (context) => {
+    const output = await run(parse(schemas.payload, context.job.payload, 'payload'), context)
     parse(schemas.output, output, 'result', 'EARSHOT_RESULT_REFUSED')
     return output
   }

@@ -8,6 +8,7 @@ import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { type End, type InHand, createHand } from './hand.ts'
+import { type JobContext, createJobContext } from './job-context.ts'
 import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
 import { type Reporter, createReporter } from './report.ts'
@@ -15,22 +16,8 @@ import { watchSilence } from './silence.ts'
 import type { JobStream } from './stream.ts'
 import { judge } from './verdict.ts'
 
-/** What a handler gets besides its job. */
-export type JobContext = {
-  /** Fires when the job is cancelled, its lease is lost, it was silent for too long, or the worker must stop now. */
-  signal: AbortSignal
-  /** A folder of this job's own, removed afterwards. */
-  dir: string
-  /** How far it is, 0 to 1. Also the sign of life: a job that gives none for longer than its kind may is taken from its handler. */
-  progress(fraction: number): void
-  /**
-   * Sends a piece of output at once to whoever asked for this job, when they listen; it is never stored. For built-in kinds that are asked
-   * over HTTP; otherwise it goes nowhere.
-   */
-  emit(delta: object): void
-}
 /** Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it cannot. */
-export type Handler = (job: Assignment, context: JobContext) => Promise<unknown>
+export type Handler = (context: JobContext) => Promise<unknown>
 
 export type RunnerOptions = {
   db: Database
@@ -68,9 +55,6 @@ const LEASE_CHECK_MS = 500
 const AWAY_REST_S = 5
 const LONGEST_REST_S = 300
 
-/** What every line about a job says. */
-const aboutJob = (job: Assignment) => ({ job: job.id, kind: job.kind, lane: laneText(job), attempt: job.attempt, tenant: job.tenant_id })
-
 /** Takes this node's assignments, runs each with its kind's handler, no more at once than there are slots, and reports how it ended. */
 export function createRunner(options: RunnerOptions): Runner {
   const { db, node, offer, handlers, dir, log } = options
@@ -79,6 +63,9 @@ export function createRunner(options: RunnerOptions): Runner {
   let stopping = false
   let recalled = false
   let leaseTimer: NodeJS.Timeout | undefined
+
+  /** What every line about a job says; made when there is a line to write, since it takes longer than a short job. */
+  const about = (job: Assignment): Log => log.child({ job: job.id, kind: job.kind, lane: laneText(job), attempt: job.attempt, tenant: job.tenant_id })
 
   async function take(): Promise<void> {
     // One after the other: what is being handed back must not be taken up anew meanwhile.
@@ -101,13 +88,12 @@ export function createRunner(options: RunnerOptions): Runner {
 
   async function carryOut(held: InHand): Promise<void> {
     const { job, abort } = held
-    const lines = log.child(aboutJob(job))
     try {
       if (!canRun(job)) await handBack(job, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
-      else await runAndReport(held, lines)
+      else await runAndReport(held)
     } catch (err) {
       // Only the database's absence gets here; the lease gives the job back.
-      lines.warn({ err }, 'A job could not be handed back; it is taken up again')
+      about(job).warn({ err }, 'A job could not be handed back; it is taken up again')
     } finally {
       hand.remove(held)
       begin()
@@ -119,9 +105,9 @@ export function createRunner(options: RunnerOptions): Runner {
     return handlers.has(job.kind) && meets(offer, job)
   }
 
-  async function runAndReport(held: InHand, lines: Log): Promise<void> {
+  async function runAndReport(held: InHand): Promise<void> {
     const { job, abort } = held
-    lines.debug('A job begins')
+    if (log.isLevelEnabled('debug')) about(job).debug('A job begins')
     const showing = setTimeout(() => reporter.started(job), SHOW_RUNNING_MS)
     const began = performance.now()
     let hangs = false
@@ -131,7 +117,7 @@ export function createRunner(options: RunnerOptions): Runner {
       options.measures.note(job.kind, (performance.now() - began) / 1000, output)
       return { outcome: { output } }
     }, (err: unknown) => {
-      if (!abort.signal.aborted) lines.info({ err }, 'A job did not succeed')
+      if (!abort.signal.aborted) about(job).info({ err }, 'A job did not succeed')
       hangs = err instanceof EarshotError && err.code === 'EARSHOT_SILENT'
       return judge(err)
     })
@@ -143,18 +129,18 @@ export function createRunner(options: RunnerOptions): Runner {
     if (end === 'stopping') return handBack(job, `Node ${node.id} stopped before it was done.`)
     if ('away' in judged) return handBack(job, judged.away, 'away')
     const told = stream.end(judged.outcome)
-    if (hangs) return takeAway(held, judged.outcome, lines)
+    if (hangs) return takeAway(held, judged.outcome)
     hand.report(held)
     // Short jobs that end while a report is on its way go with the next one, many at once.
     begin()
     const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
     await told
-    lines.info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
+    if (log.isLevelEnabled('info')) about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
   /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
-  async function takeAway(held: InHand, outcome: Outcome, lines: Log): Promise<void> {
-    lines.error('A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends')
+  async function takeAway(held: InHand, outcome: Outcome): Promise<void> {
+    about(held.job).error('A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends')
     await reporter.finished(held.job, outcome, held.abort.signal)
     hand.disown(held)
     node.beat()
@@ -165,20 +151,20 @@ export function createRunner(options: RunnerOptions): Runner {
     })
   }
 
-  /** Runs the handler in a folder of the job's own. Returns early only when the handler is silent for too long. */
+  /** Runs the handler. Returns early only when that is silent for too long. */
   async function run(held: InHand, { emit }: JobStream): Promise<unknown> {
     const { job, abort } = held
-    const folder = path.join(dir, `${job.id}-${job.attempt}`)
-    await mkdir(folder, { recursive: true })
     const silence = watchSilence(job.silence_s)
     const progress = (fraction: number) => {
       silence.heard()
       options.progress(job.id, fraction)
     }
-    const work = handlers.get(job.kind)!(job, { signal: AbortSignal.any([abort.signal, silence.signal]), dir: folder, progress, emit }).finally(async () => {
+    const folder = path.join(dir, `${job.id}-${job.attempt}`)
+    const { context, remove } = createJobContext({ job, progress, emit, signals: [abort.signal, silence.signal], folder })
+    const work = handlers.get(job.kind)!(context).finally(() => {
       silence.stop()
       // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((err: unknown) => log.warn({ err, folder }, 'A job\'s folder was not removed'))
+      return remove()?.catch((err: unknown) => log.warn({ err, folder }, 'A job\'s folder was not removed'))
     })
     held.ended = work.then(() => {}, () => {})
     return Promise.race([work, silence.broken])

@@ -11,7 +11,7 @@ const size = defineKind({
 })
 const context = { signal: new AbortController().signal, dir: '/nowhere', progress: () => {}, emit: () => {} }
 const jobOf = (payload: Record<string, unknown>) => ({ id: 7, payload }) as unknown as Assignment
-const run = (handler: Handler, payload: Record<string, unknown>) => handler(jobOf(payload), context)
+const run = (handler: Handler, payload: Record<string, unknown>) => handler({ ...context, job: jobOf(payload) })
 const outcomeOf = async (handler: Handler, payload: Record<string, unknown>) => {
   const err = await run(handler, payload).catch((thrown: unknown) => thrown)
   const judged = judge(err)

@@ -60,6 +60,15 @@ export function listNextJobs(db: Queryable, lanes: readonly LaneShare[], limit: 
   )
 }
 
+/** What routing knows after one look. `alone`: a job must run alone. `jobs` of a lane: the next ones, up to so many as were asked for; null when there are too many lanes. */
+export type Look = { alone: boolean; lanes: (Lane & { jobs: NextJob[] | null })[]; nodes: FreeNode[] }
+
+/** Lanes that have work with their next `each` jobs, and the nodes of this protocol that may get work; null when no job waits. */
+export async function look(db: Queryable, protocol: number, each: number): Promise<Look | null> {
+  const [row] = await call<{ seen: Look | null }>(db, 'look', 'select earshot.look($1, $2) as seen', [protocol, each])
+  return row!.seen
+}
+
 /** One free slot of a node. */
 export type Slot = { node: string; incarnation: number }
 /** A job, and the slot that it is to run in. */
