@@ -1,13 +1,19 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { freePort } from '../../../test/helpers/cluster.ts'
 import { type TestRedis, findRedis, startRedis } from '../../../test/helpers/redis.ts'
 import { type Log, silentLog } from '../src/log.ts'
 import { type QueueWakes, createQueueWakes } from '../src/transport/bullmq.ts'
 import { type RedisLink, openRedis } from '../src/transport/redis.ts'
 import type { Hint } from '../src/transport/wakes.ts'
 
+/** It makes a certificate; none of the tests' other programs does. */
+const openssl = spawnSync('openssl', ['version'])
 const waiting = { timeout: 20_000, interval: 20 }
 const open = (url: string, mesh = 'a') => openRedis({ url, mesh, log: silentLog() })
 
@@ -104,7 +110,7 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
   test('a wrong password is told once, as the cause; once it is right, all is heard, also what was subscribed before', async () => {
     await using other = await startRedis()
     const told: string[] = []
-    const log = { ...silentLog(), warn: ({ err }: { err: Error }) => told.push(err.message) } as unknown as Log
+    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
     const link = await openRedis({ url: other.url.replace(other.password, 'wrong'), mesh: 'a', log })
     let heard = 0
     link.subscribe('events', () => (heard += 1))
@@ -147,6 +153,44 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     await vi.waitFor(async () => expect(String(await cluster.client.cluster('INFO'))).toContain('cluster_state:ok'), waiting)
     await worksAt(`redis+cluster://:${cluster.password}@127.0.0.1:${cluster.port}`)
     await rm(folder, { recursive: true })
+  })
+
+  test('the set that a Sentinel watches takes them too, by its name', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'earshot-sentinel-'))
+    await using primary = await startRedis()
+    const port = await freePort()
+    const config = path.join(folder, 'sentinel.conf')
+    await writeFile(config, `port ${port}\nbind 127.0.0.1\nrequirepass ${primary.password}\nsentinel monitor mesh 127.0.0.1 ${primary.port} 1\nsentinel auth-pass mesh ${primary.password}\n`)
+    const sentinel = spawn(findRedis()!, [config, '--sentinel'], { stdio: 'ignore', cwd: folder })
+    try {
+      await worksAt(`redis+sentinel://:${primary.password}@127.0.0.1:${port}/mesh/0`)
+    } finally {
+      const ended = once(sentinel, 'exit')
+      sentinel.kill('SIGKILL')
+      await ended
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  test.skipIf(openssl.error)('over TLS it takes them from who trusts its certificate, and from nobody else', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'earshot-tls-'))
+    const [key, certificate] = ['key.pem', 'certificate.pem'].map((file) => path.join(folder, file)) as [string, string]
+    const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate])
+    expect(made.status, String(made.stderr)).toBe(0)
+    const port = await freePort()
+    await using server = await startRedis(['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'])
+    const url = `rediss://:${server.password}@127.0.0.1:${port}`
+    const stranger = await open(url)
+    expect(stranger.up).toBe(false)
+    await stranger.close()
+    const trusted = getCACertificates('default')
+    setDefaultCACertificates([...trusted, await readFile(certificate, 'utf8')])
+    try {
+      await worksAt(url)
+    } finally {
+      setDefaultCACertificates(trusted)
+      await rm(folder, { recursive: true })
+    }
   })
 })
 

@@ -25,16 +25,22 @@ export async function hashFile(path: string, signal?: AbortSignal): Promise<Hash
   }
 }
 
+/** Pieces that nobody reads into now: a thousand small files need no thousand of them. */
+const spare: Buffer[] = []
+
 /** Hashes what an open file holds, from its first byte to its end; the caller closes the handle. */
 export async function hashHandle(handle: FileHandle, signal?: AbortSignal): Promise<Hashed> {
   const hash = createHash('sha256')
-  const piece = Buffer.allocUnsafe(PIECE)
+  const piece = spare.pop() ?? Buffer.allocUnsafe(PIECE)
   let size = 0
   for (;;) {
     signal?.throwIfAborted()
     const { bytesRead } = await handle.read(piece, 0, piece.length, size)
-    if (bytesRead === 0) return { hash: hash.digest('hex'), size }
+    if (bytesRead === 0) break
     hash.update(bytesRead === piece.length ? piece : piece.subarray(0, bytesRead))
     size += bytesRead
   }
+  // Only now: after a failure the system may still be reading into it.
+  spare.push(piece)
+  return { hash: hash.digest('hex'), size }
 }

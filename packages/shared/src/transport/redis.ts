@@ -54,7 +54,7 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     if (next === up) return
     const first = up === undefined
     up = next
-    if (!next) log.warn({ err }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
+    if (!next) log.warn({ reason: err instanceof Error ? err.message : String(err) }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
     else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
     if (next && !first) subscriptions.renew()
     for (const hear of hearers) hear(next)
