@@ -16,8 +16,10 @@ const UNDONE = new Set(['40P01', '40001'])
 /** Where prepared statements do not last: their names are sent no more. */
 const poolers = new WeakSet<Queryable>()
 
-/** Milliseconds; less than half of a lease, so that a heartbeat over a dead connection leaves time for another one. */
+/** Milliseconds; less than half of a lease, so that after a dead connection there is time for another one. */
 const SHORT_MS = 5_000
+/** Milliseconds, as long as from one to the next: a node that waits on a dead connection is to be heard of before it counts as silent. */
+const HEARTBEAT_MS = 2_000
 /** Milliseconds; a leader whose routing waits on a dead connection is to lose no more time than a dead leader costs. */
 const ROUTING_MS = 1_500
 /** No limit grows beyond this many times its own: a database that slow is as good as none. */
@@ -32,7 +34,7 @@ const LIMITS_MS: Record<string, number> = {
   list_waiting: ROUTING_MS, recall_jobs: ROUTING_MS, pass_on_events: ROUTING_MS,
   list_alone_jobs: ROUTING_MS, list_lone_nodes: ROUTING_MS, route_alone_job: ROUTING_MS,
   begin_answer: SHORT_MS, keep_waiting: SHORT_MS, end_unawaited_jobs: SHORT_MS,
-  heartbeat: SHORT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
+  heartbeat: HEARTBEAT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
   drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS,
   greet_coordinator: SHORT_MS, list_coordinators: SHORT_MS,
 }
