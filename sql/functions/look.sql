@@ -4,7 +4,8 @@
 -- Returns null when no job waits; else {alone: whether one must run alone, lanes: rows of list_lanes, each with its next jobs (null: ask
 -- list_next_jobs), nodes: rows of list_free_nodes}. Lanes are text: they need 64 bits.
 create or replace function earshot.look(p_protocol int, p_each int) returns jsonb
-language plpgsql stable security definer set search_path = earshot, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = earshot, pg_temp 
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_alone boolean := exists (select from earshot.jobs j where j.alone and j.status = 'pending' and j.run_at <= now());

@@ -4,14 +4,18 @@
  * figure: what counts is the ratio, and the load stands beside it.
  */
 import { parseArgs } from 'node:util'
+import { behindOthers } from './ahead.ts'
+import { dropped } from './files.ts'
+import { amongIdle, heartbeats, idling } from './fleet.ts'
 import { machineText } from './machine.ts'
 import type { Bench, Part } from './part.ts'
 import { closed, draining, starting } from './peers.ts'
 import { type Line, cells, printTable } from './result.ts'
 import { writeReport } from './report.ts'
+import { longRow } from './row.ts'
 import { setStage } from './stage.ts'
 
-const PARTS: Record<string, Part> = { drain: draining, closed, start: starting }
+const PARTS: Record<string, Part> = { drain: draining, closed, start: starting, idlers: amongIdle, ahead: behindOthers, nodes: heartbeats, idle: idling, row: longRow, files: dropped }
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

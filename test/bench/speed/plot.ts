@@ -16,7 +16,7 @@ export function plot(lines: readonly Line[]): string {
   const middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
   const half = (WIDTH - LEFT - RIGHT) / 2
   const height = TOP + lines.length * ROW + 20
-  const better = ({ target: { sign, than } }: Line, value: number) => (sign === '≥' ? value / than : than / value)
+  const better = ({ target: { sign, than } }: Line, value: number) => (sign === '≥' || sign === '=' ? value / than : than / value)
   const x = (times: number) => middle + half * Math.max(-1, Math.min(1, Math.log(times) / Math.log(REACH)))
   const marks = [1 / 4, 1 / 2, 1, 2, 4].map((times) => `
     <line x1="${x(times)}" x2="${x(times)}" y1="${TOP - 12}" y2="${height - 20}" stroke="${times === 1 ? '#333' : '#ccc'}"/>

@@ -11,7 +11,7 @@ export type Line = {
   /** The median of the rounds' own ratios, and the least and greatest of them. Without a peer: of the figure itself. */
   ratio: number
   spread: [least: number, greatest: number]
-  target: { sign: '≥' | '≤' | '<'; than: number; unit: '×' | '%' | '/s' }
+  target: { sign: '≥' | '≤' | '<' | '='; than: number; unit: '×' | '%' | '/s' }
   met: boolean
   rounds: number
   /** Load average of the machine when it was measured. */
@@ -42,7 +42,7 @@ export function alone({ ours, ...about }: Omit<Compared, 'peer'>): Line {
 
 function judge(values: readonly number[], { sign, than }: Line['target']): Pick<Line, 'ratio' | 'spread' | 'met' | 'rounds' | 'load'> {
   const ratio = median(values)
-  const met = sign === '≥' ? ratio >= than : sign === '≤' ? ratio <= than : ratio < than
+  const met = sign === '=' ? ratio === than : sign === '≥' ? ratio >= than : sign === '≤' ? ratio <= than : ratio < than
   return { ratio, spread: [Math.min(...values), Math.max(...values)], met, rounds: values.length, load: Math.round(os.loadavg()[0]! * 10) / 10 }
 }
 

@@ -14,8 +14,9 @@ import { startGraphile } from './graphile.ts'
 /** One server for all who keep their jobs in PostgreSQL: what was acknowledged is on disk, at enqueueing as at completion. */
 const DURABLE = { synchronous_commit: 'on', fsync: 'on', full_page_writes: 'on', shared_buffers: '512MB', max_wal_size: '4GB', checkpoint_timeout: '15min', max_connections: '400' }
 
-/** With EARSHOT_BENCH_PROFILE, what statements cost is written into that folder too (pg_stat_statements). */
-const PROFILED = { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'all', 'pg_stat_statements.max': '5000' }
+/** It counts nothing, but where it is switched on: with EARSHOT_BENCH_PROFILE, what statements cost is written into that folder too. */
+const COUNTING = { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'none', 'pg_stat_statements.max': '5000' }
+const PROFILED = { 'pg_stat_statements.track': 'all' }
 const profile = process.env.EARSHOT_BENCH_PROFILE
 
 type Cast = { notify: Mesh; redis: Mesh; graphile: Contender; graphileDefault: Contender; bullmq: Contender }
@@ -28,8 +29,8 @@ export type Stage = AsyncDisposable & {
   get<N extends Name>(name: N): Promise<Cast[N]>
   /** Ends whoever takes part, so that they do not disturb what comes. */
   clear(): Promise<void>
-  /** An empty database of its own. */
-  database(name: string): Promise<string>
+  /** An empty database of its own. `counted`: its statements are counted in pg_stat_statements. */
+  database(name: string, counted?: boolean): Promise<string>
   redisUrl(): Promise<string>
 }
 
@@ -38,15 +39,16 @@ export async function setStage(say: (line: string) => void): Promise<Stage> {
   if (server.kind !== 'local') throw new Error('This needs the programs of a PostgreSQL server on this machine. Run: npm test')
   const folder = await createRunFolder()
   say(`a private PostgreSQL ${server.version}`)
-  const cluster = await startCluster(server, folder, { ...DURABLE, ...(profile !== undefined && PROFILED) })
+  const cluster = await startCluster(server, folder, { ...DURABLE, ...COUNTING, ...(profile !== undefined && PROFILED) })
   const redis: { current?: Awaited<ReturnType<typeof startRedis>> } = {}
   const cast = new Map<Name, Promise<Contender>>()
 
-  async function database(name: string): Promise<string> {
+  async function database(name: string, counted = false): Promise<string> {
     const admin = new pg.Client({ connectionString: cluster.url })
     await admin.connect()
     const unique = `${name}_${randomBytes(3).toString('hex')}`
     await admin.query(`create database ${unique}`)
+    if (counted) await admin.query(`alter database ${unique} set pg_stat_statements.track = 'top'`)
     await admin.end()
     const url = new URL(cluster.url)
     url.pathname = `/${unique}`
