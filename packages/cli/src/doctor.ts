@@ -59,6 +59,7 @@ async function howToInstall(program: string, searchPath: string): Promise<string
 const NEEDED: readonly string[] = ['transcribe', 'speak', 'embed']
 /** How to get what no package manager has. */
 const HOW_TO_GET: Record<string, string> = {
+  'whisper-model': 'earshot models pull base.en  (142 MB; "earshot models list" names the others)',
   ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }
 
@@ -68,9 +69,9 @@ export async function checkEngines({ config, surroundings, interrupts }: Context
   const served = new Set(probed.filter(({ report }) => report.available).map(({ engine }) => engine.kind as string))
   return Promise.all(probed.map(async ({ engine, report }): Promise<Check> => {
     const name = `${engine.kind}: ${engine.name}`
-    if (report.available) return ok(name, report.version ?? 'works')
+    if (report.available) return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
     const { missing } = report
-    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (await howToInstall(missing, surroundings.env.PATH ?? ''))
+    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (missing === 'whisper-build' ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))
     return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : 'optional', found: report.reason ?? 'does not work here', fix }
   }))
 }

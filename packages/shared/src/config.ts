@@ -55,6 +55,8 @@ export type Config = {
   ollamaHost: string
   /** Servers that speak OpenAI's protocol; the key goes to each of them. */
   openai: { urls: string[]; key: string | null }
+  /** What whisper.cpp runs on; null: by the machine. */
+  whisper: { build: 'cpu' | 'cuda' | 'vulkan' | 'metal' | null }
 }
 
 export type ConfigSources = {
@@ -199,6 +201,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     log: { level: values['log.level'] ?? 'info' },
     limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
     retention: retentionOf(values),
+    whisper: { build: values['whisper.build'] ?? null },
     openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
     door: { aliases: values['door.aliases'] ?? {}, waitS: values['door.wait_s'] ?? 60, timeoutS: values['door.timeout_s'] ?? 900 },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),

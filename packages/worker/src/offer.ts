@@ -66,7 +66,7 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   const models = modelsOf(engines, handlers)
   const names = Object.entries(models).flatMap(([name, { aliases = [] }]) => [name, ...aliases])
   return {
-    roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots),
+    roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots, { [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel }),
     tags: Object.fromEntries(names.map((name) => [`model:${name}`, true])),
     capabilities: { engines: serving, models },
   }
@@ -96,8 +96,9 @@ function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<stri
   return models
 }
 
-function slotsOf(roles: string[], slots: number | Record<string, number>): Record<string, number> {
-  if (typeof slots === 'number') return Object.fromEntries(roles.map((role) => [role, slots]))
+/** @param parallel role to the most jobs that its engine does at once; who says how many slots a role has is believed */
+function slotsOf(roles: string[], slots: number | Record<string, number>, parallel: Record<string, number | undefined>): Record<string, number> {
+  if (typeof slots === 'number') return Object.fromEntries(roles.map((role) => [role, Math.min(slots, parallel[role] ?? slots)]))
   const total = slots['*']
   return { ...Object.fromEntries(roles.map((role) => [role, slots[role] ?? total ?? 1])), ...(total === undefined ? {} : { '*': total }) }
 }

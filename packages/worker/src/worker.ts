@@ -108,6 +108,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     }
     await runner?.stop(hurry ? AbortSignal.any([hurry, outOfTime]) : outOfTime)
     await progress.stop()
+    await Promise.all(engines.serving.map(({ engine }) => engine.close?.()))
     await hearing?.close()
     await transport?.redis.close()
     await node?.leave().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'))

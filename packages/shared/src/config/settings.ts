@@ -134,6 +134,8 @@ export const SETTINGS = {
     about: 'How long a request over OpenAI\'s protocol waits for a node to begin with it', default: '60' }),
   'door.timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
     about: 'How long such a request may take in all', default: '900' }),
+  'whisper.build': setting({ schema: z.enum(['cpu', 'cuda', 'vulkan', 'metal']), env: ['EARSHOT_WHISPER_BUILD'], text: 'text', expected: 'one of cpu, cuda, vulkan, metal',
+    about: 'What whisper.cpp runs on', default: 'the GPU where its build is installed, else cpu' }),
   ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
     about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
 } as const

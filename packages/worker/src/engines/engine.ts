@@ -8,6 +8,8 @@ export type EngineReport = {
   reason?: string
   /** The program whose package mends it, for doctor; see `installCommand` of @earshot/shared/system-packages. */
   missing?: string
+  /** What would make it better here, when it works. */
+  note?: string
 }
 
 /** A model that an engine can use now, by the name under which jobs ask for it. */
@@ -32,6 +34,8 @@ type Probing = {
   probe(signal?: AbortSignal): Promise<EngineReport>
   /** What it offers, the default first. Asked after a probe that went well. */
   models(signal?: AbortSignal): Promise<ModelInfo[]>
+  /** How many jobs it does at once, when it is fewer than a node has slots. */
+  parallel?: number
   /** Ends what it keeps running; without it there is nothing. */
   close?(): Promise<void>
 }

@@ -8,6 +8,8 @@ import { createOpenAi } from './openai.ts'
 import { createPocketsphinx } from './pocketsphinx.ts'
 import { type Engines, createRegistry } from './registry.ts'
 import { runProgram } from './run-program.ts'
+import { createWhisper } from './whisper.ts'
+import type { WhisperBuild } from './whisper-process.ts'
 
 /** What engines are made with. */
 export type EngineOptions = {
@@ -18,13 +20,19 @@ export type EngineOptions = {
   /** Servers that speak OpenAI's protocol, by their base addresses. */
   openaiUrls?: readonly string[]
   openaiKey?: string | undefined
+  /** EARSHOT_HOME, where models lie. */
+  home?: string
+  /** The build of whisper.cpp to use; by the machine unless given. */
+  whisperBuild?: WhisperBuild | undefined
 }
 
 /** The settings that engines are made with. */
-export const engineOptions = ({ ollamaHost, openai }: Pick<Config, 'ollamaHost' | 'openai'>): EngineOptions => ({ ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined })
+export const engineOptions = ({ home, ollamaHost, openai, whisper }: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper'>): EngineOptions => ({
+  home, ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined, whisperBuild: whisper.build ?? undefined,
+})
 
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
-export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createOpenAi, createOllama, createPocketsphinx, createFlite, createLexical]
+export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createPocketsphinx, createFlite, createLexical]
 
 export type Probed = { engine: Engine; report: EngineReport }
 
