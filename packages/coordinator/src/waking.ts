@@ -72,7 +72,8 @@ export function createWaking(options: { db: Database; transport: Transport | und
       return true
     },
     async tellReaders() {
-      const heard = byRedis() ? await transport!.redis.publish('events', '').then(() => true, () => false) : false
+      // Nobody there: not even this coordinator hears itself, whose own subscription is being made anew.
+      const heard = byRedis() ? await transport!.redis.publish('events', '').then((readers) => readers > 0, () => false) : false
       if (!heard) await passOnEvents(db.pool)
     },
   }
