@@ -17,7 +17,7 @@ COPY sql sql
 
 FROM node:24-bookworm-slim
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends ffmpeg flite inotify-tools pocketsphinx pocketsphinx-en-us \
+  && apt-get install --yes --no-install-recommends espeak-ng ffmpeg flite inotify-tools pocketsphinx pocketsphinx-en-us \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=packages /app /app
 # A volume takes its owner from the folder it is mounted on when it is new.

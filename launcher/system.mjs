@@ -29,6 +29,12 @@ const PROGRAMS = [
     packages: { apt: ['flite'], dnf: ['flite'], brew: ['flite'] },
   },
   {
+    name: 'espeak-ng',
+    serves: 'speaks many languages',
+    here: () => which('espeak-ng') !== undefined,
+    packages: { apt: ['espeak-ng'], dnf: ['espeak-ng'], brew: ['espeak-ng'], winget: ['eSpeak-NG.eSpeak-NG'] },
+  },
+  {
     name: 'inotifywait',
     serves: 'tells at once when a file in the inbox is whole',
     here: () => process.platform !== 'linux' || which('inotifywait') !== undefined,

@@ -33,7 +33,7 @@ describe('what was never set up', () => {
       { PATH: await folderWith('apt-get', 'sudo') },
     )
     expect(stdout).toMatch(/not on this machine: ffmpeg \(decodes recordings\), pocketsphinx/)
-    expect(stdout).toMatch(/run: {2}sudo apt-get install .*ffmpeg pocketsphinx pocketsphinx-en-us flite inotify-tools\n$/)
+    expect(stdout).toMatch(/run: {2}sudo apt-get install .*ffmpeg pocketsphinx pocketsphinx-en-us flite espeak-ng inotify-tools\n$/)
   })
 })
 

@@ -7,6 +7,7 @@ import { isRoot, which } from './platform.ts'
 const PACKAGES: Record<string, Partial<Record<Manager, string[]>>> = {
   ffmpeg: { 'apt-get': ['ffmpeg'], dnf: ['ffmpeg-free'], brew: ['ffmpeg'], winget: ['Gyan.FFmpeg'] },
   pocketsphinx: { 'apt-get': ['pocketsphinx', 'pocketsphinx-en-us'], dnf: ['pocketsphinx', 'pocketsphinx-models'], brew: ['cmu-pocketsphinx'] },
+  'espeak-ng': { 'apt-get': ['espeak-ng'], dnf: ['espeak-ng'], brew: ['espeak-ng'], winget: ['eSpeak-NG.eSpeak-NG'] },
   flite: { 'apt-get': ['flite'], dnf: ['flite'], brew: ['flite'] },
   inotifywait: { 'apt-get': ['inotify-tools'], dnf: ['inotify-tools'] },
 }

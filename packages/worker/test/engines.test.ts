@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
-import { chmod, readdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Word } from '@earshot/shared/contract'
 import { decode } from '../src/audio/decode.ts'
+import { createEspeak } from '../src/engines/espeak.ts'
 import { createFlite, toSayable } from '../src/engines/flite.ts'
 import { findEngines, probeEngines } from '../src/engines/index.ts'
+import { createPiper } from '../src/engines/piper.ts'
 import { createPocketsphinx } from '../src/engines/pocketsphinx.ts'
 import type { Engines } from '../src/engines/registry.ts'
 import { wordsToSegments } from '../src/text/segments.ts'
@@ -16,6 +18,7 @@ const at = (name: string) => path.join(dir, name)
 const { signal } = new AbortController()
 const flite = createFlite()
 const pocketsphinx = createPocketsphinx()
+const hasEspeak = (await createEspeak().probe()).available
 
 /** Said with these many seconds of silence before each. */
 const SAID = [
@@ -132,15 +135,67 @@ describe('speaking', () => {
 
 const kindsOf = ({ serving }: Engines) => [...new Set(serving.map(({ engine }) => engine.kind))].sort()
 
+describe('speaking with eSpeak NG', () => {
+  const espeak = createEspeak()
+  test('an unknown voice and a text without a word are refused', async () => {
+    expect(await errorOf(espeak.speak({ text: 'hello', voice: 'xx-none', out: at('no.wav'), signal }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST', hint: expect.stringContaining('en-us') })
+    expect(await errorOf(espeak.speak({ text: '… !', out: at('no.wav'), signal }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST' })
+  })
+
+  test.runIf(hasEspeak).each([undefined, 'de', 'de+f2'])('voice %s speaks, in a file of the length that is told', async (voice) => {
+    const { duration_s } = await espeak.speak({ text: 'Öl -w /tmp/pwned\n\n$(touch pwned)', voice, out: at('espeak.wav'), signal })
+    expect(duration_s).toBeGreaterThan(1)
+    expect((await decode({ file: at('espeak.wav'), out: at('again.wav') })).duration_s).toBeCloseTo(duration_s, 1)
+  })
+})
+
+describe('speaking with Piper', () => {
+  const home = at('piper-home')
+  /** What its programs have in common: a model, an output file, the text on standard input; it speaks as long as the text is. */
+  const SCRIPT = `const fs = require('fs'); const args = process.argv.slice(2); if (args[0] === '--help') process.exit(0)
+    const given = Object.fromEntries([[args[0], args[1]], [args[2], args[3]]]); const text = fs.readFileSync(0, 'utf8')
+    if (!fs.existsSync(given['--model']) || text.split('\\n').length !== 2) process.exit(3)
+    const data = Buffer.alloc(text.length * 4410); const header = Buffer.alloc(44); header.write('RIFF', 0); header.writeUInt32LE(36 + data.length, 4); header.write('WAVEfmt ', 8)
+    header.writeUInt32LE(16, 16); header.writeUInt16LE(1, 20); header.writeUInt16LE(1, 22); header.writeUInt32LE(22050, 24); header.writeUInt32LE(44100, 28); header.writeUInt16LE(2, 32)
+    header.writeUInt16LE(16, 34); header.write('data', 36); header.writeUInt32LE(data.length, 40); fs.writeFileSync(given['--output_file'], Buffer.concat([header, data]))`
+  const piper = async (script: string) => {
+    await mkdir(path.join(home, 'models', 'piper'), { recursive: true })
+    for (const name of ['en_US-a-low.onnx', 'en_US-a-low.onnx.json', 'half.onnx']) await writeFile(path.join(home, 'models', 'piper', name), '{}')
+    await writeFile(at('piper.cjs'), script)
+    await writeFile(at('piper'), `#!/bin/sh\nexec "${process.execPath}" "${at('piper.cjs')}" "$@"\n`)
+    await chmod(at('piper'), 0o755)
+    return createPiper({ home, programs: { piper: at('piper') } })
+  }
+
+  test('without a voice, or without the program, it is a report', async () => {
+    expect(await createPiper({ home: at('none') }).probe()).toMatchObject({ available: false, reason: 'There is no voice for Piper.' })
+    await piper(SCRIPT)
+    expect(await createPiper({ home, programs: { piper: '/nowhere/piper' } }).probe()).toMatchObject({ available: false, missing: 'piper' })
+  })
+
+  test.runIf(process.platform !== 'win32')('each voice of two files is a model; the text reaches it as one line', async () => {
+    const engine = await piper(SCRIPT)
+    expect(await engine.probe()).toEqual({ available: true })
+    expect((await engine.models()).map(({ name }) => name)).toEqual(['en_US-a-low'])
+    expect(await engine.speak({ text: 'Two\n lines --model x', model: 'en_US-a-low', out: at('piper.wav'), signal })).toEqual({ duration_s: 'Two lines --model x\n'.length / 10 })
+    expect(await errorOf(engine.speak({ text: 'x', voice: 'half', out: at('no.wav'), signal }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST' })
+  })
+
+  test.runIf(process.platform !== 'win32')('one that crashes has failed, with its last words', async () => {
+    const engine = await piper('require("fs").readFileSync(0); console.error("onnx: bad model"); process.exit(1)')
+    expect(await errorOf(engine.speak({ text: 'x', out: at('no.wav'), signal }))).toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: expect.stringContaining('onnx: bad model') })
+  })
+})
+
 describe('finding engines', () => {
   test('this machine has one for every kind', async () => {
     expect(kindsOf(await findEngines())).toEqual(['embed', 'speak', 'transcribe'])
   })
 
   test('a missing program is a report with the package that mends it', async () => {
-    const nowhere = Object.fromEntries(['pocketsphinx', 'pocketsphinx_continuous', 'flite'].map((name) => [name, `/nowhere/${name}`]))
-    const reports = (await probeEngines(undefined, { programs: nowhere })).map(({ engine, report }) => [engine.name, report.available, report.missing])
-    expect(reports.filter(([name]) => name !== 'ollama')).toEqual([['pocketsphinx', false, 'pocketsphinx'], ['flite', false, 'flite'], ['lexical', true, undefined]])
+    const nowhere = Object.fromEntries(['pocketsphinx', 'pocketsphinx_continuous', 'flite', 'espeak-ng'].map((name) => [name, `/nowhere/${name}`]))
+    const reports = Object.fromEntries((await probeEngines(undefined, { programs: nowhere })).map(({ engine, report }) => [engine.name, [report.available, report.missing]]))
+    expect(reports).toMatchObject({ pocketsphinx: [false, 'pocketsphinx'], flite: [false, 'flite'], 'espeak-ng': [false, 'espeak-ng'], 'whisper.cpp': [false, 'whisper-model'], piper: [false, 'piper'], lexical: [true, undefined] })
   })
 
   test('without ffmpeg nothing is transcribed', async () => {

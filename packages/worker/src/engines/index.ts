@@ -1,10 +1,12 @@
 import type { Config } from '@earshot/shared/config'
 import { EarshotError } from '@earshot/shared/contract'
 import type { Engine, EngineReport, Programs } from './engine.ts'
+import { createEspeak } from './espeak.ts'
 import { createFlite } from './flite.ts'
 import { createLexical } from './lexical.ts'
 import { createOllama } from './ollama.ts'
 import { createOpenAi } from './openai.ts'
+import { createPiper } from './piper.ts'
 import { createPocketsphinx } from './pocketsphinx.ts'
 import { type Engines, createRegistry } from './registry.ts'
 import { runProgram } from './run-program.ts'
@@ -32,7 +34,7 @@ export const engineOptions = ({ home, ollamaHost, openai, whisper }: Pick<Config
 })
 
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
-export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createPocketsphinx, createFlite, createLexical]
+export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createPocketsphinx, createPiper, createFlite, createEspeak, createLexical]
 
 export type Probed = { engine: Engine; report: EngineReport }
 

@@ -7,6 +7,8 @@ export type RunOptions = {
   program: string
   /** Handed over as they are: no shell sees them. */
   args: readonly string[]
+  /** What it reads on its standard input; nothing unless given. */
+  input?: string
   signal?: AbortSignal | undefined
   /**
    * Called with each line of standard output; without it the output is kept and returned. What it throws ends the
@@ -49,7 +51,9 @@ export async function runProgram(options: RunOptions): Promise<Ended> {
   signal?.throwIfAborted()
   const call = await limited(program, args, options.limits ?? {})
   signal?.throwIfAborted()
-  const child = spawn(call.program, call.args, { ...treeOptions(), stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(call.program, call.args, { ...treeOptions(), stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+  // One that ends without reading it all tells why by its exit code.
+  child.stdin?.on('error', () => {}).end(options.input)
   let failure: unknown
   const stop = (why: unknown) => {
     if (failure !== undefined) return

@@ -4,10 +4,16 @@ import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import type { MediaClient } from '../media.ts'
 
+/** The model that speaks in this voice, where one is known to; a voice without its model is looked for in all. */
+function modelWith(engines: Engines, voice: string | undefined): string | undefined {
+  const models = engines.serving.flatMap(({ engine, models }) => (engine.kind === 'speak' ? models : []))
+  return models.find(({ voices }) => voice !== undefined && voices?.includes(voice.split('+')[0]!))?.name
+}
+
 /** Text to a sound file, which is with a coordinator before the job's result is reported. */
 export function createSpeak({ media, engines }: { media: MediaClient; engines: Engines }): BuiltIn<'speak'> {
   return async ({ text, voice, model: name, speed = 1, format = 'wav' }, { signal, dir }) => {
-    const { engine, model } = engines.need('speak', name)
+    const { engine, model } = engines.need('speak', name ?? modelWith(engines, voice))
     const spoken = path.join(dir, 'speech.wav')
     const { duration_s } = await engine.speak({ text, voice, model: model.name, out: spoken, signal })
     const as = { engine: engine.name, model: model.name, mime: mimeOf(format) }
