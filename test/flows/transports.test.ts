@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createCoordinator } from '@earshot/coordinator'
-import { defineKind } from '@earshot/sdk'
+import { createClient, defineKind } from '@earshot/sdk'
 import { loadConfig } from '@earshot/shared/config'
 import { thisMachine } from '@earshot/shared/config/machine'
 import { submitJobs } from '@earshot/shared/db/functions/jobs'
@@ -18,8 +18,10 @@ import { openProxy } from '../helpers/proxy.ts'
 import { findRedis, startRedis } from '../helpers/redis.ts'
 
 const NODES = ['attic', 'cellar']
-const BATCHES = 4
-const BATCH = 20
+const BATCHES = 2
+const BATCH = 50
+/** Long enough to tell how far it is, which is done twice a second. */
+const LONG_MS = 1500
 /** How late a message comes for the last time: after whole batches of others, and after its node started anew. */
 const LATE_MS = [0, 0, 150, 1200]
 
@@ -104,12 +106,13 @@ const ways: [name: string, database: DatabaseKind, set: (held: Held) => Promise<
 ]
 
 describe.each(ways)('messages by %s on %s', (_, kind, set) => {
-  test('that come twice, late, and to the wrong incarnation: everything runs, and nothing runs twice', { timeout: 120_000 }, async () => {
+  test('that come twice, late, and to the wrong incarnation: everything runs, nothing runs twice, and progress is told', { timeout: 120_000 }, async () => {
     await using held = await testDatabase(kind)
     await using way = await set(held)
     const { db } = held
     const runs = new Map<number, number>()
-    const handler = handle(work, async ({ ms }, { job }) => {
+    const handler = handle(work, async ({ ms }, { job, progress }) => {
+      if (ms === LONG_MS) progress(0.5)
       runs.set(job.id, (runs.get(job.id) ?? 0) + 1)
       await sleep(ms)
       return { attempt: job.attempt }
@@ -126,10 +129,15 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
     const coordinator = createCoordinator({ db, config: settings('desk'), log: silentLog(), ...(way.open && { open: way.open }) })
     await coordinator.start()
     const workers = await Promise.all(NODES.map(join))
+    const client = createClient({ url: coordinator.url })
+    const following = new AbortController()
+    const told = (async () => {
+      for await (const event of client.events({ progress: true, signal: following.signal })) if (event.type === 'job.progress') return event
+    })()
     const counts = async () => (await db.pool.query(`select count(*) filter (where status = 'completed')::int as completed, count(*)::int as all from earshot.jobs`)).rows[0]
     try {
       for (let batch = 1; batch <= BATCHES; batch += 1) {
-        const ids = (await submitJobs(db.pool, Array.from({ length: BATCH }, (_, at) => ({ kind: 'work', payload: { ms: at * 3 } })))).map(({ id }) => id)
+        const ids = (await submitJobs(db.pool, Array.from({ length: BATCH }, (_, at) => ({ kind: 'work', payload: { ms: at === 0 ? LONG_MS : at } })))).map(({ id }) => id)
         // Both ways of telling a node besides its assignments: to hand back what it has not started, and that something is no longer its own.
         for (const node of NODES) await db.pool.query('select earshot.tell_node($1, $2)', [node, batch % 2 === 0 ? 'recall' : 'cancelled'])
         if (batch === BATCHES / 2) {
@@ -143,7 +151,13 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
       expect([...runs.values()].filter((count) => count !== 1)).toEqual([])
       expect(runs.size).toBe(BATCHES * BATCH)
       expect(way.messages()).toBeGreaterThan(0)
+      expect(await told).toMatchObject({ progress: 0.5 })
+      // Whoever has Redis needs no requests for that.
+      const metrics = await (await fetch(`${coordinator.url}/metrics`)).text()
+      expect(metrics.includes('/v1/progress')).toBe(way.redisUrl === undefined)
     } finally {
+      following.abort()
+      await told.catch(() => {}) // the failure above says why
       await Promise.all(workers.map((worker) => worker.stop()))
       await coordinator.stop()
     }
