@@ -2,7 +2,7 @@
 --   verdict node  the node says that it was its own fault: charged to the node
 --   verdict job   charged to the job, unless the node is the likelier one: its role is in quarantine, or this very job failed
 --                 there before while other nodes have not been tried. So a broken node cannot use up a job's tries.
--- Rest before the next try: 5 s, 10 s, 20 s … up to 5 minutes.
+-- Rest before the next try: 5 s, 10 s, 20 s … up to 5 minutes; none before another node gets what somebody waits for.
 create or replace function earshot.fail_job(p_job earshot.jobs, p_node text, p_error jsonb) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -21,6 +21,7 @@ begin
   end if;
   if v_verdict = 'node' or v_doubted then
     perform earshot.requeue_jobs(array[p_job.id], format('Node %s could not do it: %s', p_node, p_error ->> 'message'), 'node', v_rest);
+    perform earshot.turn_elsewhere(p_job.id, p_node);
     return;
   end if;
   -- An answer that has begun to be sent is not begun again.
@@ -33,6 +34,7 @@ begin
     insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
       values (p_job.tenant_id, 'job.requeued', p_job.id, p_job.document_id, p_node,
         p_error || jsonb_build_object('cause', 'failed', 'tries', v_tries));
+    perform earshot.turn_elsewhere(p_job.id, p_node);
     return;
   end if;
   update earshot.jobs j set tries = v_tries where j.id = p_job.id;

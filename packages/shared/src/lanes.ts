@@ -42,6 +42,7 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
   // Presence: any value but false, for tags such as {"gpu": "nvidia-3060"} and {"gpu": true} alike.
   if (wanted === true) return has === undefined || has === false ? `tag ${tag} missing` : null
   if (wanted === false) return has === undefined || has === false ? null : `tag ${tag} is ${String(has)}`
+  if (typeof wanted === 'object' && 'not' in wanted) return isSame(has, wanted.not) ? `tag ${tag} is ${String(has)}` : null
   if (has === undefined) return `tag ${tag} missing`
   if (typeof wanted === 'object') {
     for (const [operator, bound] of Object.entries(wanted)) {
@@ -50,9 +51,10 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
     }
     return null
   }
-  const same = typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted
-  return same ? null : `tag ${tag} is ${String(has)}, not ${String(wanted)}`
+  return isSame(has, wanted) ? null : `tag ${tag} is ${String(has)}, not ${String(wanted)}`
 }
+
+const isSame = (has: unknown, wanted: string | number): boolean => (typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted)
 
 /** `*` stands for any run of characters; all else stands for itself. Linear in both lengths, so no pattern is slow. */
 export function matches(text: string, pattern: string): boolean {
@@ -80,6 +82,7 @@ export function needsText(requires: Requires): string {
   const one = ([tag, wanted]: [string, Requires[string]]): string => {
     if (wanted === true) return tag
     if (wanted === false) return `no ${tag}`
+    if (typeof wanted === 'object' && 'not' in wanted) return `${tag} not ${wanted.not}`
     return typeof wanted === 'object' ? Object.entries(wanted).map(([operator, bound]) => `${tag}${operator}${bound}`).join(', ') : `${tag}=${wanted}`
   }
   return Object.entries(requires).map(one).join(', ')

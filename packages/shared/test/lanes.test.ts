@@ -14,10 +14,12 @@ describe('what a node lacks for a lane', () => {
     expect(lacks({ gpu: 'amd-*' })).toEqual(['tag gpu is nvidia-3060, not amd-*'])
     expect(lacks({ vram_gb: { '>=': 16 } })).toEqual(['tag vram_gb 12 < 16'])
     expect(lacks({ gpu: { '>=': 16 } })).toEqual(['tag gpu nvidia-3060 is no number'])
+    expect(lacks({ node: { not: 'attic' } })).toEqual(['tag node is attic'])
+    expect(lacks({ gpu: { not: 'nvidia-*' } })).toEqual(['tag gpu is nvidia-3060'])
     expect(lacks({ node: 'cellar' })).toEqual(['tag node is attic, not cellar'])
   })
   test('is nothing where all needs are met', () => {
-    expect(lacks({ gpu: 'nvidia-*', vram_gb: { '>=': 8, '<': 13 }, fast: true, tpu: false, node: 'attic' })).toEqual([])
+    expect(lacks({ gpu: 'nvidia-*', vram_gb: { '>=': 8, '<': 13 }, fast: true, tpu: { not: 'v5' }, node: { not: 'cellar' } })).toEqual([])
     expect(meets(node, { role: 'tts', requires: { vram_gb: 12 } })).toBe(true)
   })
   test('a number is not its text', () => {

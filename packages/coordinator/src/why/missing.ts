@@ -13,7 +13,7 @@ export function missing(nodes: readonly NodeFacts[], { role, requires }: { role:
   if (!nodes.some((node) => node.roles.includes(role))) return [`a node with role ${role}`]
   const unheard = Object.entries(requires).filter(([tag, wanted]) =>
     nodes.every((node) => unmet({ ...node, roles: [role] }, { role, requires: { [tag]: wanted } }).length > 0))
-  if (unheard.length > 0) return unheard.map(([tag, wanted]) => (tag === 'node' ? `node ${String(wanted)}` : `a node with tag ${tag} ${wish(wanted)}`))
+  if (unheard.length > 0) return unheard.map(([tag, wanted]) => (tag === 'node' ? `node ${wish(wanted)}` : `a node with tag ${tag} ${wish(wanted)}`))
   const [nearest] = lacks.toSorted((a, b) => a.lacking.length - b.lacking.length)
   return [`all of it on one node; the nearest is ${nearest!.node.id}: ${nearest!.lacking.join(', ')}`]
 }
@@ -21,5 +21,6 @@ export function missing(nodes: readonly NodeFacts[], { role, requires }: { role:
 function wish(wanted: Requires[string]): string {
   if (wanted === true) return 'set'
   if (wanted === false) return 'not set'
+  if (typeof wanted === 'object' && 'not' in wanted) return `other than ${wanted.not}`
   return typeof wanted === 'object' ? Object.entries(wanted).map(([operator, bound]) => `${operator} ${bound}`).join(' and ') : String(wanted)
 }

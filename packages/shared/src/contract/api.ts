@@ -22,11 +22,14 @@ export type DocumentStatus = 'queued' | 'processing' | 'ready' | 'failed'
 const Bounds = z.strictObject({ '>=': z.number(), '>': z.number(), '<=': z.number(), '<': z.number() }).partial()
   .refine((bounds) => Object.keys(bounds).length > 0, 'expected a bound such as {">=": 8}')
 
+/** Any other value, or none: `{"not": "attic"}`. */
+const Not = z.strictObject({ not: z.union([z.string(), z.number()]) })
+
 /**
- * What `requires` may say of a tag: that it equals a value, is there (`true`), fits a pattern (`"nvidia-*"`) or lies within
+ * What `requires` may say of a tag: that it equals a value, is there (`true`), fits a pattern (`"nvidia-*"`), does neither (`{"not": …}`), or lies within
  * bounds (`{">=": 8}`). The tag `node` is the node's id: `{"node": "attic"}` pins a job to it.
  */
-export const Requires = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean(), Bounds]))
+export const Requires = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean(), Bounds, Not]))
 export type Requires = z.infer<typeof Requires>
 
 /** A job by its id, or an earlier one of the same request by its place: `"#1"` is the first. */

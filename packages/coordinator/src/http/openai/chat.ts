@@ -25,7 +25,7 @@ export function chatRoutes(scope: FastifyInstance, door: Door): void {
 async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, door: Door): Promise<FastifyReply> {
   const sse = createSse(reply)
   const created = now()
-  const said = { content: false, calls: false }
+  const said = { content: '', calls: false }
   const chunk = (id: number, choices: object[], more: object = {}) =>
     sse.send({ id: name(id), object: 'chat.completion.chunk', created, model: picked.model, system_fingerprint: null, choices, ...more })
   const say = async (id: number, delta: object): Promise<void> => {
@@ -36,14 +36,15 @@ async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, d
   const { id, answer } = await door.ask(reply, 'generate', picked, generatePayload(asked), async (delta, { id: job, node }) => {
     if (!sse.begun) reply.headers({ 'x-earshot-job': job, 'x-earshot-node': node, 'x-earshot-model': headerText(picked.model ?? '') })
     const piece = pieceOf(delta)
-    said.content ||= 'content' in piece
+    said.content += piece.content ?? ''
     said.calls ||= 'tool_calls' in piece
     if (Object.keys(piece).length > 0) await say(job, piece)
   })
   try {
     const { message, finish_reason: reason, usage } = generated((await answer.catch(tooLong)).result)
-    // An engine that tells nothing as it goes, or its calls only at the end.
-    const rest = { ...(!said.content && message.content ? { content: message.content } : {}), ...(!said.calls && message.tool_calls?.length ? { tool_calls: indexed(message.tool_calls) } : {}) }
+    // An engine that tells nothing as it goes, or its calls only at the end; pieces that came later than the end.
+    const content = message.content.startsWith(said.content) ? message.content.slice(said.content.length) : ''
+    const rest = { ...(content !== '' && { content }), ...(!said.calls && message.tool_calls?.length ? { tool_calls: indexed(message.tool_calls) } : {}) }
     if (!sse.begun || Object.keys(rest).length > 0) await say(id, rest)
     await chunk(id, [{ index: 0, delta: {}, logprobs: null, finish_reason: reason }])
     if (asked.stream_options?.include_usage) await chunk(id, [], { usage: totals(usage) })

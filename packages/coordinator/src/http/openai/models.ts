@@ -96,13 +96,16 @@ function oneOf(kind: DoorKind, able: readonly Model[], size: 'small' | 'large'):
   // The built-in lexical vectors know words only, no meaning.
   const meaning = up.filter(({ engine }) => !engine.startsWith('lexical'))
   const [best] = (meaning.length > 0 ? meaning : up).toSorted((a, b) => {
-    if (kind === 'vectors') return b.up.length - a.up.length
-    return size === 'small' ? (a.size ?? Infinity) - (b.size ?? Infinity) : (b.size ?? 0) - (a.size ?? 0)
+    const bySize = kind === 'vectors' ? 0 : size === 'small' ? compare(a.size ?? Infinity, b.size ?? Infinity) : compare(b.size ?? 0, a.size ?? 0)
+    return bySize || b.up.length - a.up.length
   })
   if (best !== undefined) return exactly(best)
   const [away] = able
   return away === undefined ? nobody(kind) : notUp(away)
 }
+
+/** Infinity less Infinity would be no number. */
+const compare = (a: number, b: number): number => (a === b ? 0 : a - b)
 
 /** Any engine will do: the mesh takes the one that is the quickest to begin. */
 function anyNode(kind: 'transcribe' | 'speak', nodes: readonly NodeModels[]): Picked | EarshotError {
