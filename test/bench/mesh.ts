@@ -31,7 +31,7 @@ export async function startMesh({ database, folder, say }: Bench, serverUrl: str
   return { client: clientOf(processes[0]!), inbox, stop }
 }
 
-async function freshDatabase(serverUrl: string): Promise<string> {
+export async function freshDatabase(serverUrl: string): Promise<string> {
   const name = `bench_${randomBytes(4).toString('hex')}`
   const admin = new pg.Client({ connectionString: serverUrl })
   await admin.connect()
