@@ -250,7 +250,7 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
 
   test('a deleted file is told as gone; a renamed one is found under its new name first', async ({ onTestFinished }) => {
     const { dir, memory, open } = await setup(watcher, onTestFinished)
-    const inbox = await open()
+    const inbox = await open({ renameS: 8 })
     for (const name of ['a.wav', 'b.wav', 'c.wav']) await writeFile(join(dir, name), name)
     for (const name of ['a.wav', 'b.wav', 'c.wav']) await memory.of('take', name)
     await rm(join(dir, 'a.wav'))

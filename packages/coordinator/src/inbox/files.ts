@@ -12,6 +12,8 @@ import type { Writers } from './writers.ts'
 export type FilesSettings = {
   root: string
   settleMs: number
+  /** A rename within the inbox is two events; between them the file is nowhere, for no longer than this. */
+  renameMs: number
   store: InboxStore
   log: Log
   writers: Writers
@@ -58,8 +60,6 @@ type Entry = {
 
 /** From this size on hashing takes seconds. */
 const HEAVY_BYTES = 64 * 2 ** 20
-/** A rename within the inbox is two events; between them the file is nowhere. */
-const RENAME_MS = 2000
 /** A file whose writer was seen to begin and not to end is given up waiting for after so many times the settle time. */
 const PATIENCE = 60
 const MAX_RETRY_MS = 30_000
@@ -69,7 +69,7 @@ const MAX_RETRY_MS = 30_000
  * that was dealt with is one line in `known`.
  */
 export function createFiles(settings: FilesSettings, known: Map<string, KnownFile>): Files {
-  const { root, settleMs, store, log, writers, signal } = settings
+  const { root, settleMs, renameMs, store, log, writers, signal } = settings
   const entries = new Map<string, Entry>()
   const lastTaken = new Map<string, number>()
   /** Files whose making was seen, and whose closing must follow, whoever writes them and however long the pauses. */
@@ -272,7 +272,7 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     missed: () => unclosed.clear(),
     gone(path) {
       unclosed.delete(path)
-      if (known.has(path) && !departed.has(path)) departed.set(path, performance.now() + RENAME_MS)
+      if (known.has(path) && !departed.has(path)) departed.set(path, performance.now() + renameMs)
     },
     forget: (path) => void known.delete(path),
     waiting: () => [...entries.values()].filter((entry) => entry.state === 'standing').map(({ path, reason }) => ({ path, reason })),

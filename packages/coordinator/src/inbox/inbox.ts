@@ -27,6 +27,8 @@ export type InboxSettings = {
   checkS?: number
   /** How often a polling watcher looks, in seconds. */
   pollS?: number
+  /** How long a file may be nowhere while it is renamed, in seconds; then it is gone. */
+  renameS?: number
   /** Which watcher; found out by itself when left out. */
   watcher?: WatcherName
 }
@@ -56,7 +58,7 @@ type Running = { controller: AbortController; root: string; files: Files; rescan
  * await inbox.start() // resolves once nothing that is dropped is missed
  */
 export function createInbox(settings: InboxSettings): Inbox {
-  const { store, settleS = 10, rescanS = 60, checkS = 2 } = settings
+  const { store, settleS = 10, rescanS = 60, checkS = 2, renameS = 2 } = settings
   const log = settings.log.child({ part: 'inbox' })
   let running: Running | undefined
 
@@ -67,7 +69,7 @@ export function createInbox(settings: InboxSettings): Inbox {
     const { signal } = controller
     let mounts = await readMounts()
     const seesAll = (absolute: string) => mounts !== null && !isRemote(mounts, absolute)
-    const files = createFiles({ root, settleMs: settleS * 1000, store, log, writers: createWriters(), seesAll, signal }, await store.known())
+    const files = createFiles({ root, settleMs: settleS * 1000, renameMs: renameS * 1000, store, log, writers: createWriters(), seesAll, signal }, await store.known())
     const rescanner = createRescanner(root, files, log, signal)
     const loop = createLoop({
       everyMs: rescanS * 1000,
