@@ -19,11 +19,13 @@ declare
   v_error jsonb;
   i int;
 begin
-  -- The nodes that may be charged are locked before any job, in one order, as register_node does it.
-  perform from earshot.nodes n
-  where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
-    union select p_node from unnest(p_outcomes) o where o ? 'error'))
-  order by n.id for no key update;
+  -- The nodes that may be charged are locked before any job, in one order, as register_node does it. Mostly nothing failed anywhere.
+  if exists (select from earshot.node_failures) or exists (select from unnest(p_outcomes) o where o ? 'error') then
+    perform from earshot.nodes n
+    where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
+      union select p_node from unnest(p_outcomes) o where o ? 'error'))
+    order by n.id for no key update;
+  end if;
   begin
     select array_agg(c.id), array_agg(distinct c.role) into v_completed, v_roles
     from earshot.complete_jobs(p_node, p_incarnation, p_ids, p_fences, p_outcomes) c having count(*) > 0;
@@ -67,6 +69,8 @@ begin
     return next;
   end loop;
   perform earshot.release_children(v_completed);
-  perform earshot.note_success(p_node, v_completed, v_roles);
+  if exists (select from earshot.node_failures) or exists (select from earshot.quarantines q where q.node = p_node) then
+    perform earshot.note_success(p_node, v_completed, v_roles);
+  end if;
   perform earshot.ring_bell();
 end $$;

@@ -5,8 +5,8 @@ import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import type { Service } from '@earshot/shared/service'
 
-/** Leadership expires after 1.5 s in the database, so one lost renewal does no harm. */
-const RENEW_MS = 500
+/** Leadership expires after 1.5 s in the database, so one lost renewal does no harm. Oftener would only be more that an idle mesh asks. */
+const RENEW_MS = 600
 /** Nobody may have led for a while when renewals are farther apart than this: this box slept, or the database was away. */
 const GAP_MS = 2500
 

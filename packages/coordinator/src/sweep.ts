@@ -3,10 +3,13 @@ import { type Swept, sweep } from '@earshot/shared/db/functions/leadership'
 import { endUnawaitedJobs } from '@earshot/shared/db/functions/waiters'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
+import { monotonicMs } from '@earshot/shared/monotonic'
 import type { Leadership } from './leader.ts'
 
 /** A lost lease is noticed at most this much later. */
 const EVERY_MS = 1000
+/** Coordinators say every few seconds that they still wait, and 20 s of silence count: this is soon enough. */
+const UNAWAITED_MS = 5000
 /** How long nodes have to be heard again after leadership was taken, or was out of reach. */
 const AFTER_OUTAGE_MS = 5000
 
@@ -17,6 +20,7 @@ const AFTER_OUTAGE_MS = 5000
 export function createSweep(options: { db: Database; leadership: Pick<Leadership, 'term' | 'ledForMs'>; onSwept?: (swept: Swept) => void; log: Log }): Loop {
   const { db, leadership, onSwept, log } = options
   let due: NodeJS.Timeout | undefined
+  let lookedForUnawaited = -Infinity
 
   async function work(): Promise<void> {
     const current = leadership.term()
@@ -37,6 +41,8 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
   }
 
   async function endUnawaited(term: string): Promise<void> {
+    if (monotonicMs() - lookedForUnawaited < UNAWAITED_MS) return
+    lookedForUnawaited = monotonicMs()
     const jobs = await endUnawaitedJobs(db.pool, term)
     if (jobs.length > 0) log.info({ term, jobs }, 'Jobs were cancelled for whose answer nobody waits any more')
   }
