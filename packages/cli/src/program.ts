@@ -47,7 +47,7 @@ const CHOICE = () => [
   new Option('--older <age>', 'only those that ended, or were submitted, longer ago than 90s, 5m, 2h or 7d').argParser(age),
   new Option('--dry-run', 'change nothing, show what would be'),
 ]
-const GROUPS: Record<string, string> = { db: 'Look after the database.', node: 'Hold a node back, or let it work again.' }
+const GROUPS: Record<string, string> = { db: 'Look after the database.', node: 'Hold a node back, or let it work again.', models: 'Look after the models of this box.' }
 
 const COORDINATOR: SettingKey[] = ['http.host', 'http.port', 'http.advertise', 'inbox.path']
 const WORKER: SettingKey[] = ['node.id', 'node.name', 'node.host', 'node.port', 'node.roles', 'node.tags', 'node.slots']
@@ -90,6 +90,11 @@ const DEFINITIONS: Definition[] = [
   { name: 'node resume', args: '<node>', about: 'Let a drained or quarantined node work again.', example: 'earshot node resume attic', load: () => import('./commands/node-resume.ts') },
   { name: 'node quarantine', args: '<node>', about: 'Take a node out: what it has goes back at once, and it gets nothing more until it is resumed.', example: 'earshot node quarantine attic --reason "It smells of smoke."',
     options: [new Option('--reason <sentence>', 'why, for everybody who asks')], load: () => import('./commands/node-quarantine.ts') },
+  { name: 'models list', about: 'List the models of this box, and those it could have.', example: 'earshot models list', load: () => import('./commands/models-list.ts') },
+  { name: 'models pull', args: '<model>', about: 'Load a model down: one of whisper.cpp, or through Ollama any other.', example: 'earshot models pull base.en',
+    options: [new Option('--from <url>', 'another place for models of whisper.cpp: this address, a slash, the file\'s name')], load: () => import('./commands/models-pull.ts') },
+  { name: 'models rm', args: '<model>', about: 'Delete a model from this box.', example: 'earshot models rm base.en', load: () => import('./commands/models-rm.ts') },
+  { name: 'models use', args: '<model>', about: 'Choose what jobs get on this box that name no model.', example: 'earshot models use small', load: () => import('./commands/models-use.ts') },
   { name: 'db check', about: 'Tell whether the database answers and holds the schema. Changes nothing.', example: 'earshot db check', load: () => import('./commands/db-check.ts') },
   { name: 'db init', about: 'Create or update the schema.', example: 'earshot db init --dry-run --show-sql',
     options: [new Option('--dry-run', 'only tell what would be done'), new Option('--show-sql', 'print the SQL')], load: () => import('./commands/db-init.ts') },

@@ -141,9 +141,9 @@ describe('help', () => {
     const { stdout, code } = await earshot(['--help'])
     expect(code).toBe(0)
     const commands = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => [name ?? ''])
-    expect(commands.map(([name]) => name)).toEqual(['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'node', 'db', 'doctor'])
-    for (const words of [...commands.filter(([name]) => name !== 'db' && name !== 'node'), ['db', 'check'], ['db', 'init'], ['db', 'nodes'],
-      ['node', 'drain'], ['node', 'resume'], ['node', 'quarantine'], ['jobs', 'retry'], ['jobs', 'cancel']]) {
+    expect(commands.map(([name]) => name)).toEqual(['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'node', 'models', 'db', 'doctor'])
+    for (const words of [...commands.filter(([name]) => name !== 'db' && name !== 'node' && name !== 'models'), ['db', 'check'], ['db', 'init'], ['db', 'nodes'],
+      ['node', 'drain'], ['node', 'resume'], ['node', 'quarantine'], ['jobs', 'retry'], ['jobs', 'cancel'], ['models', 'list'], ['models', 'pull'], ['models', 'rm'], ['models', 'use']]) {
       const help = await earshot([...words, '--help'])
       expect(help.code).toBe(0)
       expect(help.stdout, words.join(' ')).toMatch(new RegExp(`Example: .*earshot ${words.join(' ')}`))
@@ -152,7 +152,7 @@ describe('help', () => {
 
   test('and the documents know every command', async () => {
     const document = readFileSync(path.resolve(import.meta.dirname, '../../../docs/cli.md'), 'utf8')
-    for (const name of ['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'db check', 'db init', 'db nodes', 'doctor']) {
+    for (const name of ['up', 'coordinator', 'worker', 'add', 'say', 'search', 'transcript', 'jobs', 'why', 'job', 'cancel', 'kinds', 'enqueue', 'top', 'nodes', 'models list', 'models pull', 'models rm', 'models use', 'db check', 'db init', 'db nodes', 'doctor']) {
       expect(document, name).toMatch(new RegExp(`^\\| \`${name}[ \`]`, 'm'))
     }
   })

@@ -24,7 +24,7 @@ export type Offering = {
   /** One for each model, `model:NAME`: what jobs require that need it. */
   tags: Record<string, true>
   /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
-  capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel> }
+  capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel>; /** What is here and does not serve, by its name, with the reason. */ not_offered?: Record<string, string> }
 }
 
 /** A language model of more bytes than this is no work for small boxes: its node also takes the role llm_heavy. */
@@ -68,7 +68,7 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   return {
     roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots, { [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel }),
     tags: Object.fromEntries(names.map((name) => [`model:${name}`, true])),
-    capabilities: { engines: serving, models },
+    capabilities: { engines: serving, models, ...(Object.keys(engines.notOffered).length === 0 ? {} : { not_offered: { ...engines.notOffered } }) },
   }
 }
 

@@ -5,6 +5,7 @@ import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
 import { registerKinds } from '@earshot/shared/db/functions/kinds'
 import type { Log } from '@earshot/shared/log'
+import type { Loop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { findHardware } from '@earshot/shared/platform'
 import type { Service } from '@earshot/shared/service'
@@ -18,6 +19,7 @@ import { createMeasures } from './measure.ts'
 import { createMediaClient } from './media.ts'
 import { type Node, createNode } from './node.ts'
 import { createOffer } from './offer.ts'
+import { createOffers, tagsOf } from './offers.ts'
 import { createProgress } from './progress.ts'
 import { type Runner, createRunner } from './run-job.ts'
 import { createStreams } from './stream.ts'
@@ -46,7 +48,7 @@ export type WorkerOptions = {
  * const worker = createWorker({ db, config, log, engines: await findEngines() })
  * await worker.start()
  */
-export function createWorker({ db, config, log: whole, engines = createRegistry([]), kinds = [] }: WorkerOptions): Service {
+export function createWorker({ db, config, log: whole, engines = createRegistry(), kinds = [] }: WorkerOptions): Service {
   const log = whole.child({ node: config.node.id })
   const ended = Promise.withResolvers<unknown>()
   let node: Node | undefined
@@ -54,6 +56,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   let transport: Transport | undefined
   let hearing: NodeHearing | undefined
   let status: StatusPort | undefined
+  let offers: Loop | undefined
   const media = createMediaClient({ db, key: config.key })
   const measures = createMeasures(monotonicMs)
   const progress = createProgress({ db, key: config.key, node: () => node!, redis: () => transport?.redis, log })
@@ -61,7 +64,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   async function start(): Promise<void> {
     const { tags: found } = await findHardware()
     const offer = createOffer({ db, media, engines, kinds, config })
-    const tags = { ...found, ...offer.tags, ...config.node.tags, node: config.node.id }
+    const tags = tagsOf(found, offer, config)
     status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION, ...(transport && { redis: transport.redis.up ? 'up' : 'away' }) }))
     node = createNode({
       db,
@@ -86,11 +89,13 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
       const changed = await registerKinds(db.pool, kinds.map(({ definition }) => definition.registration))
       log.info({ kinds: kinds.map(({ definition }) => definition.kind), changed }, 'Made its kinds known to the mesh')
     }
+    offers = createOffers({ db, node, log, engines, config, found, offer, tags, make: () => createOffer({ db, media, engines, kinds, config }) })
     await node.join()
     hearing.joined(node.incarnation)
     node.ended.catch((err: unknown) => ended.resolve(err))
     await runner.start()
     progress.start()
+    offers.start()
   }
 
   /** A message only wakes: new assignments are fetched, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
@@ -102,13 +107,14 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   }
 
   async function stop(hurry?: AbortSignal): Promise<void> {
+    await offers?.stop()
     const outOfTime = AbortSignal.timeout(FINISH_MS)
     if (node?.incarnation) {
       await node.drain().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stops'))
     }
     await runner?.stop(hurry ? AbortSignal.any([hurry, outOfTime]) : outOfTime)
     await progress.stop()
-    await Promise.all(engines.serving.map(({ engine }) => engine.close?.()))
+    await engines.close()
     await hearing?.close()
     await transport?.redis.close()
     await node?.leave().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'))

@@ -1,6 +1,6 @@
 import { type GenerateDelta, type GenerateRequest } from '@earshot/shared/contract'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { createOllama } from '../src/engines/ollama.ts'
+import { createOllama, pullOllama } from '../src/engines/ollama.ts'
 import { judge } from '../src/verdict.ts'
 import { type EngineServer, engineServer, inPieces, json, thrownBy } from './helpers/engine-server.ts'
 
@@ -182,6 +182,16 @@ describe('Ollama', () => {
       { name: 'old-bert:latest', aliases: ['old-bert'], size_bytes: 1e8, loaded: false, dimensions: 384 },
       { name: 'words:latest', aliases: ['words'], size_bytes: 3e8, loaded: false, dimensions: 768 },
     ])
+  })
+
+  test('loads a model down, and tells how far it is over all its parts', async () => {
+    const says = (...lines: object[]) => { server.routes['POST /api/pull'] = (_, response) => void response.writeHead(200, NDJSON).end(lines.map((line) => `${JSON.stringify(line)}\n`).join('')) }
+    says({ status: 'pulling manifest' }, { status: 'pulling a', digest: 'a', total: 100, completed: 50 }, { status: 'pulling b', digest: 'b', total: 300, completed: 300 }, { status: 'success' })
+    const fractions: number[] = []
+    await pullOllama(server.url, 'small:1b', { signal: new AbortController().signal, onProgress: (fraction) => fractions.push(fraction) })
+    expect(fractions).toEqual([0.5, 0.875])
+    says({ status: 'pulling manifest' }, { error: 'pull model manifest: file does not exist' })
+    expect(await thrownBy(pullOllama(server.url, 'nonsense', { signal: new AbortController().signal }))).toMatchObject({ code: 'EARSHOT_ENGINE_MISSING' })
   })
 
   test('embeds texts at once, and refuses one that is too long rather than cut it', async () => {

@@ -1,6 +1,7 @@
 import { createCoordinator } from '@earshot/coordinator'
 import { createWorker } from '@earshot/worker'
-import { engineOptions, findEngines } from '@earshot/worker/engines/index'
+import { findEngines } from '@earshot/worker/engines/find'
+import { engineOptions } from '@earshot/worker/engines/index'
 import type { Context } from '../context.ts'
 import { serve } from '../serve.ts'
 

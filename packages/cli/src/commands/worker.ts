@@ -1,5 +1,6 @@
 import { createWorker } from '@earshot/worker'
-import { engineOptions, findEngines } from '@earshot/worker/engines/index'
+import { findEngines } from '@earshot/worker/engines/find'
+import { engineOptions } from '@earshot/worker/engines/index'
 import type { Context } from '../context.ts'
 import { requireServer, serve } from '../serve.ts'
 

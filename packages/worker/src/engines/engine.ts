@@ -10,6 +10,8 @@ export type EngineReport = {
   missing?: string
   /** What would make it better here, when it works. */
   note?: string
+  /** Set up here, and yet it does not work: people are told. */
+  broken?: boolean
 }
 
 /** A model that an engine can use now, by the name under which jobs ask for it. */
@@ -34,6 +36,12 @@ type Probing = {
   probe(signal?: AbortSignal): Promise<EngineReport>
   /** What it offers, the default first. Asked after a probe that went well. */
   models(signal?: AbortSignal): Promise<ModelInfo[]>
+  /** Whether its models, or whether it is there at all, may change while a worker runs. */
+  changes?: boolean
+  /** Whether it is a server, which may be slow to answer. */
+  remote?: boolean
+  /** Whether its models take this machine's memory. */
+  runsHere?: boolean
   /** How many jobs it does at once, when it is fewer than a node has slots. */
   parallel?: number
   /** Ends what it keeps running; without it there is nothing. */

@@ -1,5 +1,4 @@
 import type { Config } from '@earshot/shared/config'
-import { EarshotError } from '@earshot/shared/contract'
 import type { Engine, EngineReport, Programs } from './engine.ts'
 import { createEspeak } from './espeak.ts'
 import { createFlite } from './flite.ts'
@@ -8,8 +7,6 @@ import { createOllama } from './ollama.ts'
 import { createOpenAi } from './openai.ts'
 import { createPiper } from './piper.ts'
 import { createPocketsphinx } from './pocketsphinx.ts'
-import { type Engines, createRegistry } from './registry.ts'
-import { runProgram } from './run-program.ts'
 import { createWhisper } from './whisper.ts'
 import type { WhisperBuild } from './whisper-process.ts'
 
@@ -46,26 +43,4 @@ export type Probed = { engine: Engine; report: EngineReport }
  */
 export function probeEngines(signal?: AbortSignal, options: EngineOptions = {}): Promise<Probed[]> {
   return Promise.all(ENGINES.flatMap((create) => create(options)).map(async (engine) => ({ engine, report: await engine.probe(signal) })))
-}
-
-/**
- * The engines that work on this machine, with their models. Without ffmpeg nothing is transcribed.
- *
- * @example
- * createWorker({ db, config, log, engines: await findEngines() })
- */
-export async function findEngines(signal?: AbortSignal, options: EngineOptions = {}): Promise<Engines> {
-  const [decodes, probed] = await Promise.all([canDecode(options.programs ?? {}, signal), probeEngines(signal, options)])
-  const working = probed.filter(({ engine, report }) => report.available && (decodes || engine.kind !== 'transcribe'))
-  return createRegistry(await Promise.all(working.map(async ({ engine }) => ({ engine, models: await engine.models(signal) }))))
-}
-
-async function canDecode(programs: Programs, signal?: AbortSignal): Promise<boolean> {
-  try {
-    const asked = ['ffmpeg', 'ffprobe'].map((name) => runProgram({ program: programs[name] ?? name, args: ['-version'], signal, quietLimitS: 30 }))
-    return (await Promise.all(asked)).every(({ code }) => code === 0)
-  } catch (err) {
-    if (err instanceof EarshotError) return false
-    throw err
-  }
 }

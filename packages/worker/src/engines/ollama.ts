@@ -50,6 +50,7 @@ async function* wholeLines(body: AsyncIterable<Uint8Array>, asking: Asking): Asy
 export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434' }: { ollamaHost?: string }): [TextGenerator, Embedder] {
   const name = 'ollama'
   const who = `Ollama at ${new URL(host).host}`
+  const about = { name, changes: true, remote: true, runsHere: /^(localhost|127\.|\[::1\])/.test(new URL(host).host) }
   const asking = (signal?: AbortSignal): Asking => ({ who, signal })
 
   async function probe(signal?: AbortSignal): Promise<EngineReport> {
@@ -85,11 +86,11 @@ export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434' }: { 
 
   return [
     {
-      name, kind: 'generate', probe, models: (signal) => listModels('completion', signal),
+      ...about, kind: 'generate', probe, models: (signal) => listModels('completion', signal),
       generate: (input, { onDelta, signal }) => chat(host, input, { onDelta, asking: asking(signal) }),
     },
     {
-      name, kind: 'embed', probe, models: (signal) => listModels('embedding', signal),
+      ...about, kind: 'embed', probe, models: (signal) => listModels('embedding', signal),
       async embed(texts, { model, signal }) {
         try {
           const { embeddings } = await ollamaClient(host, signal).embed({ model, input: [...texts], truncate: false })
@@ -138,4 +139,33 @@ function numberIn(info: unknown, ending: string): number | undefined {
   const entries = info instanceof Map ? [...info.entries()] : Object.entries((info ?? {}) as Record<string, unknown>)
   const found = entries.find(([key]) => String(key).endsWith(ending))?.[1]
   return typeof found === 'number' ? found : undefined
+}
+
+/**
+ * Has Ollama load a model down.
+ *
+ * @param options.onProgress the share of all its parts that is there, 0 to 1
+ * @throws EarshotError EARSHOT_ENGINE_MISSING when there is no Ollama or no such model; the signal's reason on abort
+ */
+export async function pullOllama(host: string, model: string, { signal, onProgress }: { signal: AbortSignal; onProgress?: (fraction: number) => void }): Promise<void> {
+  const who = `Ollama at ${new URL(host).host}`
+  const parts = new Map<string, { total: number; completed: number }>()
+  try {
+    for await (const { digest, total, completed } of await ollamaClient(host, signal).pull({ model, stream: true })) {
+      if (digest === undefined || !total) continue
+      parts.set(digest, { total, completed: completed ?? 0 })
+      const sum = [...parts.values()].reduce((all, part) => ({ total: all.total + part.total, completed: all.completed + part.completed }))
+      onProgress?.(sum.completed / sum.total)
+    }
+  } catch (err) {
+    const error = connectionError(err, { who, signal })
+    // The registry's refusal comes as an error in the stream.
+    if (error instanceof EarshotError && /pull model manifest|file does not exist/.test(error.message)) throw new EarshotError('EARSHOT_ENGINE_MISSING', error.message, { cause: err })
+    throw error
+  }
+}
+
+/** Has Ollama delete a model. */
+export async function removeOllama(host: string, model: string, signal: AbortSignal): Promise<void> {
+  await ollamaClient(host, signal).delete({ model })
 }

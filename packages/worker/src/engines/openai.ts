@@ -73,7 +73,7 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
       return { available: false, reason: err instanceof EarshotError ? err.message : `${who} does not answer within ${PROBE_MS / 1000} s.` }
     }
   }
-  const about = <K extends EngineKind>(kind: K) => ({ name, kind, probe: (signal?: AbortSignal) => probe(kind, signal), models: (signal?: AbortSignal) => models(kind, signal) })
+  const about = <K extends EngineKind>(kind: K) => ({ name, kind, changes: true, remote: true, probe: (signal?: AbortSignal) => probe(kind, signal), models: (signal?: AbortSignal) => models(kind, signal) })
   return [
     { ...about('transcribe'), transcribe: (input) => hearWith(server(input.signal), input) } satisfies SpeechToText,
     { ...about('speak'), speak: (input) => speakWith(server(input.signal), input) } satisfies TextToSpeech,

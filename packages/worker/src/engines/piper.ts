@@ -41,13 +41,14 @@ export function createPiper({ programs = {}, home }: { programs?: Programs; home
       return { available: true }
     } catch (err) {
       if (!(err instanceof EarshotError)) throw err
-      return { available: false, reason: err.message, missing: 'piper' }
+      return { available: false, reason: err.message, missing: 'piper', broken: true }
     }
   }
 
   return {
     name: 'piper',
     kind: 'speak',
+    changes: true,
     probe,
     models: async () => (await listVoices()).map(({ name, size }) => ({ name, size_bytes: size, voices: [name] })),
     async speak({ text, voice, model, out, signal }) {

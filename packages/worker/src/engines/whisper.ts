@@ -37,13 +37,13 @@ export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S 
   async function probe(signal: AbortSignal = new AbortController().signal): Promise<EngineReport> {
     if (home === undefined || (await listWhisperModels(home)).length === 0) return { available: false, reason: 'There is no model for whisper.cpp.', missing: 'whisper-model' }
     const build = await findBuild({ home, wanted: whisperBuild })
-    if (typeof build === 'string') return { available: false, reason: build, missing: 'whisper-build' }
+    if (typeof build === 'string') return { available: false, reason: build, missing: 'whisper-build', broken: true }
     try {
       const tried = await startWhisper({ native: build.native, model: null, build: build.build }, { quietLimitS: 60, signal })
       await tried.kill()
     } catch (err) {
       if (!(err instanceof EarshotError)) throw err
-      return { available: false, reason: `The ${build.build} build does not start: ${err.message}`, missing: 'whisper-build' }
+      return { available: false, reason: `The ${build.build} build does not start: ${err.message}`, missing: 'whisper-build', broken: true }
     }
     found = build
     return { available: true, version: build.build, ...(build.note === undefined ? {} : { note: build.note }) }
@@ -102,6 +102,8 @@ export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S 
     name: 'whisper.cpp',
     kind: 'transcribe',
     parallel: 1,
+    changes: true,
+    runsHere: true,
     probe,
     models: async () => home === undefined ? [] : (await listWhisperModels(home)).sort((a, b) => a.size - b.size).map(({ name, size }) => ({
       name, size_bytes: size, loaded: running?.model === name && !running.process.over, aliases: [name.slice('whisper-'.length)],

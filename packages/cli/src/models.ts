@@ -1,0 +1,47 @@
+import { EarshotError } from '@earshot/shared/contract'
+import type { Engine, EngineKind, ModelInfo } from '@earshot/worker/engines/engine'
+import { engineOptions, probeEngines } from '@earshot/worker/engines/index'
+import { WHISPER_MODELS } from '@earshot/worker/models/catalogue'
+import { readChosen } from '@earshot/worker/models/chosen'
+import { freeMemory, tooBig } from '@earshot/worker/models/memory'
+import type { Context } from './context.ts'
+
+/** A model of this box, or one that it could have. `problem`: why it is not offered. */
+export type ModelRow = {
+  name: string
+  kind: EngineKind
+  engine: string
+  size_bytes: number | null
+  /** here: it can be used; loaded: it is in memory; available: `models pull` gets it. */
+  state: 'here' | 'loaded' | 'available'
+  default: boolean
+  problem: string | null
+}
+
+/** The models of every engine that works here, and those of whisper.cpp that could be pulled. */
+export async function listModels({ config, interrupts }: Context): Promise<ModelRow[]> {
+  const signal = interrupts.first
+  const [probed, chosen, free] = await Promise.all([probeEngines(signal, engineOptions(config)), readChosen(config.home), freeMemory()])
+  const working = probed.filter(({ report }) => report.available).map(({ engine }) => engine)
+  const listed = (await Promise.all(working.map(async (engine) => (await engine.models(signal)).map((model) => ({ engine, model }))))).flat()
+  const isFirst = (engine: Engine, model: ModelInfo) => listed.find((one) => one.engine.kind === engine.kind)?.model === model
+  const isChosen = ({ name, aliases }: ModelInfo, wanted: string) => name === wanted || aliases?.includes(wanted) === true
+  const here = listed.map(({ engine, model }): ModelRow => {
+    const wanted = chosen[engine.kind]
+    const there = wanted !== undefined && listed.some((one) => one.engine.kind === engine.kind && isChosen(one.model, wanted))
+    return {
+      name: model.name, kind: engine.kind, engine: engine.name, size_bytes: model.size_bytes, state: model.loaded ? 'loaded' : 'here',
+      default: there ? isChosen(model, wanted) : isFirst(engine, model),
+      problem: engine.runsHere === true && !model.loaded ? tooBig(model.size_bytes, free) ?? null : null,
+    }
+  })
+  const more = WHISPER_MODELS.filter(({ name }) => !here.some((row) => row.name === name)).map(({ name, size }): ModelRow => ({
+    name, kind: 'transcribe', engine: 'whisper.cpp', size_bytes: size, state: 'available', default: false, problem: tooBig(size, free) ?? null,
+  }))
+  return [...here, ...more]
+}
+
+/** The error for a name that nobody here knows. */
+export function unknownModel(name: string, rows: readonly ModelRow[]): EarshotError {
+  return new EarshotError('EARSHOT_NOT_FOUND', `There is no model "${name}" on this box.`, { field: 'model', hint: `There are: ${rows.map((row) => row.name).join(', ')}. Those of Ollama need Ollama to run.` })
+}

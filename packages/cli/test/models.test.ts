@@ -1,0 +1,48 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, test } from 'vitest'
+import { writeEmptyModel } from '../../worker/test/helpers/whisper-model.ts'
+import { earshot, emptyFolder, unusedAddress } from './helpers/run.ts'
+
+type Row = { name: string; state: string; default: boolean; problem: string | null }
+const nowhere = { OLLAMA_HOST: await unusedAddress() }
+
+test('the models of a box are listed, chosen and deleted; a name that nobody knows is told with those there are', async () => {
+  const cwd = emptyFolder()
+  const home = path.join(cwd, '.earshot')
+  const file = await writeEmptyModel(home, 'base.en')
+  const run = async (...args: string[]) => {
+    const ran = await earshot(['models', ...args, '--json'], { cwd, env: nowhere })
+    return { code: ran.code, said: JSON.parse(ran.stdout) as Record<string, unknown> }
+  }
+  const list = async () => {
+    const rows = (await run('list')).said.models as Row[]
+    return (name: string) => rows.find((row) => row.name === name)
+  }
+  const before = await list()
+  expect(before('whisper-base.en')).toMatchObject({ state: 'here', default: true, problem: null })
+  expect(before('whisper-small')).toMatchObject({ state: 'available', default: false })
+  expect(before('lexical-384')).toMatchObject({ default: true })
+
+  expect((await run('use', 'pocketsphinx-en-us')).said).toEqual({ model: 'pocketsphinx-en-us', kinds: ['transcribe'] })
+  expect(JSON.parse(readFileSync(path.join(home, 'models', 'use.json'), 'utf8'))).toEqual({ transcribe: 'pocketsphinx-en-us' })
+  const after = await list()
+  expect(after('pocketsphinx-en-us')).toMatchObject({ default: true })
+  expect(after('whisper-base.en')).toMatchObject({ default: false })
+
+  expect(await run('use', 'nonsense')).toMatchObject({ code: 1, said: { error: { code: 'EARSHOT_NOT_FOUND', hint: expect.stringContaining('whisper-base.en') } } })
+  expect((await run('rm', 'base.en')).said).toEqual({ removed: 'whisper-base.en' })
+  expect(existsSync(file)).toBe(false)
+})
+
+test('without a network a model cannot be pulled: the error says what to copy where, and exit code and file tell it too', async () => {
+  const cwd = emptyFolder()
+  mkdirSync(path.join(cwd, '.earshot'))
+  writeFileSync(path.join(cwd, '.earshot', 'keep'), '')
+  const ran = await earshot(['models', 'pull', 'tiny', '--from', nowhere.OLLAMA_HOST], { cwd, env: nowhere })
+  expect(ran.code).not.toBe(0)
+  expect(ran.stderr).toContain(`copy it to ${path.join(cwd, '.earshot', 'models', 'whisper', 'ggml-tiny.bin')}`)
+  const other = await earshot(['models', 'pull', 'llama3.2:1b'], { cwd, env: nowhere })
+  expect(other.code).not.toBe(0)
+  expect(other.stderr).toMatch(/no model of whisper\.cpp, and through Ollama it cannot be had.+ECONNREFUSED/s)
+})

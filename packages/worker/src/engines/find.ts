@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { EarshotError } from '@earshot/shared/contract'
+import { readChosen } from '../models/chosen.ts'
+import { freeMemory, tooBig } from '../models/memory.ts'
+import type { Engine, EngineReport, ModelInfo, Programs } from './engine.ts'
+import { ENGINES, type EngineOptions } from './index.ts'
+import { type Engines, type Known, type Serving, createRegistry } from './registry.ts'
+import { runProgram } from './run-program.ts'
+
+/** A node joins without a server that takes longer than this to say that it is there; it is offered as soon as it did. */
+const PATIENCE_MS = 1_000
+
+type Looked = { engine: Engine; report?: EngineReport; models: ModelInfo[]; looking?: Promise<void> }
+
+/**
+ * The engines that work on this machine, with their models. Without ffmpeg nothing is transcribed. `refresh` looks again at those that may
+ * change while a worker runs; models that do not fit into memory are not offered.
+ *
+ * @example
+ * createWorker({ db, config, log, engines: await findEngines() })
+ */
+export async function findEngines(signal?: AbortSignal, options: EngineOptions = {}): Promise<Engines> {
+  const all: Looked[] = ENGINES.flatMap((create) => create(options)).map((engine) => ({ engine, models: [] }))
+  const decodes = await Promise.all([canDecode(options.programs ?? {}, signal), ...all.map((one) => lookSoon(one, signal))]).then(([can]) => can)
+  let known = await sum()
+
+  async function sum(): Promise<Known> {
+    const notOffered: Record<string, string> = {}
+    const free = all.some(({ engine, models }) => engine.runsHere && models.length > 0) ? await freeMemory() : Infinity
+    const serving = all.flatMap(({ engine, report, models }): Serving[] => {
+      if (report === undefined || (engine.kind === 'transcribe' && !decodes)) return []
+      // What was never set up here is no news.
+      if (!report.available && report.broken === true) notOffered[engine.name] = report.reason ?? 'It does not work here.'
+      if (!report.available) return []
+      const fitting = models.filter(({ name, size_bytes, loaded }) => {
+        const reason = engine.runsHere && !loaded ? tooBig(size_bytes, free) : undefined
+        if (reason !== undefined) notOffered[name] = reason
+        return reason === undefined
+      })
+      return fitting.length === 0 ? [] : [{ engine, models: fitting }]
+    })
+    return { serving, notOffered, defaults: options.home === undefined ? {} : await readChosen(options.home) }
+  }
+
+  return createRegistry(() => known, async (abort) => {
+    await Promise.all(all.filter(({ engine }) => engine.changes).map((one) => lookSoon(one, abort)))
+    known = await sum()
+  })
+}
+
+/** Looks, but does not wait for long; whoever looks next sees what came of it. */
+async function lookSoon(one: Looked, signal?: AbortSignal): Promise<void> {
+  one.looking ??= look(one, signal).finally(() => { delete one.looking })
+  const patience = new AbortController()
+  const slow = one.engine.remote === true ? [sleep(PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => {})] : []
+  await Promise.race([one.looking, ...slow]).finally(() => patience.abort())
+}
+
+async function look(one: Looked, signal?: AbortSignal): Promise<void> {
+  try {
+    const report = one.report?.available ? one.report : await one.engine.probe(signal)
+    one.models = report.available ? await one.engine.models(signal) : []
+    one.report = report
+  } catch (err) {
+    if (!(err instanceof EarshotError)) throw err
+    one.report = { available: false, reason: err.message }
+    one.models = []
+  }
+}
+
+async function canDecode(programs: Programs, signal?: AbortSignal): Promise<boolean> {
+  try {
+    const asked = ['ffmpeg', 'ffprobe'].map((name) => runProgram({ program: programs[name] ?? name, args: ['-version'], signal, quietLimitS: 30 }))
+    return (await Promise.all(asked)).every(({ code }) => code === 0)
+  } catch (err) {
+    if (err instanceof EarshotError) return false
+    throw err
+  }
+}
