@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import path from 'node:path'
 import { createClient } from '@earshot/sdk'
 import OpenAI, { APIError, toFile } from 'openai'
@@ -134,5 +136,18 @@ describe('a client of OpenAI', () => {
     expect(answer.status).toBe(status)
     expect(await answer.json()).toEqual({ error: { message: expect.any(String), type: 'invalid_request_error', param: expect.toSatisfy((param) => param === null || typeof param === 'string'), code: expect.any(String) } })
     await expect.poll(uploads).toEqual([])
+  })
+
+  test('that goes away in the middle of an upload leaves nothing', async () => {
+    const sdk = createClient({ url })
+    const before = await sdk.jobs({ limit: 1 })
+    const body = 'POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=x\r\ncontent-length: 100000\r\n\r\n--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(body))
+    await once(socket, 'connect')
+    const halves = async () => (await readdir(path.join(database.home, 'uploads', 'media'))).filter((name) => name.startsWith('.partial'))
+    await expect.poll(halves).toHaveLength(1)
+    socket.destroy()
+    await expect.poll(halves).toEqual([])
+    expect(await sdk.jobs({ limit: 1 })).toEqual(before)
   })
 })

@@ -72,6 +72,15 @@ describe('who may ask', () => {
     expect(await mesh.client.jobs()).toEqual([])
   })
 
+  test('clients of OpenAI are told about the key in their own protocol', async () => {
+    await using mesh = await startMesh('embedded', { test: own, settings: { host: '0.0.0.0', key: 'open sesame' } })
+    const ask = (key: string) => fetch(`${mesh.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })
+    const refused = await ask('sk-123')
+    expect(refused.status).toBe(401)
+    expect(await refused.json()).toEqual({ error: { message: expect.stringContaining('not the key'), type: 'invalid_request_error', param: null, code: 'invalid_api_key' } })
+    expect(await (await ask('open sesame')).json()).toEqual({ object: 'list', data: [] })
+  })
+
   test('on loopback the key is not asked for', async () => {
     await using mesh = await startMesh('embedded', { test: own, settings: { key: 'open sesame' } })
     expect((await fetch(`${mesh.url}/v1/jobs`)).status).toBe(200)

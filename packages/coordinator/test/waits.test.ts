@@ -1,9 +1,9 @@
 import { endUnawaitedJobs } from '@earshot/shared/db/functions/waiters'
-import { handBackJobs } from '@earshot/shared/db/functions/jobs'
+import { handBackJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
 import { lead } from '@earshot/shared/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
-import { describe, expect, test } from 'vitest'
-import { databases, type DatabaseKind, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
 import { createWaits, type Delta, type Waits } from '../src/http/waits.ts'
 import { joinNode, type NodeByHand } from './node-by-hand.ts'
 
@@ -15,25 +15,30 @@ const FAILURE = { code: 'EARSHOT_ENGINE_FAILED', message: 'The engine broke.', v
 type Stage = AsyncDisposable & { test: TestDatabase; waits: Waits; node: NodeByHand; heard: Delta[]; statusOf(id: number): Promise<string> }
 
 /** Somebody who waits, and a node whose every step the test takes itself. */
-async function stage(kind: DatabaseKind, waitMs = 60_000): Promise<Stage> {
-  const held = await testDatabase(kind)
-  await held.db.pool.query('update earshot.settings set doorbell = false')
-  await held.db.pool.query(`insert into earshot.job_kinds (kind, role, built_in, required) values ('answer', 'tts', false, '{}')`)
+async function stage(held: TestDatabase, waitMs = 60_000): Promise<Stage> {
+  await held.db.pool.query('truncate earshot.jobs, earshot.nodes cascade')
   const waits = createWaits({ db: held.db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
   waits.start()
   return {
     test: held, waits, node: await joinNode(held.db), heard: [],
     statusOf: async (id) => (await held.db.pool.query<{ status: string }>('select status from earshot.jobs where id = $1', [id])).rows[0]!.status,
     async [Symbol.asyncDispose]() {
-      await waits.stop()
-      await held[Symbol.asyncDispose]()
+      await waits.stop(AbortSignal.abort())
     },
   }
 }
 
-describe.each(databases)('waiting for an answer (%s)', (kind) => {
+describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
+  let held: TestDatabase
+  beforeAll(async () => {
+    held = await testDatabase(kind)
+    await held.db.pool.query('update earshot.settings set doorbell = false')
+    await held.db.pool.query(`insert into earshot.job_kinds (kind, role, built_in, required) values ('answer', 'tts', false, '{}')`)
+  })
+  afterAll(() => held[Symbol.asyncDispose]())
+
   test('whoever goes away leaves nothing queued, and nothing running', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const gone = new AbortController()
     const running = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
     const queued = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
@@ -47,14 +52,14 @@ describe.each(databases)('waiting for an answer (%s)', (kind) => {
   })
 
   test('a job that no node begins with is cancelled after a while, and it is said what it waited for', async () => {
-    await using s = await stage(kind, 50)
+    await using s = await stage(held, 50)
     const asked = await s.waits.ask({ ...SPEAK, requires: { gpu: 'nvidia-*' } }, { withinS: 60, signal: never })
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_NO_NODE', message: expect.stringContaining('gpu') })
     await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
   })
 
   test('what a job fails with is what whoever waits gets; what goes back is tried again, unseen', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const asked = await s.waits.ask({ ...ANSWER, max_tries: 1 }, { withinS: 60, signal: never })
     const first = await s.node.take()
     await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [first], { sentence: 'It stopped.' })
@@ -64,19 +69,49 @@ describe.each(databases)('waiting for an answer (%s)', (kind) => {
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: 'The engine broke.' })
   })
 
+  test('what failed on two nodes, or twice on the only one, is told at once', async () => {
+    await using s = await stage(held)
+    const { pool } = s.test.db
+    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const first = await s.node.take()
+    await s.node.finish(first, { error: { code: 'EARSHOT_ENGINE_MISSING', message: 'The model needs 40 GB of memory.', verdict: 'node' } })
+    // There is no other node: it rests, as usual.
+    const { rows: [resting] } = await pool.query('select status, due from earshot.jobs where id = $1', [asked.id])
+    expect(resting).toEqual({ status: 'pending', due: false })
+    await joinNode(s.test.db, 'other')
+    await pool.query('update earshot.jobs set due = true, run_at = now() where id = $1', [asked.id])
+    const second = await s.node.take()
+    await s.node.finish(second, { error: { code: 'EARSHOT_ENGINE_MISSING', message: 'The model needs 40 GB of memory.', verdict: 'node' } })
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('40 GB') })
+    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+  })
+
+  test('what fails goes at once to another node that has what it needs, once', async () => {
+    await using s = await stage(held)
+    const { pool } = s.test.db
+    await joinNode(s.test.db, 'other')
+    const asked = await s.waits.ask({ ...ANSWER, requires: { platform: 'linux' } }, { withinS: 60, signal: never })
+    await s.node.finish(await s.node.take(), { error: FAILURE })
+    const { rows: [turned] } = await pool.query('select status, due, requires from earshot.jobs where id = $1', [asked.id])
+    expect(turned).toEqual({ status: 'pending', due: true, requires: { platform: 'linux', node: { not: 'box' } } })
+    // What nobody waits for rests, as ever.
+    const [{ id } = { id: 0 }] = await submitJobs(pool, [ANSWER])
+    await pool.query('update earshot.jobs set due = false where id = $1', [asked.id])
+    await s.node.finish(await s.node.take(), { error: FAILURE })
+    const { rows: [resting] } = await pool.query('select due, requires from earshot.jobs where id = $1', [id])
+    expect(resting).toEqual({ due: false, requires: {} })
+  })
+
   test('an answer comes with the node that gave it', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
     await s.node.finish(await s.node.take(), { output: { words: 3 } })
     expect(await asked.answer).toEqual({ node: 'box', result: { words: 3 } })
   })
-})
-
-describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
   const listen = async (s: Stage) => s.waits.ask({ ...ANSWER }, { withinS: 60, signal: never, hear: (delta) => void s.heard.push(delta) })
 
-  test('is heard in order, and ends with what the worker said', async () => {
-    await using s = await stage(kind)
+  test('that comes piece by piece is heard in order, and ends with what the worker said', async () => {
+    await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     expect(job.payload).toEqual({ reply_to: 'http://127.0.0.1:1' })
@@ -89,8 +124,8 @@ describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
     expect(hearing.over.aborted).toBe(true)
   })
 
-  test('is refused from another attempt, from a second stream, and when nobody waits', async () => {
-    await using s = await stage(kind)
+  test('is refused as a stream from another attempt, from a second stream, and when nobody waits', async () => {
+    await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     const refused = { code: 'EARSHOT_CANCELLED' }
@@ -104,7 +139,7 @@ describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
   })
 
   test('that breaks off is not begun again: the job ends, and it is said why', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     const hearing = await s.waits.hearing(job.id, job.attempt)
@@ -115,7 +150,7 @@ describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
   })
 
   test('that breaks off and is reported as failed, says the engine\'s own reason', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     const hearing = await s.waits.hearing(job.id, job.attempt)
@@ -126,7 +161,7 @@ describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
   })
 
   test('does not go back with its node, once it has begun', async () => {
-    await using s = await stage(kind)
+    await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     await s.waits.hearing(job.id, job.attempt)
@@ -134,11 +169,8 @@ describe.each(databases)('an answer that comes piece by piece (%s)', (kind) => {
     expect(await s.statusOf(job.id)).toBe('failed')
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ANSWER_CUT', message: expect.stringContaining('Node box stopped.') })
   })
-})
-
-describe.each(databases)('a coordinator that is gone (%s)', (kind) => {
-  test('leaves no job running for nobody; those of others go on', async () => {
-    await using s = await stage(kind)
+  test('of a coordinator that is gone leaves no job running for nobody; those of others go on', async () => {
+    await using s = await stage(held)
     const { pool } = s.test.db
     const left = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
     const kept = await s.waits.ask(ANSWER, { withinS: 60, signal: never })

@@ -107,8 +107,7 @@ export function createHttp(parts: HttpParts): HttpService {
         for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
       }, SWEEP_MS)
       try {
-        await app.close()
-        await waits.stop()
+        await Promise.all([app.close(), waits.stop(hurry)])
       } finally {
         clearInterval(sweeping)
         hurry?.removeEventListener('abort', cut)

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { EarshotError, ERRORS, type ErrorCode } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import { cancelJobs, type Submission } from '@earshot/shared/db/functions/jobs'
@@ -39,7 +40,8 @@ export type Waits = {
   /** Something changed: look now. */
   look(): void
   start(): void
-  stop(): Promise<void>
+  /** Waits a few seconds for the answers that are on their way, then gives them up; at once when hurried. */
+  stop(hurry?: AbortSignal): Promise<void>
 }
 
 type Waiting = {
@@ -64,6 +66,8 @@ const KEEP_MS = 4_000
 const REASON_MS = 400
 /** A stream is at its end before the result is reported; one that is not is not waited for longer. */
 const TAIL_MS = 2_000
+/** Most answers take seconds; somebody wants this process to end. */
+const GRACE_MS = 5_000
 
 /**
  * The jobs whose answers this coordinator's clients wait for.
@@ -110,6 +114,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     if (one.brokenAt !== undefined) return monotonicMs() - one.brokenAt < REASON_MS ? undefined : giveUp(one, cut(one.begun))
     if (one.begun !== undefined && state.attempt !== one.begun.attempt) return giveUp(one, cut(one.begun))
     if (state.status !== 'pending') return void (one.pendingSince = undefined)
+    // It failed, and so did its one retry: whoever waits is told, and does not wait for a third.
+    if (state.attempt > 1 && state.failed_on > 0) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
     one.pendingSince ??= monotonicMs()
     if (monotonicMs() - one.pendingSince > waitMs) giveUp(one, await noNode(one.id))
   }
@@ -180,7 +186,9 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
       looking.start()
       keeping.start()
     },
-    async stop() {
+    async stop(hurry) {
+      const grace = AbortSignal.any([AbortSignal.timeout(GRACE_MS), ...(hurry === undefined ? [] : [hurry])])
+      if (!grace.aborted) await Promise.race([Promise.allSettled([...waiting.values()].map(({ settle: { promise } }) => promise)), once(grace, 'abort')])
       await Promise.all([looking.stop(), keeping.stop()])
       for (const one of waiting.values()) giveUp(one, new EarshotError('EARSHOT_UNREACHABLE', 'This coordinator stops.'))
       await Promise.all(cancelling)
@@ -194,8 +202,8 @@ function cut(begun: Waiting['begun']): EarshotError {
   return new EarshotError('EARSHOT_ANSWER_CUT', `The answer broke off: node ${begun?.node ?? 'that gave it'} is gone, or lost its connection.`, { hint: 'Ask again.' })
 }
 
-function failureOf({ id, error, error_code: code }: AwaitedState): EarshotError {
-  return new EarshotError(codeOf(code ?? ''), error ?? `Job ${id} did not succeed.`)
+function failureOf({ id, error, error_code: code }: AwaitedState, otherwise: ErrorCode = 'EARSHOT_ENGINE_FAILED'): EarshotError {
+  return new EarshotError(code === null ? otherwise : codeOf(code), error ?? `Job ${id} did not succeed.`)
 }
 
 const codeOf = (code: string): ErrorCode => (Object.hasOwn(ERRORS, code) ? code as ErrorCode : 'EARSHOT_ENGINE_FAILED')

@@ -29,16 +29,18 @@ export async function endUnawaitedJobs(db: Queryable, term: string): Promise<num
   return rows.map((row) => row.id)
 }
 
-/** How an awaited job stands; `result` once it is completed. */
+/** How an awaited job stands; `result` once it is completed; `failed_on`: on how many nodes it failed. */
 export type AwaitedState = {
-  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null
+  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failed_on: number
 }
 
 /** How these jobs stand; one that is not listed was deleted. */
 export function readAwaited(db: Queryable, ids: readonly number[]): Promise<AwaitedState[]> {
   return call<AwaitedState>(
     db, 'http_awaited',
-    'select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code from earshot.jobs j where j.id = any ($1::bigint[])',
+    `select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code,
+       (select count(*)::int from earshot.node_failures f where f.job_id = j.id) as failed_on
+     from earshot.jobs j where j.id = any ($1::bigint[])`,
     [ids],
   )
 }
