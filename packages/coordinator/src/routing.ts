@@ -13,7 +13,7 @@ const SWARM_MS = 10
 /** So long after the last job of a swarm was assigned it keeps looking for itself. */
 const AWAKE_MS = 10
 /** After some were assigned: the next batch is to be worth a look. */
-const NEXT_MS = 2
+const NEXT_MS = 5
 /** Between two looks while it is awake and found nothing. */
 const LOOK_MS = 1
 /** While it is not sure that everybody rings, or hears nothing. */
