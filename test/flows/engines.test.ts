@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { BYTES_PER_S, wavHeader } from '../../packages/worker/src/audio/wav.ts'
 import { type EngineServer, engineServer, json } from '../../packages/worker/test/helpers/engine-server.ts'
-import { type TestDatabase, testDatabase } from '../helpers/database.ts'
+import { writeEmptyModel } from '../../packages/worker/test/helpers/whisper-model.ts'
+import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { type MeshProcess, clientOf, startProcess } from '../helpers/mesh.ts'
 
 let ollama: EngineServer
@@ -87,6 +90,54 @@ test('speech comes in the format and at the speed that was asked for', async () 
   // 64 kbit a second, whatever is said.
   expect(bytes.length * 8 / 64_000).toBeCloseTo(slow.duration_s, 0)
 })
+
+describe.runIf(databases.includes('postgres') && process.platform === 'linux')('whisper.cpp on two boxes', () => {
+  test('one that is killed on the way costs a retry elsewhere, and no worker', async () => {
+    await using shared = await testDatabase('postgres')
+    const processes: MeshProcess[] = []
+    const start = async (command: 'coordinator' | 'worker', id: string) => {
+      const started = await startProcess(command, {
+        EARSHOT_HOME: `${shared.home}/${id}`, EARSHOT_PORT: '0', EARSHOT_INBOX: `${shared.home}/${id}/inbox`, DATABASE_URL: shared.url!, NODE_ID: id, EARSHOT_WHISPER_BUILD: 'cpu', OLLAMA_HOST: 'http://127.0.0.1:9',
+      }, { flags: command === 'worker' ? ['--roles', 'stt_batch'] : [] })
+      processes.push(started)
+      return started
+    }
+    try {
+      for (const id of ['one', 'two']) await writeEmptyModel(`${shared.home}/${id}`, 'empty.en')
+      const desk = await start('coordinator', 'desk')
+      await Promise.all([start('worker', 'one'), start('worker', 'two')])
+      const client = clientOf(desk)
+      // Ten minutes are one piece, and long enough to be found at work.
+      const media = await (await fetch(`${desk.announced.url}/v1/media`, { method: 'POST', body: Buffer.concat([wavHeader(BYTES_PER_S * 300), Buffer.alloc(BYTES_PER_S * 300, 'tone')]), headers: { 'content-type': 'audio/wav' } })).json() as { hash: string }
+      const job = await client.enqueue('transcribe', { media: media.hash, store: false, model: 'empty.en' }, { class: 'interactive' })
+      const child = await whisperChild(processes.slice(1).map((one) => one.child.pid!))
+      process.kill(child, 'SIGKILL')
+      const ended = await client.wait(job)
+      expect(ended).toMatchObject({ status: 'completed', attempt: 2, result: { engine: 'whisper.cpp', text: '' } })
+      expect((await client.nodes()).map(({ status }) => status)).toEqual(['online', 'online'])
+    } finally {
+      await Promise.all(processes.reverse().map((one) => one.stop()))
+    }
+  })
+})
+
+/** The process in which one of these workers has whisper.cpp at work, on Linux. */
+async function whisperChild(parents: number[]): Promise<number> {
+  for (;;) {
+    for (const parent of parents) {
+      for (const child of readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').split(' ').filter(Boolean).map(Number)) {
+        try {
+          // More than the time it takes to start and load.
+          const ticks = readFileSync(`/proc/${child}/stat`, 'utf8').split(') ').at(-1)!.split(' ')
+          if (readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('whisper-child') && Number(ticks[11]) > 120) return child
+        } catch {
+          // It has ended meanwhile.
+        }
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
 
 test('no log line tells the key of a server', () => {
   expect(mesh.log()).not.toContain('secret-key')

@@ -26,7 +26,7 @@ export type Box = string[]
 /** The environment of the tests without anybody's own settings. */
 function environment(settings: Settings): Record<string, string | undefined> {
   const { PATH, HOME, LANG, TMPDIR } = process.env
-  return { PATH, HOME, LANG, TMPDIR, EARSHOT_LOG_LEVEL: 'debug', ...settings }
+  return { PATH, HOME, LANG, TMPDIR, EARSHOT_LOG_LEVEL: 'debug', EARSHOT_SELF_TEST: 'off', ...settings }
 }
 
 /**

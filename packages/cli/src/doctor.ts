@@ -5,6 +5,7 @@ import { EarshotError } from '@earshot/shared/contract'
 import { findHardware, freeBytes, which } from '@earshot/shared/platform'
 import { installCommand } from '@earshot/shared/system-packages'
 import { engineOptions, probeEngines } from '@earshot/worker/engines/index'
+import { readFailures } from '@earshot/worker/self-test'
 import { checkDatabase } from './commands/db-check.ts'
 import type { Context } from './context.ts'
 import { embeddedExists, isEmbedded, meshHealth } from './database-access.ts'
@@ -66,10 +67,12 @@ const HOW_TO_GET: Record<string, string> = {
 
 /** Every engine, with what it serves. Of those for one purpose one is needed; the others could be added. */
 export async function checkEngines({ config, surroundings, interrupts }: Context): Promise<Check[]> {
-  const probed = await probeEngines(interrupts.first, engineOptions(config))
+  const [probed, failures] = await Promise.all([probeEngines(interrupts.first, engineOptions(config)), readFailures(config.home)])
   const served = new Set(probed.filter(({ report }) => report.available).map(({ engine }) => engine.kind as string))
   return Promise.all(probed.map(async ({ engine, report }): Promise<Check> => {
     const name = `${engine.kind}: ${engine.name}`
+    const failure = report.available ? failures[engine.name] : undefined
+    if (failure !== undefined) return { name, status: 'warning', found: `not offered, since it failed its last self-test: ${failure}`, fix: 'Mend it, then start the worker again: it is tested anew.' }
     if (report.available) return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
     const { missing } = report
     const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (missing === 'whisper-build' ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))

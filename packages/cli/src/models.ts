@@ -4,6 +4,7 @@ import { engineOptions, probeEngines } from '@earshot/worker/engines/index'
 import { WHISPER_MODELS } from '@earshot/worker/models/catalogue'
 import { readChosen } from '@earshot/worker/models/chosen'
 import { freeMemory, tooBig } from '@earshot/worker/models/memory'
+import { readFailures } from '@earshot/worker/self-test'
 import type { Context } from './context.ts'
 
 /** A model of this box, or one that it could have. `problem`: why it is not offered. */
@@ -21,7 +22,7 @@ export type ModelRow = {
 /** The models of every engine that works here, and those of whisper.cpp that could be pulled. */
 export async function listModels({ config, interrupts }: Context): Promise<ModelRow[]> {
   const signal = interrupts.first
-  const [probed, chosen, free] = await Promise.all([probeEngines(signal, engineOptions(config)), readChosen(config.home), freeMemory()])
+  const [probed, chosen, free, failures] = await Promise.all([probeEngines(signal, engineOptions(config)), readChosen(config.home), freeMemory(), readFailures(config.home)])
   const working = probed.filter(({ report }) => report.available).map(({ engine }) => engine)
   const listed = (await Promise.all(working.map(async (engine) => (await engine.models(signal)).map((model) => ({ engine, model }))))).flat()
   const isFirst = (engine: Engine, model: ModelInfo) => listed.find((one) => one.engine.kind === engine.kind)?.model === model
@@ -32,7 +33,7 @@ export async function listModels({ config, interrupts }: Context): Promise<Model
     return {
       name: model.name, kind: engine.kind, engine: engine.name, size_bytes: model.size_bytes, state: model.loaded ? 'loaded' : 'here',
       default: there ? isChosen(model, wanted) : isFirst(engine, model),
-      problem: engine.runsHere === true && !model.loaded ? tooBig(model.size_bytes, free) ?? null : null,
+      problem: failures[engine.name] ?? (engine.runsHere === true && !model.loaded ? tooBig(model.size_bytes, free) : undefined) ?? null,
     }
   })
   const more = WHISPER_MODELS.filter(({ name }) => !here.some((row) => row.name === name)).map(({ name, size }): ModelRow => ({

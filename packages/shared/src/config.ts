@@ -24,6 +24,8 @@ export type Config = {
     tags: Record<string, string | number | boolean>
     /** Jobs at once, of each role or by role; `*` is the most of all roles together. */
     slots: number | Record<string, number>
+    /** Whether engines prove themselves after it joined. */
+    selfTest: boolean
   }
   /** Goes to `openDatabase` as it is; without `url` it is the embedded one under `home`. */
   database: {
@@ -183,6 +185,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
       roles: values['node.roles'] ?? null,
       tags: values['node.tags'] ?? {},
       slots: values['node.slots'] ?? machine.cores,
+      selfTest: (values['node.self_test'] ?? 'on') === 'on',
     },
     database: {
       url: values['database.url'],

@@ -110,7 +110,7 @@ describe('reading', () => {
     const { node } = load({ files: yaml('node:\n  id: "windows-main"\n  name: "Windows Heavy Compute"\n  host: "192.168.32.100"\n  port: 8000\n  roles:\n    - "llm_heavy"\n    - "stt_batch"\n  tags:\n    platform: "windows"\n    gpu: "nvidia-3060"\n') })
     expect(node).toEqual({
       id: 'windows-main', name: 'Windows Heavy Compute', host: '192.168.32.100', port: 8000, roles: ['llm_heavy', 'stt_batch'],
-      tags: { platform: 'windows', gpu: 'nvidia-3060' }, slots: 4,
+      tags: { platform: 'windows', gpu: 'nvidia-3060' }, slots: 4, selfTest: true,
     })
   })
 

@@ -22,6 +22,7 @@ import { createOffer } from './offer.ts'
 import { createOffers, tagsOf } from './offers.ts'
 import { createProgress } from './progress.ts'
 import { type Runner, createRunner } from './run-job.ts'
+import { startSelfTest } from './self-test.ts'
 import { createStreams } from './stream.ts'
 import { type StatusPort, openStatusPort } from './status.ts'
 
@@ -57,6 +58,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   let hearing: NodeHearing | undefined
   let status: StatusPort | undefined
   let offers: Loop | undefined
+  let selfTest: { stop(): Promise<void> } | undefined
   const media = createMediaClient({ db, key: config.key })
   const measures = createMeasures(monotonicMs)
   const progress = createProgress({ db, key: config.key, node: () => node!, redis: () => transport?.redis, log })
@@ -96,6 +98,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     await runner.start()
     progress.start()
     offers.start()
+    if (config.node.selfTest) selfTest = startSelfTest({ engines, home: config.home, log, onChange: () => offers?.kick(), onSpeed: measures.note })
   }
 
   /** A message only wakes: new assignments are fetched, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
@@ -107,6 +110,7 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   }
 
   async function stop(hurry?: AbortSignal): Promise<void> {
+    await selfTest?.stop()
     await offers?.stop()
     const outOfTime = AbortSignal.timeout(FINISH_MS)
     if (node?.incarnation) {

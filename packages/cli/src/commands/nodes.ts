@@ -23,10 +23,11 @@ export function printNodes(output: Output, nodes: NodeView[]): void {
   for (const line of table(['NODE', 'STATUS', 'HOST', 'ROLES', 'HARDWARE', 'JOBS', 'HEARD', ''], rows)) output.print(line)
 }
 
-/** Why it gets no work, or none of a role. */
-function remark({ reason, quarantines }: NodeView): string {
+/** Why it gets no work, or none of a role, or does not offer what it has. */
+function remark({ reason, quarantines, capabilities }: NodeView): string {
   const roles = quarantines.filter(({ role }) => role !== '*').map((one) => `${one.role} in quarantine: ${one.reason}`)
-  return [...(reason === null ? [] : [reason]), ...roles].join(' ')
+  const withheld = Object.entries((capabilities.not_offered ?? {}) as Record<string, string>).map(([name, why]) => `${name} is not offered: ${why}`)
+  return [...(reason === null ? [] : [reason]), ...roles, ...withheld].join(' ')
 }
 
 function hardware({ tags }: NodeView): string {

@@ -16,7 +16,7 @@ export const emptyFolder = (): string => mkdtempSync(path.join(inject('databases
 /** The tests' environment without anybody's own settings. */
 export function environment(settings: Record<string, string> = {}): Record<string, string | undefined> {
   const { PATH, HOME, TMPDIR } = process.env
-  return { PATH, HOME, TMPDIR, ...settings }
+  return { PATH, HOME, TMPDIR, EARSHOT_SELF_TEST: 'off', ...settings }
 }
 
 /** Runs the command as a process of its own, from an empty folder unless told otherwise. */

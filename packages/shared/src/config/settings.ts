@@ -90,6 +90,8 @@ export const SETTINGS = {
   'node.slots': setting({ schema: z.union([slots, z.record(roleOrAll, slots)]), env: [], flag: 'slots', text: 'slots',
     expected: 'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1; * is the most of all roles together',
     about: 'How many jobs of a role this node runs at once', default: 'the number of cores' }),
+  'node.self_test': setting({ schema: z.enum(['on', 'off']), env: ['EARSHOT_SELF_TEST'], text: 'text', expected: 'on or off',
+    about: 'Whether engines that speak or hear prove themselves after the node joined; what failed is not offered', default: 'on' }),
   'database.url': setting({ schema: postgresAddress, env: ['DATABASE_URL'], text: 'text', secret: true, expected: 'an address such as postgres://user:password@host:5432/database',
     about: 'The PostgreSQL of the mesh; a pooled one will do for workers', default: 'none: the embedded database' }),
   'database.direct_url': setting({ schema: postgresAddress, env: ['DATABASE_DIRECT_URL'], text: 'text', secret: true, expected: 'an address such as postgres://user:password@host:5432/database',

@@ -25,6 +25,10 @@ export type ModelInfo = {
   dimensions?: number
   /** Other names for it. */
   aliases?: readonly string[]
+  /** Seconds to load it, as measured here. */
+  load_s?: number
+  /** Seconds of sound for each second of work, as measured here. */
+  rtf?: number
   /** Voices that it speaks in. */
   voices?: readonly string[]
 }

@@ -16,6 +16,10 @@ export type Engines = {
   need<K extends EngineKind>(kind: K, model?: string): Picked<K>
   /** Looks again at what may have changed: models, servers that come and go. */
   refresh(signal?: AbortSignal): Promise<void>
+  /** What was measured of a model; offered with it. */
+  note(model: string, measured: Pick<ModelInfo, 'load_s' | 'rtf'>): void
+  /** An engine failed here: it is not offered any more, and everybody can see why. */
+  reject(engine: string, reason: string): void
   close(): Promise<void>
 }
 
@@ -25,11 +29,24 @@ export type Known = { serving: readonly Serving[]; notOffered: Record<string, st
 /**
  * The engines of a node, chosen by kind and model; the first of a kind that has a model is its default, unless somebody chose another.
  *
- * @param known as it is now; asked each time
+ * @param given as it is now; asked each time
  * @example
- * const { engine, model } = createRegistry(() => known).need('generate', 'llama3.2:1b')
+ * const { engine, model } = createRegistry(() => found).need('generate', 'llama3.2:1b')
  */
-export function createRegistry(known: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }), refresh: Engines['refresh'] = async () => {}): Engines {
+export function createRegistry(given: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }), refresh: Engines['refresh'] = async () => {}): Engines {
+  const measured = new Map<string, Pick<ModelInfo, 'load_s' | 'rtf'>>()
+  const rejected = new Map<string, string>()
+  let last: { from: Known; known: Known } | undefined
+
+  /** What was given, with what was found out since. */
+  function known(): Known {
+    const from = given()
+    if (last?.from === from) return last.known
+    const serving = from.serving.filter(({ engine }) => !rejected.has(engine.name))
+      .map(({ engine, models }) => ({ engine, models: models.map((model) => ({ ...model, ...measured.get(model.name) })) }))
+    last = { from, known: { ...from, serving, notOffered: { ...from.notOffered, ...Object.fromEntries(rejected) } } }
+    return last.known
+  }
   function find<K extends EngineKind>(kind: K, name?: string): Picked<K> | undefined {
     for (const { engine, models } of known().serving) {
       if (engine.kind !== kind) continue
@@ -59,8 +76,16 @@ export function createRegistry(known: () => Known = () => ({ serving: [], notOff
       throw new EarshotError('EARSHOT_ENGINE_MISSING', `${what} is on this node any more.`, { hint: 'Run there: earshot models list' })
     },
     refresh,
+    note(model, found) {
+      measured.set(model, found)
+      last = undefined
+    },
+    reject(engine, reason) {
+      rejected.set(engine, reason)
+      last = undefined
+    },
     close: async () => {
-      await Promise.all(known().serving.map(({ engine }) => engine.close?.()))
+      await Promise.all(given().serving.map(({ engine }) => engine.close?.()))
     },
   }
 }
