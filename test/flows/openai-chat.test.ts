@@ -121,6 +121,13 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
     expect(streamed.choices[0]!.message.tool_calls).toMatchObject([{ id: 'call_1', function: { name: 'ring', arguments: '{"times":2}' } }])
   })
 
+  test('goes on with an answer that is sent back as clients write it down, with null for what was not in it', async () => {
+    const back = { role: 'assistant', content: 'Me.', refusal: null, name: null, audio: null, function_call: null, tool_calls: null } as unknown as OpenAI.ChatCompletionMessageParam
+    await client.chat.completions.create({ ...ask, messages: [...ask.messages, back, { role: 'user', content: 'And who else?' }] })
+    const sent = names.flatMap((name) => talkers[name].chats())[0]!.json()
+    expect(sent.messages).toEqual([...ask.messages, { role: 'assistant', content: 'Me.' }, { role: 'user', content: 'And who else?' }])
+  })
+
   test('asks for an answer by a schema, and with the client\'s wishes', async () => {
     const schema = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'], additionalProperties: false }
     await client.chat.completions.create({ ...ask, max_completion_tokens: 7, temperature: 0, stop: ['\n'], response_format: { type: 'json_schema', json_schema: { name: 'person', schema } } })

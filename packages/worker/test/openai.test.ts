@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import type { GenerateDelta, GenerateRequest } from '@earshot/shared/contract'
+import { KINDS, type GenerateDelta, type GenerateRequest } from '@earshot/shared/contract'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { wavHeader } from '../src/audio/wav.ts'
 import type { Embedder, EngineKind, EngineOf } from '../src/engines/engine.ts'
@@ -99,10 +99,10 @@ describe('a conversation with a server that speaks OpenAI\'s protocol, when thin
 
 describe('a conversation with a server that speaks OpenAI\'s protocol', () => {
   test.each([1, 7, 1 << 20])('an answer in pieces of %d bytes arrives as it was said', async (size) => {
-    stream(`: keep-alive\r\n\r\n${chunk({ role: 'assistant', content: '' })}${chunk({ content: 'Grü' })}${chunk({ content: 'ße 🎧' })}${chunk({}, 'stop')}${usage}${data('[DONE]')}`, size)
+    stream(`: keep-alive\r\n\r\n${chunk({ role: 'assistant', content: '' })}${chunk({ content: 'Grü' })}${chunk({ content: 'ße\u2028🎧' })}${chunk({}, 'stop')}${usage}${data('[DONE]')}`, size)
     const { answer, deltas } = await chat()
-    expect(deltas).toEqual([{ content: 'Grü' }, { content: 'ße 🎧' }])
-    expect(answer).toEqual({ model: 'm', message: { role: 'assistant', content: 'Grüße 🎧' }, finish_reason: 'stop', usage: { prompt_tokens: 5, completion_tokens: 2 } })
+    expect(deltas).toEqual([{ content: 'Grü' }, { content: 'ße\u2028🎧' }])
+    expect(answer).toEqual({ model: 'm', message: { role: 'assistant', content: 'Grüße\u2028🎧' }, finish_reason: 'stop', usage: { prompt_tokens: 5, completion_tokens: 2 } })
   })
 
   test('calls of tools that come in pieces are passed on whole', async () => {
@@ -142,6 +142,12 @@ describe('what a server has', () => {
     expect(await names('speak', address)).toEqual(['mouth', 'kokoro'])
     expect(await names('generate', address)).toEqual(['qwen2.5-7b'])
     expect(await engine('embed', address).models()).toEqual([{ name: 'bge-m3', size_bytes: 1e9, dimensions: 1024 }])
+  })
+
+  test('is offered under any name that a job can ask by, be it the path of a file', async () => {
+    list([{ id: '/models/My Model=q4.gguf' }, { id: 'two\nlines' }, { id: ' ' }, { id: 'x'.repeat(201) }])
+    expect(await names('generate')).toEqual(['/models/My Model=q4.gguf'])
+    expect(KINDS.generate.payload.safeParse({ model: '/models/My Model=q4.gguf', messages: [{ role: 'user', content: 'Hi' }] }).success).toBe(true)
   })
 
   test('a server without a list is believed for what the settings say, and for nothing else', async () => {

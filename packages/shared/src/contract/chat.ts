@@ -5,8 +5,8 @@ const JsonSchema = z.record(z.string(), z.unknown())
 const Text = z.string().max(10_000_000)
 const ToolName = z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, dashes and underscores, up to 64')
 
-/** The name of a model, as whoever serves it calls it. */
-export const ModelName = z.string().regex(/^[\w][\w.:/@+-]{0,199}$/, 'expected the name of a model, such as llama3.2:1b')
+/** The name of a model, as whoever serves it calls it: some call it by the path of its file, some put spaces in. Nothing here opens a file by it. */
+export const ModelName = z.string().regex(/^[^\s\p{C}](?:[^\p{C}]{0,198}[^\s\p{C}])?$/u, 'expected the name of a model, such as llama3.2:1b')
 
 /** A part of a message: text, or a picture as an address or a `data:` URL. */
 export const ChatPart = z.discriminatedUnion('type', [

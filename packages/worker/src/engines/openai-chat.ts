@@ -24,7 +24,8 @@ export async function chatWith(server: OpenAiServer, input: GenerateRequest & { 
   let done = false
   for await (const line of linesOf(body, server.asking)) {
     // Comments keep the connection alive; event names and ids say nothing here.
-    const data = /^data: ?(.*)$/.exec(line)?.[1]
+    // Whatever JSON lets stand in a text, U+2028 too.
+    const data = /^data: ?(.*)$/s.exec(line)?.[1]
     if (data === undefined) continue
     done = data === '[DONE]'
     if (done) break

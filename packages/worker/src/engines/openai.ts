@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError, ModelName } from '@earshot/shared/contract'
 import { z } from 'zod'
 import type { Embedder, Engine, EngineKind, EngineReport, ModelInfo, SpeechToText, TextGenerator, TextToSpeech } from './engine.ts'
 import { type OpenAiServer, askServer, readJson } from './http.ts'
@@ -56,7 +56,8 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
       if (told.size > 0 && !signal?.aborted) return { data: [] }
       throw err
     })
-    const found = answer.data.filter((model) => !named.some((one) => one.name === model.id) && !toldElsewhere(told, kind, model.id) && kindOf(model) === kind)
+    // One by whose name no job could ask for it is not offered.
+    const found = answer.data.filter((model) => ModelName.safeParse(model.id).success && !named.some((one) => one.name === model.id) && !toldElsewhere(told, kind, model.id) && kindOf(model) === kind)
     return [...named, ...found.map(({ id, meta }) => ({ name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}) }))]
   }
 

@@ -7,10 +7,15 @@ const Format = z.discriminatedUnion('type', [
   z.object({ type: z.literal('json_schema'), json_schema: z.object({ schema: z.record(z.string(), z.unknown()) }) }),
 ])
 
+/** What is left out may be null: clients send answers back as they got them. */
+const maybe = <S extends z.ZodType>(schema: S) => schema.nullish().transform((given) => given ?? undefined)
+const { name, tool_calls, tool_call_id } = ChatMessage.shape
+const Message = ChatMessage.extend({ name: maybe(name.unwrap()), tool_calls: maybe(tool_calls.unwrap()), tool_call_id: maybe(tool_call_id.unwrap()) })
+
 /** Fields that are not named here change nothing, and are passed over; those that would change the answer are refused. */
 export const ChatRequest = z.object({
   model: z.string().min(1).max(200),
-  messages: z.array(ChatMessage).min(1).max(10_000),
+  messages: z.array(Message).min(1).max(10_000),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   tools: z.array(ChatTool).max(128).nullish(),
