@@ -15,7 +15,7 @@ export async function startBullmq(url: string): Promise<Contender> {
   const ran = createRan()
   const children = await Promise.all(Array.from({ length: WORKERS }, () => startChild('bullmq-worker.ts', { REDIS_URL: url }, ran)))
   return {
-    name: 'BullMQ', ran,
+    name: 'BullMQ', ran, pids: children.map(({ pid }) => pid),
     async addMany(count) {
       // Enqueued behind a pause, as the others' jobs are seen at their commit: all at once.
       await queue.pause()

@@ -7,6 +7,8 @@ export type Contender = {
   connect(): Promise<Client>
   /** What its workers ran since {@link Ran.reset}. */
   ran: Ran
+  /** Its own processes: the server's are not among them. */
+  pids: readonly number[]
   /** Whether a job's end has not been committed yet. */
   isOpen(): Promise<boolean>
   stop(): Promise<void>

@@ -30,6 +30,7 @@ export async function startMesh({ url, folder, redis, workers: count = WORKERS }
   await joined(db, count, redis !== undefined)
   return {
     name: redis === undefined ? 'earshot' : 'earshot, Redis', db, url, coordinator, workers, ran,
+    pids: [coordinator.child.pid!, ...workers.map(({ pid }) => pid)],
     async addMany(jobs) {
       await submitJobs(db.pool, Array.from({ length: jobs }, () => ({ kind: noop.kind, payload: {} })))
     },

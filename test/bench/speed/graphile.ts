@@ -14,7 +14,7 @@ export async function startGraphile(url: string, { defaults }: { defaults: boole
   const children = await Promise.all(Array.from({ length: WORKERS }, () => startChild('graphile-worker.ts', env, ran)))
   const pool = new pg.Pool({ connectionString: url })
   return {
-    name: defaults ? 'graphile-worker, default' : 'graphile-worker', ran,
+    name: defaults ? 'graphile-worker, default' : 'graphile-worker', ran, pids: children.map(({ pid }) => pid),
     addMany: async (count) => void (await pool.query(
       `select count(*) from graphile_worker.add_jobs(array(
          select json_populate_record(null::graphile_worker.job_spec, json_build_object('identifier', $2::text, 'payload', '{}'::json))

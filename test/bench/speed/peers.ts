@@ -1,5 +1,6 @@
 import type { Contender } from './contender.ts'
 import type { Part } from './part.ts'
+import { processorSeconds } from './processes.ts'
 import { closedLoop, drain, startDelays, warmUp } from './races.ts'
 import { type Line, compare, short } from './result.ts'
 import type { Name } from './stage.ts'
@@ -29,6 +30,9 @@ async function inTurn<T>({ stage, rounds, say }: Parameters<Part>[0], names: rea
   return found
 }
 
+/** Processor time of a contender's own processes so far, in seconds. */
+const used = ({ pids }: Contender): number => pids.reduce((sum, pid) => sum + (processorSeconds(pid) ?? Number.NaN), 0)
+
 const pairLines = (pairs: readonly Pair[], found: Map<Name, number[]>, about: Pick<Line, 'measure' | 'unit'>, note?: Record<string, string>): Line[] =>
   pairs.map(({ ours, peer, than }) => compare({
     ...about, measure: `${about.measure}, ${WAYS[ours]}`, against: PEERS[peer]!, target: { sign: '≥', than, unit: '×' },
@@ -40,7 +44,12 @@ export const draining: Part = async (bench) => {
     { ours: 'notify', peer: 'graphile', than: 1.4 }, { ours: 'redis', peer: 'graphile', than: 1.2 },
     { ours: 'notify', peer: 'bullmq', than: 2 }, { ours: 'redis', peer: 'bullmq', than: 1 },
   ])
-  const found = await inTurn(bench, named(pairs), `${short(bench.jobs)} no-op jobs`, (one) => drain(one, bench.jobs), (rate) => `${short(rate)} jobs/s`)
+  const found = await inTurn(bench, named(pairs), `${short(bench.jobs)} no-op jobs`, async (one) => {
+    const before = used(one)
+    const rate = await drain(one, bench.jobs)
+    bench.say(`  its own processes used ${short((used(one) - before) / bench.jobs * 1e6)} µs of processor time a job`)
+    return rate
+  }, (rate) => `${short(rate)} jobs/s`)
   return pairLines(pairs, found, { measure: `${short(bench.jobs)} no-op jobs drained by 2 workers`, unit: 'jobs/s' }, { bullmq: 'BullMQ\'s Redis writes nothing to disk.' })
 }
 
