@@ -21,8 +21,8 @@ export type JobContext = {
 
 export type ContextOptions = Pick<JobContext, 'job' | 'progress' | 'emit'> & {
   /** Whichever fires first ends the job. */
-  signals: readonly AbortSignal[]
-  folder: string
+  signals: () => AbortSignal[]
+  folder: () => string
 }
 
 /**
@@ -31,19 +31,20 @@ export type ContextOptions = Pick<JobContext, 'job' | 'progress' | 'emit'> & {
  */
 export function createJobContext({ job, progress, emit, signals, folder }: ContextOptions): { context: JobContext; remove(): Promise<void> | undefined } {
   let signal: AbortSignal | undefined
-  let made = false
+  let made: string | undefined
   return {
     context: {
       job, progress, emit,
       get signal() {
-        return (signal ??= AbortSignal.any([...signals]))
+        return (signal ??= AbortSignal.any(signals()))
       },
       get dir() {
-        if (!made) mkdirSync(folder, { recursive: true })
-        made = true
-        return folder
+        if (made !== undefined) return made
+        made = folder()
+        mkdirSync(made, { recursive: true })
+        return made
       },
     },
-    remove: () => (made ? rm(folder, { recursive: true, force: true, maxRetries: 3 }) : undefined),
+    remove: () => (made === undefined ? undefined : rm(made, { recursive: true, force: true, maxRetries: 3 })),
   }
 }

@@ -13,7 +13,7 @@ import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
 import { type Reporter, createReporter } from './report.ts'
 import { watchSilence } from './silence.ts'
-import type { JobStream } from './stream.ts'
+import { type JobStream, NO_STREAM } from './stream.ts'
 import { judge } from './verdict.ts'
 
 /** Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it cannot. */
@@ -112,7 +112,7 @@ export function createRunner(options: RunnerOptions): Runner {
     const began = performance.now()
     let hangs = false
     const stream = options.streams.open(job)
-    abort.signal.addEventListener('abort', stream.cut)
+    if (stream !== NO_STREAM) abort.signal.addEventListener('abort', stream.cut)
     const judged = await run(held, stream).then((output) => {
       options.measures.note(job.kind, (performance.now() - began) / 1000, output)
       return { outcome: { output } }
@@ -159,12 +159,13 @@ export function createRunner(options: RunnerOptions): Runner {
       silence.heard()
       options.progress(job.id, fraction)
     }
-    const folder = path.join(dir, `${job.id}-${job.attempt}`)
-    const { context, remove } = createJobContext({ job, progress, emit, signals: [abort.signal, silence.signal], folder })
+    const { context, remove } = createJobContext({
+      job, progress, emit, signals: () => [abort.signal, silence.signal], folder: () => path.join(dir, `${job.id}-${job.attempt}`),
+    })
     const work = handlers.get(job.kind)!(context).finally(() => {
       silence.stop()
       // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
-      return remove()?.catch((err: unknown) => log.warn({ err, folder }, 'A job\'s folder was not removed'))
+      return remove()?.catch((err: unknown) => about(job).warn({ err }, 'A job\'s folder was not removed'))
     })
     held.ended = work.then(() => {}, () => {})
     return Promise.race([work, silence.broken])

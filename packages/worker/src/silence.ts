@@ -23,19 +23,26 @@ export type Silence = {
  * await Promise.race([work({ progress: silence.heard, signal: silence.signal }), silence.broken]).finally(silence.stop)
  */
 export function watchSilence(limitS: number): Silence {
-  const controller = new AbortController()
+  // Made when somebody listens: most short jobs do not.
+  let controller: AbortController | undefined
+  let isBroken = false
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {}) // nobody may be waiting any more
   const timer = setTimeout(() => {
     broken.reject(new EarshotError('EARSHOT_SILENT', `It made no progress for ${limitS} s.`, {
       hint: 'A handler calls progress() while it works; a kind that needs longer is defined with a greater limit of silence.',
     }))
-    controller.abort()
+    isBroken = true
+    controller?.abort()
   }, Math.min(limitS * 1000, LONGEST_MS))
   return {
     heard: () => void timer.refresh(),
     broken: broken.promise,
-    signal: controller.signal,
+    get signal() {
+      controller ??= new AbortController()
+      if (isBroken) controller.abort()
+      return controller.signal
+    },
     stop: () => clearTimeout(timer),
   }
 }

@@ -21,7 +21,8 @@ export type JobStream = {
   cut(): void
 }
 
-const NONE: JobStream = { emit: () => {}, end: async () => {}, cut: () => {} }
+/** That of jobs which nobody hears. */
+export const NO_STREAM: JobStream = { emit: () => {}, end: async () => {}, cut: () => {} }
 
 /**
  * Streams of jobs whose payload says where to (`reply_to`, an address of a coordinator of this mesh; no other is ever spoken to, since the
@@ -44,7 +45,7 @@ export function createStreams({ db, key, node, log }: { db: Database; key: strin
   return {
     open(job) {
       const { reply_to: to } = job.payload
-      if (typeof to !== 'string' || !URL.canParse(to)) return NONE
+      if (typeof to !== 'string' || !URL.canParse(to)) return NO_STREAM
       const url = new URL(`/v1/jobs/${job.id}/stream`, to)
       const headers = {
         'content-type': 'application/x-ndjson',
