@@ -50,6 +50,12 @@ describe('a client of OpenAI', () => {
     expect(job).toMatchObject({ kind: 'speak', class: 'interactive', status: 'completed' })
   })
 
+  test('makes speech with a voice of one engine, whatever others speak too', async () => {
+    const answer = await client.audio.speech.create({ model: 'tts-1', voice: 'kal16', input: 'Rain.' })
+    expect(answer.headers.get('x-earshot-model')).toBe('flite')
+    await answer.arrayBuffer()
+  })
+
   test('makes speech with a voice that the settings name, as a WAV file', async () => {
     const answer = await client.audio.speech.create({ model: 'flite', voice: 'narrator', input: 'Rain.', response_format: 'wav' })
     expect(Buffer.from(await answer.arrayBuffer()).subarray(0, 4).toString()).toBe('RIFF')
@@ -107,6 +113,8 @@ describe('a client of OpenAI', () => {
     ['a mesh without a language model', () => client.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Hello' }] }), { status: 503, code: 'EARSHOT_NO_NODE', message: /language model/ }],
     ['tokens', () => client.embeddings.create({ model: 'lexical-384', input: [1, 2, 3] }), { status: 400, message: /tokens/ }],
     ['other dimensions', () => client.embeddings.create({ model: 'lexical-384', input: 'x', dimensions: 12 }), { status: 400, param: 'dimensions', message: /384/ }],
+    ['an empty text', () => client.embeddings.create({ model: 'lexical-384', input: ['x', ''] }), { status: 400, param: 'input', message: /empty/ }],
+    ['what is no voice', () => client.audio.speech.create({ model: 'tts-1', voice: 'no body', input: 'Rain.' }), { status: 400, param: 'voice' }],
     ['an unknown voice', () => client.audio.speech.create({ model: 'tts-1', voice: 'nobody', input: 'Rain.' }), { status: 400, message: /slt/ }],
     ['an unknown format', () => client.audio.speech.create({ model: 'tts-1', voice: 'alloy', input: 'Rain.', response_format: 'ogg' as 'wav' }), { status: 400, param: 'response_format' }],
     ['nothing to say', () => client.audio.speech.create({ model: 'tts-1', voice: 'alloy', input: ' ' }), { status: 400, param: 'input' }],

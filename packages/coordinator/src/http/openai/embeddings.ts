@@ -7,11 +7,13 @@ import type { Door } from './door.ts'
 const BODY_LIMIT = 16 * 2 ** 20
 const MOST = 2_048
 
-const Text = z.string('expected text; tokens are different in every model, so lists of them are not taken').min(1)
+const Text = z.string()
+/** Said in the place of a union's own words. */
+const NOT_TEXTS = `expected a text, or up to ${MOST} texts; lists of tokens are not taken, since they are different in every model`
 /** Fields that are not named here change nothing, and are passed over. */
 export const EmbeddingsRequest = z.object({
   model: z.string().min(1).max(200),
-  input: z.union([Text, z.array(Text).min(1).max(MOST)], `expected a text, or up to ${MOST} texts; lists of tokens are not taken, since they are different in every model`),
+  input: z.union([Text, z.array(Text).min(1).max(MOST)], NOT_TEXTS).refine((input) => ![input].flat().includes(''), 'a text is empty'),
   encoding_format: z.enum(['float', 'base64']).default('float'),
   dimensions: z.number().int().positive().optional(),
 })

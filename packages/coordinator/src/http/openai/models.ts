@@ -19,8 +19,8 @@ export type Model = {
   /** Nodes that offer it and are up, and those that would and are not. */
   up: string[]
   away: string[]
-  /** Why nodes that have it do not offer it. */
-  refusals: string[]
+  /** That it speaks in; empty where nobody says. */
+  voices: string[]
 }
 
 /** What a request is sent on with. */
@@ -32,9 +32,10 @@ export type Models = {
   /**
    * What is meant by a name that a client gave.
    *
+   * @param voice that it is to speak in: any engine will do that has it
    * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it
    */
-  pick(kind: DoorKind, asked: string): Promise<Picked>
+  pick(kind: DoorKind, asked: string, voice?: string): Promise<Picked>
 }
 
 type Known = { nodes: NodeModels[]; models: Model[]; at: number }
@@ -51,22 +52,23 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
     return known
   }
 
-  function find(kind: DoorKind, asked: string, { nodes, models }: Known): Picked | EarshotError {
+  function find(kind: DoorKind, asked: string, voice: string | undefined, { nodes, models }: Known): Picked | EarshotError {
     const name = aliases.model(asked)
     const able = models.filter(({ kinds }) => kinds.includes(kind))
     const named = able.find((model) => model.name === name) ?? able.find((model) => model.aliases.includes(name))
     if (named !== undefined) return named.up.length > 0 ? exactly(named) : notUp(named)
     const size = aliases.builtIn(kind, name)
-    if (size === false) return unknown(asked, kind, able)
-    return kind === 'generate' || kind === 'vectors' ? oneOf(kind, able, size) : anyNode(kind, nodes)
+    if (size === false) return notOffered(name, nodes) ?? unknown(asked, kind, able)
+    if (kind === 'generate' || kind === 'vectors') return oneOf(kind, able, size)
+    return voice === undefined ? anyNode(kind, nodes) : speaksAs(voice, able) ?? anyNode(kind, nodes)
   }
 
   return {
     list: async () => (await read()).models,
-    async pick(kind, asked) {
+    async pick(kind, asked, voice) {
       const fresh = known !== undefined && monotonicMs() - known.at < FRESH_MS
-      const found = find(kind, asked, fresh ? known! : await read())
-      const looked = found instanceof EarshotError && fresh ? find(kind, asked, await read()) : found
+      const found = find(kind, asked, voice, fresh ? known! : await read())
+      const looked = found instanceof EarshotError && fresh ? find(kind, asked, voice, await read()) : found
       if (looked instanceof EarshotError) throw looked
       return looked
     },
@@ -76,11 +78,11 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
 function modelsOf(nodes: readonly NodeModels[]): Model[] {
   const models = new Map<string, Model>()
   for (const { id, up, models: offered } of nodes) {
-    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], refused }] of Object.entries(offered)) {
-      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], refusals: [] }
+    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], voices = [] }] of Object.entries(offered)) {
+      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], voices }
       models.set(name, model)
-      if (refused !== undefined) model.refusals.push(`${id}: ${refused}`)
-      else (up ? model.up : model.away).push(id)
+      const places = up ? model.up : model.away
+      places.push(id)
     }
   }
   return [...models.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -114,10 +116,20 @@ function anyNode(kind: 'transcribe' | 'speak', nodes: readonly NodeModels[]): Pi
   return able.length === 0 ? nobody(kind) : noNode(`Only ${list(able.map(({ id, state }) => `${id} (${state})`))} could do it.`)
 }
 
-function notUp({ name, away, refusals }: Model): EarshotError {
-  const where = away.length > 0 ? ` It is on ${list(away)}, which ${away.length === 1 ? 'is' : 'are'} away.` : ''
-  const why = refusals.length > 0 ? ` ${refusals.join('; ')}.`.replace('..', '.') : ''
-  return noNode(`No node that is up offers model "${name}".${where}${why}`)
+/** Voices of this name may speak through other engines elsewhere; where the engine's variants are told by a `+`, it has them all. */
+function speaksAs(voice: string, able: readonly Model[]): Picked | undefined {
+  const model = able.find(({ up, voices }) => up.length > 0 && (voices.includes(voice) || voices.includes(voice.split('+')[0]!)))
+  return model && exactly(model)
+}
+
+function notUp({ name, away }: Model): EarshotError {
+  return noNode(`No node that is up offers model "${name}". It is on ${list(away)}, which ${away.length === 1 ? 'is' : 'are'} away.`)
+}
+
+/** A node has it, and does not offer it: for want of memory, say. */
+function notOffered(name: string, nodes: readonly NodeModels[]): EarshotError | undefined {
+  const reasons = nodes.flatMap(({ id, notOffered: reasons }) => (Object.hasOwn(reasons, name) ? [`${id} has it: ${reasons[name]}`] : []))
+  return reasons.length === 0 ? undefined : noNode(`No node offers model "${name}". ${reasons.join(' ')}`, 'Ask for another model: GET /v1/models lists them.')
 }
 
 const DOES: Record<DoorKind, string> = { transcribe: 'hears speech', speak: 'speaks', generate: 'runs a language model', vectors: 'makes vectors' }

@@ -10,11 +10,14 @@ import { type Door, goneSignal } from './door.ts'
 const TYPES = { mp3: 'audio/mpeg', opus: 'audio/ogg', aac: 'audio/aac', flac: 'audio/flac', wav: 'audio/wav', pcm: 'audio/pcm' } as const
 const FORMATS = Object.keys(TYPES) as [keyof typeof TYPES]
 
+/** As the kind's own schema has it, so that it is the client's field that is found wrong. */
+const Voice = z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice')
+
 /** Fields that are not named here change nothing, and are passed over. */
 export const SpeechRequest = z.object({
   model: z.string().min(1).max(200),
   input: z.string().trim().min(1).max(20_000),
-  voice: z.union([z.string().min(1).max(64), z.object({ id: z.string().min(1).max(64) }).transform(({ id }) => id)]).optional(),
+  voice: z.union([Voice, z.object({ id: Voice }).transform(({ id }) => id)]).optional(),
   response_format: z.enum(FORMATS, `expected one of ${FORMATS.join(', ')}`).default('mp3'),
   speed: z.number().min(0.25).max(4).optional(),
   stream_format: z.literal('audio', 'only audio is sent').optional(),
@@ -24,8 +27,8 @@ export const SpeechRequest = z.object({
 export function speechRoutes(scope: FastifyInstance, door: Door, context: Context): void {
   scope.post('/v1/audio/speech', async (request, reply) => {
     const { model, input, voice, response_format: format, speed } = parse(SpeechRequest, request.body)
-    const picked = await door.models.pick('speak', model)
     const named = voice === undefined ? undefined : door.aliases.voice(voice)
+    const picked = await door.models.pick('speak', model, named)
     const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed !== undefined && { speed }) })
     const { result } = await answer
     const artifact = await readArtifact(context.db.pool, Number(result.artifact_id))
