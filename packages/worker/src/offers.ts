@@ -26,21 +26,25 @@ export function createOffers(options: {
   db: Database; node: Node; log: Log; engines: Engines; config: Config; found: Tags; offer: Offering; tags: Tags; make: () => Offering
 }): Loop {
   const { db, node, log, engines, config, found, offer, tags, make } = options
+  /** The database was away when something had changed. */
+  let untold = false
+
   async function renew(): Promise<void> {
     await engines.refresh()
     const next = make()
     const { roles, slots, capabilities } = next
     const nextTags = tagsOf(found, next, config)
-    if (same([roles, slots, capabilities, nextTags], [offer.roles, offer.slots, offer.capabilities, tags])) return
+    if (!untold && same([roles, slots, capabilities, nextTags], [offer.roles, offer.slots, offer.capabilities, tags])) return
+    untold = true
     // First able to, then asked to.
     for (const [kind, handler] of next.handlers) offer.handlers.set(kind, handler)
     offer.roles.splice(0, offer.roles.length, ...roles)
     refill(offer.slots, slots)
     refill(tags, nextTags)
     offer.capabilities = capabilities
-    if (await changeOffer(db.pool, node.incarnation, { id: node.id, roles, tags: nextTags, capabilities, slots })) {
-      log.info({ roles, models: Object.keys(capabilities.models) }, 'What this node offers has changed')
-    }
+    const done = await changeOffer(db.pool, node.incarnation, { id: node.id, roles, tags: nextTags, capabilities, slots })
+    untold = false
+    if (done) log.info({ roles, models: Object.keys(capabilities.models) }, 'What this node offers has changed')
   }
   const loop = createLoop({ everyMs: EVERY_MS, work: renew, log })
   let first: NodeJS.Timeout | undefined

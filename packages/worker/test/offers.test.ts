@@ -62,7 +62,20 @@ test('a model that came or went is told to the mesh, and the runner, which holds
   now = known([...now.serving, { engine: engine('generate'), models: [model('small:1b')] }])
   await until({ roles: ['llm_light', 'rag_engine'], tags: { node: 'attic', platform: 'linux', 'model:words': true, 'model:small:1b': true }, slots: { llm_light: 4, rag_engine: 4 } })
   expect({ roles, slots, tags, handles: handlers.has('generate') }).toMatchObject({ roles: ['llm_light', 'rag_engine'], slots: { llm_light: 4 }, tags: { 'model:small:1b': true }, handles: true })
+  // Away for a moment: it is told as soon as that is possible.
+  const { pool } = held.db
   now = known(now.serving.slice(1))
+  let failures = 0
+  const query = pool.query.bind(pool)
+  pool.query = ((...asked: unknown[]) => {
+    if (JSON.stringify(asked).includes('change_offer') && failures === 0) {
+      failures += 1
+      return Promise.reject(new Error('The database is away.'))
+    }
+    return (query as (...args: unknown[]) => unknown)(...asked)
+  }) as typeof pool.query
+  offers.kick()
+  while (failures === 0) await sleep(20)
   await until({ roles: ['llm_light'], tags: { node: 'attic', platform: 'linux', 'model:small:1b': true }, slots: { llm_light: 4 } })
   expect({ roles, tags }).toEqual({ roles: ['llm_light'], tags: { node: 'attic', platform: 'linux', 'model:small:1b': true } })
   await offers.stop()

@@ -38,7 +38,7 @@ describe('Ollama, when things go wrong', () => {
   test.each<[string, number, string, { code: string; verdict?: string }]>([
     ['has not the model', 404, 'model "small:1b" not found, try pulling it first', { code: 'EARSHOT_ENGINE_MISSING', verdict: 'node' }],
     ['has no memory for it', 500, 'model requires more system memory (9.4 GiB) than is available (3.1 GiB)', { code: 'EARSHOT_ENGINE_MISSING', verdict: 'node' }],
-    ['is asked more than the model can hold', 400, 'the input length exceeds the context length', { code: 'EARSHOT_TOO_LARGE', verdict: 'final' }],
+    ['is asked more than the model can hold', 400, 'the input length exceeds the context length', { code: 'EARSHOT_CONTEXT_TOO_LONG', verdict: 'final' }],
     ['is asked for what the model cannot do', 400, 'registry.ollama.ai/library/small:1b does not support tools', { code: 'EARSHOT_BAD_REQUEST', verdict: 'final' }],
     ['broke', 500, 'llama runner process has terminated: exit status 2', { code: 'EARSHOT_ENGINE_FAILED', verdict: 'job' }],
   ])('a server that %s says so, and the guilty one is charged', async (_, status, error, expected) => {

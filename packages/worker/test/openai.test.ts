@@ -68,7 +68,7 @@ describe('a conversation with a server that speaks OpenAI\'s protocol, when thin
 
   test('a context that is too long is told as what it is', async () => {
     refuse(400, 'the request exceeds the available context size. try increasing the context size or enable context shift')
-    expect(await thrownBy(chat())).toMatchObject({ code: 'EARSHOT_TOO_LARGE', field: 'messages' })
+    expect(await thrownBy(chat())).toMatchObject({ code: 'EARSHOT_CONTEXT_TOO_LONG', field: 'messages' })
   })
 
   test('a server that has too much to do charges nobody', async () => {

@@ -7,7 +7,7 @@ import type { SpeechToText } from '../src/engines/engine.ts'
 import { createTurns } from '../src/engines/turns.ts'
 import { findBuild } from '../src/engines/whisper-build.ts'
 import { type WhisperProcess, startWhisper } from '../src/engines/whisper-process.ts'
-import { wordsOf } from '../src/engines/whisper-words.ts'
+import { segmentsOf, wordsOf } from '../src/engines/whisper-words.ts'
 import { createWhisper } from '../src/engines/whisper.ts'
 import { judge } from '../src/verdict.ts'
 import { thrownBy } from './helpers/engine-server.ts'
@@ -63,7 +63,7 @@ describe.skipIf(typeof native === 'string')('whisper.cpp', () => {
 
   test('a model without weights hears nothing, one after the other, and stays loaded', async () => {
     const [one, two] = await Promise.all([hear(), hear()])
-    expect([one, two]).toEqual([{ words: [], language: 'en' }, { words: [], language: 'en' }])
+    expect([one, two]).toEqual([{ words: [], segments: [], language: 'en' }, { words: [], segments: [], language: 'en' }])
     expect((await whisper.models()).find(({ name }) => name === 'whisper-empty.en')).toMatchObject({ loaded: true })
   })
 
@@ -73,7 +73,7 @@ describe.skipIf(typeof native === 'string')('whisper.cpp', () => {
     const work = hear({ signal: abort.signal })
     setImmediate(() => abort.abort(reason))
     await expect(work).rejects.toBe(reason)
-    expect(await hear()).toMatchObject({ words: [] })
+    expect(await hear()).toMatchObject({ segments: [] })
   })
 
   test('a model file that is damaged is the node\'s matter', async () => {
@@ -138,6 +138,17 @@ describe('words of whisper\'s tokens', () => {
     expect(wordsOf(tokens.map(([text, t0, t1]) => ({ text, t0, t1 })), { ...at, language: 'en' })).toEqual([
       { text: 'Hello,', start_s: 600, end_s: 600.5 }, { text: 'there.', start_s: 600.7, end_s: 601.2 },
     ])
+  })
+
+  test('leave out what is no speech, which comes in several tokens, and nothing else', () => {
+    const said = (tokens: string[]) => wordsOf(tokens.map((text, i) => ({ text, t0: i * 10, t1: i * 10 + 10 })), { ...at, language: 'en' }).map(({ text }) => text).join(' ')
+    expect(said([' [', 'BL', 'ANK', '_', 'AUDIO', ']'])).toBe('')
+    expect(said([' (', 'up', 'beat', ' music', ')', ' Hello', '.', ' [', 'MUSIC', ']'])).toBe('Hello.')
+    expect(said([' (', 'never', ' closed'])).toBe('(never closed')
+  })
+
+  test('of languages whose characters may be several tokens stay in whole segments', () => {
+    expect(segmentsOf([{ text: '東京です。', t0: 0, t1: 900 }, { text: '[音楽]', t0: 900, t1: 1000 }], at)).toEqual([{ start_s: 600, end_s: 600.9, text: '東京です。', confidence: null, words: [] }])
   })
 
   test('are single tokens in languages that put no space between words', () => {

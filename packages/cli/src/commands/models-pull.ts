@@ -10,6 +10,9 @@ import { bytes } from '../wording.ts'
 /** `earshot models pull NAME`: a model of whisper.cpp into EARSHOT_HOME, any other through Ollama. A running worker offers it within half a minute. */
 export async function run({ config, output, interrupts }: Context, [name = '']: string[], options: { from?: string }): Promise<void> {
   const signal = interrupts.first
+  if (options.from !== undefined && !/^https?:$/.test(URL.parse(options.from)?.protocol ?? '')) {
+    throw new EarshotError('EARSHOT_BAD_REQUEST', `"${options.from}" is no address to load models from.`, { field: '--from', hint: 'Expected an address such as http://192.168.1.5:8000/models' })
+  }
   const progress = createProgress(output, name)
   try {
     const model = findDownloadable(name)

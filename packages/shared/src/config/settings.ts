@@ -42,6 +42,12 @@ const postgresAddress = z.url({ protocol: /^postgres(ql)?$/ }).refine(isDecodabl
 
 const redisAddress = z.string().trim().refine((address) => parseRedisAddress(address) !== undefined)
 
+/** Whether an address carries nothing but host, port and path: what is secret has a setting of its own. */
+function isPlain(address: string): boolean {
+  const { username, password, search } = new URL(address)
+  return username === '' && password === '' && search === ''
+}
+
 /** Whether a percent sign in it is either encoded or the start of an encoded character, so that it can be read back. */
 function isDecodable(address: string): boolean {
   try {
@@ -126,7 +132,7 @@ export const SETTINGS = {
     about: 'How long events that are about no job stay', default: '90d, or as earshot.settings has it' }),
   'retention.nodes': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
     about: 'How long a node may be offline before it is forgotten', default: '30d, or as earshot.settings has it' }),
-  'openai.urls': setting({ schema: z.array(webAddress).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1',
+  'openai.urls': setting({ schema: z.array(webAddress.refine(isPlain)).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1, without names and passwords',
     about: 'Servers that speak OpenAI\'s protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1', default: 'none' }),
   'openai.key': setting({ schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/), env: ['EARSHOT_OPENAI_KEY'], text: 'text', secret: true, expected: 'a key without spaces',
     about: 'Key that is sent to each of openai.urls', default: 'none' }),

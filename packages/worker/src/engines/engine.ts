@@ -74,6 +74,8 @@ export type SpeechToText = Probing & {
     prompt?: string | undefined
     temperature?: number | undefined
     onProgress?: (fraction: number) => void
+    /** What was heard of a next part, as soon as it was; all of it comes again in the end. */
+    onHeard?: (segments: Segment[]) => void
     signal: AbortSignal
   }): Promise<Heard>
 }
@@ -100,7 +102,7 @@ export type TextGenerator = Probing & {
   /**
    * @param input `model` is one of its own
    * @param options.onDelta called with each piece of the answer as it is made
-   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_TOO_LARGE (more than the model can hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the
+   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG (more than the model can hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the
    *   signal's reason on abort
    */
   generate(input: GenerateRequest & { model: string }, options: { onDelta(delta: GenerateDelta): void; signal: AbortSignal }): Promise<Omit<Generated, 'engine'>>

@@ -32,8 +32,10 @@ export async function findEngines(signal?: AbortSignal, options: EngineOptions =
       // What was never set up here is no news.
       if (!report.available && report.broken === true) notOffered[engine.name] = report.reason ?? 'It does not work here.'
       if (!report.available) return []
+      // What an engine has loaded makes room for the next model it is asked for.
+      const own = all.filter((other) => other.engine.name === engine.name).flatMap((other) => other.models).reduce((sum, { loaded, size_bytes }) => sum + (loaded ? size_bytes ?? 0 : 0), 0)
       const fitting = models.filter(({ name, size_bytes, loaded }) => {
-        const reason = engine.runsHere && !loaded ? tooBig(size_bytes, free) : undefined
+        const reason = engine.runsHere && !loaded ? tooBig(size_bytes, free + own) : undefined
         if (reason !== undefined) notOffered[name] = reason
         return reason === undefined
       })

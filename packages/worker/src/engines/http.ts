@@ -1,3 +1,6 @@
+import http from 'node:http'
+import https from 'node:https'
+import { Readable } from 'node:stream'
 import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
 import type { z } from 'zod'
 
@@ -6,7 +9,9 @@ const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(
 const NO_MEMORY = /requires more (system )?memory|out of memory|insufficient memory|cudaMalloc/i
 /** Nobody is there, or nobody more: found before anything was answered. */
 const NOT_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])
-const SILENT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+const SILENT = 'ESILENT'
+/** A model that is loaded first, and a long prompt on a processor, take their time before the first byte. */
+const QUIET_LIMIT_S = 900
 
 export type Asking = {
   /** Who is asked, as people know it: `Ollama at 127.0.0.1:11434`. */
@@ -14,23 +19,49 @@ export type Asking = {
   signal?: AbortSignal | undefined
 }
 
+/** A request's body: text, or a form with files, which is held in memory as a whole. */
+export type Asked = { method?: string | undefined; headers?: Record<string, string> | undefined; body?: string | FormData | undefined }
+
 /**
- * fetch() of an engine that is a server; closes the connection at once when the signal fires. What it throws says who is guilty: a
- * server that is away, has not the model or has no memory for it is the node's matter, a request that it refuses the job's.
+ * Asks an engine that is a server; closes the connection at once when the signal fires, and waits longer for an answer than fetch() does (5 minutes). What
+ * it throws says who is guilty: a server that is away, has not the model or has no memory for it is the node's matter, a request that it refuses
+ * the job's.
  *
- * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE (busy: later); the
- *   signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE
+ *   (busy: later); the signal's reason on abort
  */
-export async function askServer(url: string, init: RequestInit, { who, signal }: Asking): Promise<Response> {
+export async function askServer(url: string, asked: Asked, { who, signal }: Asking): Promise<Response> {
   let answer: Response
   try {
-    answer = await fetch(url, { redirect: 'error', ...init, ...(signal === undefined ? {} : { signal }) })
+    answer = await send(new URL(url), asked, signal)
   } catch (err) {
     throw connectionError(err, { who, signal })
   }
   if (answer.ok) return answer
   const text = await answer.text().catch(() => '')
   throw refusal(who, answer.status, sentenceIn(text) || answer.statusText)
+}
+
+async function send(url: URL, { method = 'GET', headers = {}, body }: Asked, signal: AbortSignal | undefined): Promise<Response> {
+  signal?.throwIfAborted()
+  // A form's boundary, which its header names, is made where it is written.
+  const form = body instanceof FormData ? new Response(body) : undefined
+  const bytes = form === undefined ? Buffer.from(body === undefined ? '' : String(body)) : Buffer.from(await form.arrayBuffer())
+  const type = form?.headers.get('content-type')
+  const request = (url.protocol === 'https:' ? https : http).request(url, {
+    method, signal, timeout: QUIET_LIMIT_S * 1000,
+    headers: { ...headers, ...(type ? { 'content-type': type } : {}), ...(body === undefined ? {} : { 'content-length': String(bytes.length) }) },
+  })
+  request.setNoDelay(true)
+  request.on('timeout', () => request.destroy(Object.assign(new Error('It was silent for too long.'), { code: SILENT })))
+  const answered = Promise.withResolvers<http.IncomingMessage>()
+  request.on('response', answered.resolve).on('error', answered.reject)
+  request.end(bytes)
+  const incoming = await answered.promise
+  // What goes wrong from here on, whoever reads the body is told.
+  const status = incoming.statusCode ?? 500
+  const content = [204, 304].includes(status) ? null : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>)
+  return new Response(content, { status, statusText: incoming.statusMessage ?? '', headers: Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)]) })
 }
 
 /** What a broken connection means; the signal's reason when it was this side that broke it. */
@@ -40,7 +71,7 @@ export function connectionError(err: unknown, { who, signal }: Asking): unknown 
   const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   if (NOT_THERE.has(code)) return new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer (${code}).`, { cause: err })
-  if (SILENT.has(code)) return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave no sign of life for 5 minutes.`, { cause: err })
+  if (code === SILENT) return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave no sign of life for ${QUIET_LIMIT_S / 60} minutes.`, { cause: err })
   return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} broke off the connection.`, { cause: err })
 }
 
@@ -52,7 +83,8 @@ export function refusal(who: string, status: number, said: string): EarshotError
 
 function codeOf(status: number, said: string): ErrorCode {
   if (NO_MEMORY.test(said)) return 'EARSHOT_ENGINE_MISSING'
-  if (status === 413 || TOO_LONG.test(said)) return 'EARSHOT_TOO_LARGE'
+  if (TOO_LONG.test(said)) return 'EARSHOT_CONTEXT_TOO_LONG'
+  if (status === 413) return 'EARSHOT_TOO_LARGE'
   // The key is wrong, or the model or the route is not there: of this node's server.
   if (status === 401 || status === 403 || status === 404 || status === 405) return 'EARSHOT_ENGINE_MISSING'
   if (status === 408 || status === 429 || status === 502 || status === 503 || status === 504) return 'EARSHOT_UNREACHABLE'

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/shared/contract'
 import { Ollama } from 'ollama'
 import type { Embedder, EngineReport, ModelInfo, TextGenerator } from './engine.ts'
-import { type Asking, askServer, connectionError, linesOf, refusal } from './http.ts'
+import { type Asked, type Asking, askServer, connectionError, linesOf, refusal } from './http.ts'
 import { fromToolCalls, toOllama } from './ollama-messages.ts'
 
 /** How long a server may take to say that it is there. */
@@ -19,7 +19,8 @@ export function ollamaClient(host: string, signal?: AbortSignal): Ollama {
     fetch: (async (url: string, init: RequestInit) => {
       const own = init.signal ?? undefined
       const both = own === undefined || signal === undefined ? own ?? signal : AbortSignal.any([own, signal])
-      const answer = await askServer(String(url), init, { ...asking, signal: both })
+      // The library gives its headers as a plain object and its bodies as text.
+      const answer = await askServer(String(url), init as Asked, { ...asking, signal: both })
       const streamed = answer.headers.get('content-type')?.includes('ndjson') === true && answer.body !== null
       return streamed ? new Response(Readable.toWeb(Readable.from(wholeLines(answer.body!, { ...asking, signal: both }))) as unknown as ReadableStream, { headers: answer.headers }) : answer
     }) as typeof fetch,

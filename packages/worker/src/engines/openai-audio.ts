@@ -1,11 +1,14 @@
 import { createWriteStream, openAsBlob } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { pipeline } from 'node:stream/promises'
 import { EarshotError, type Segment, type Word } from '@earshot/shared/contract'
 import { z } from 'zod'
+import { type AudioPiece, piecesOf } from '../audio/pieces.ts'
 import { toWav } from '../audio/to-wav.ts'
+import { BYTES_PER_S, wavHeader } from '../audio/wav.ts'
+import { wordsToSegments } from '../text/segments.ts'
 import { isDiskFull } from '../verdict.ts'
 import type { Heard, SpeechToText, TextToSpeech } from './engine.ts'
 import { type OpenAiServer, connectionError, readJson } from './http.ts'
@@ -18,20 +21,50 @@ const Verbose = z.object({
   words: z.array(Timed.extend({ word: z.string() })).nullish(),
 })
 
-/** Speech to text by a server; servers that know no times give one segment for all. */
-export async function hearWith(server: OpenAiServer, input: Parameters<SpeechToText['transcribe']>[0]): Promise<Heard> {
-  try {
-    return heardOf(await ask(server, input, 'verbose_json'), input.duration_s)
-  } catch (err) {
-    // Some models give their text alone, and say so.
-    if (!(err instanceof EarshotError) || err.code !== 'EARSHOT_BAD_REQUEST' || !/response_format|timestamp_granularities|verbose_json/.test(err.message)) throw err
-    return heardOf(await ask(server, input, 'json'), input.duration_s)
+type Hearing = Parameters<SpeechToText['transcribe']>[0]
+
+/** Speech to text by a server, in pieces of up to ten minutes: so there is progress, and no answer is waited for too long. Servers that know no times give one segment a piece. */
+export async function hearWith(server: OpenAiServer, input: Hearing): Promise<Heard> {
+  const segments: Segment[] = []
+  let language: string | undefined
+  for await (const piece of piecesOf(input.wav, (await stat(input.wav)).size)) {
+    const durationS = piece.bytes / BYTES_PER_S
+    const heard = await hearPiece(server, input, await blobOf(input.wav, piece), durationS)
+    const some = (heard.segments ?? wordsToSegments(heard.words)).map((segment) => later(segment, piece.start_s))
+    language ??= heard.language
+    segments.push(...some)
+    input.onHeard?.(some)
+    input.onProgress?.(Math.min(1, (piece.start_s + durationS) / Math.max(input.duration_s, durationS)))
+  }
+  return { words: [], segments, ...(language === undefined ? {} : { language }) }
+}
+
+async function blobOf(wav: string, { from, bytes }: AudioPiece): Promise<Blob> {
+  const source = await openAsBlob(wav)
+  return new Blob([new Uint8Array(wavHeader(bytes)), source.slice(from, from + bytes)], { type: 'audio/wav' })
+}
+
+function later(segment: Segment, byS: number): Segment {
+  const at = (time: number) => Math.round((time + byS) * 1000) / 1000
+  return {
+    ...segment, start_s: segment.start_s === null ? null : at(segment.start_s), end_s: segment.end_s === null ? null : at(segment.end_s),
+    words: segment.words.map((word) => ({ ...word, start_s: at(word.start_s), end_s: at(word.end_s) })),
   }
 }
 
-async function ask(server: OpenAiServer, { wav, model = '', language, translate, words, prompt, temperature }: Parameters<SpeechToText['transcribe']>[0], format: string): Promise<z.output<typeof Verbose>> {
+async function hearPiece(server: OpenAiServer, input: Hearing, file: Blob, durationS: number): Promise<Heard> {
+  try {
+    return heardOf(await ask(server, input, file, 'verbose_json'), durationS)
+  } catch (err) {
+    // Some models give their text alone, and say so.
+    if (!(err instanceof EarshotError) || err.code !== 'EARSHOT_BAD_REQUEST' || !/response_format|timestamp_granularities|verbose_json/.test(err.message)) throw err
+    return heardOf(await ask(server, input, file, 'json'), durationS)
+  }
+}
+
+async function ask(server: OpenAiServer, { model = '', language, translate, words, prompt, temperature }: Hearing, file: Blob, format: string): Promise<z.output<typeof Verbose>> {
   const form = new FormData()
-  form.set('file', await openAsBlob(wav, { type: 'audio/wav' }), 'audio.wav')
+  form.set('file', file, 'audio.wav')
   form.set('model', model)
   form.set('response_format', format)
   if (language !== undefined && translate !== true) form.set('language', language)

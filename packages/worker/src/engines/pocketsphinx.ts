@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { EarshotError, type Word } from '@earshot/shared/contract'
+import { EarshotError, type Segment, type Word } from '@earshot/shared/contract'
 import { type Stretch, copyWithPauses, sourceTime } from '../audio/utterances.ts'
 import { BYTES_PER_S, wavHeader } from '../audio/wav.ts'
+import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Programs, SpeechToText } from './engine.ts'
 import { parseLine08, parseLine5 } from './pocketsphinx-output.ts'
 import { endedBadly, runProgram } from './run-program.ts'
@@ -54,7 +55,7 @@ export function createPocketsphinx({ programs = {} }: { programs?: Programs } = 
     kind: 'transcribe',
     probe: choose,
     models: async () => [{ name: MODEL, size_bytes: null }],
-    async transcribe({ wav, duration_s, language = 'en', onProgress, signal }) {
+    async transcribe({ wav, duration_s, language = 'en', onProgress, onHeard, signal }) {
       // What it hears is English already: to translate it is nothing to do.
       if (language !== 'en') {
         throw new EarshotError('EARSHOT_BAD_REQUEST', `PocketSphinx hears English only, not "${language}".`, { field: 'language', hint: 'Choose another model: earshot models list' })
@@ -65,7 +66,7 @@ export function createPocketsphinx({ programs = {} }: { programs?: Programs } = 
       try {
         const stretches = await copyWithPauses({ wav, out: copy, signal })
         if (stretches.length === 0) return { words: [], language }
-        const words = await hear(chosen, { copy, stretches, duration_s, onProgress, signal })
+        const words = await hear(chosen, { copy, stretches, duration_s, onProgress, onHeard, signal })
         onProgress?.(1)
         return { words, language }
       } finally {
@@ -75,9 +76,9 @@ export function createPocketsphinx({ programs = {} }: { programs?: Programs } = 
   }
 }
 
-type Hearing = { copy: string; stretches: readonly Stretch[]; duration_s: number; onProgress: ((fraction: number) => void) | undefined; signal: AbortSignal }
+type Hearing = { copy: string; stretches: readonly Stretch[]; duration_s: number; onProgress: ((fraction: number) => void) | undefined; onHeard: ((segments: Segment[]) => void) | undefined; signal: AbortSignal }
 
-async function hear(variant: Variant, { copy, stretches, duration_s, onProgress, signal }: Hearing): Promise<Word[]> {
+async function hear(variant: Variant, { copy, stretches, duration_s, onProgress, onHeard, signal }: Hearing): Promise<Word[]> {
   const words: Word[] = []
   const ended = await runProgram({
     program: variant.program,
@@ -86,7 +87,10 @@ async function hear(variant: Variant, { copy, stretches, duration_s, onProgress,
     quietLimitS: QUIET_LIMIT_S,
     limits: { memoryMb: MEMORY_MB },
     onLine: (line) => {
+      const before = words.length
       for (const word of readLine(variant, line)) words.push(inSource(word, stretches, words.at(-1), duration_s))
+      // 0.8 prints a word a line.
+      if (words.length > before) onHeard?.(wordsToSegments(words.slice(before)))
       const reached = words.at(-1)?.end_s
       if (reached !== undefined && duration_s > 0) onProgress?.(Math.min(1, reached / duration_s))
     },

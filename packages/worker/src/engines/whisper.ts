@@ -1,14 +1,15 @@
 import { stat } from 'node:fs/promises'
 import os from 'node:os'
-import { EarshotError, type Word } from '@earshot/shared/contract'
+import { EarshotError, type Segment } from '@earshot/shared/contract'
 import { piecesOf } from '../audio/pieces.ts'
 import { BYTES_PER_S } from '../audio/wav.ts'
-import type { EngineReport, SpeechToText } from './engine.ts'
+import { wordsToSegments } from '../text/segments.ts'
+import type { EngineReport, Heard, SpeechToText } from './engine.ts'
 import { createTurns } from './turns.ts'
 import { type FoundBuild, findBuild } from './whisper-build.ts'
 import { type WhisperModel, listWhisperModels } from './whisper-models.ts'
-import { type WhisperBuild, type WhisperProcess, startWhisper } from './whisper-process.ts'
-import { wordsOf } from './whisper-words.ts'
+import { type HeardPiece, type WhisperBuild, type WhisperProcess, startWhisper } from './whisper-process.ts'
+import { UNSPACED, segmentsOf, wordsOf } from './whisper-words.ts'
 
 export type WhisperOptions = {
   /** EARSHOT_HOME: models are in `models/whisper` there. */
@@ -18,6 +19,8 @@ export type WhisperOptions = {
   /** Seconds without a sign of life after which whisper.cpp counts as hung. */
   quietLimitS?: number
 }
+
+type Hearing = Parameters<SpeechToText['transcribe']>[0]
 
 /** A window of 30 s with a large model on an old processor takes minutes. */
 const QUIET_LIMIT_S = 600
@@ -76,26 +79,32 @@ export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S 
     return model
   }
 
-  async function hear({ wav, duration_s, model: name, language, translate, prompt, temperature, onProgress, signal }: Parameters<SpeechToText['transcribe']>[0]) {
+  async function hear({ wav, duration_s, model: name, language, translate, prompt, temperature, onProgress, onHeard, signal }: Hearing): Promise<Heard> {
     const model = await need(name)
     refuseOther(model, { language, translate })
-    const { size } = await stat(wav)
-    const words: Word[] = []
-    let heardLanguage = model.multilingual ? language : 'en'
-    const options = {
-      // A model for English alone crashes on `auto`.
-      language: heardLanguage ?? 'auto', translate: translate === true, prompt, temperature, tokenTimestamps: true, maxLen: 1, maxThreads: Math.max(1, Math.min(8, os.availableParallelism())),
-    }
-    for await (const piece of piecesOf(wav, size)) {
-      const process = await processFor(model, signal)
-      const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-      const heard = await process.hear({ wav, from: piece.from, bytes: piece.bytes, options: given }, signal, (part) => onProgress?.((piece.start_s + part * (piece.bytes / BYTES_PER_S)) / Math.max(duration_s, 0.1)))
-      heardLanguage ??= heard.language
+    const segments: Segment[] = []
+    // A model that knows English alone fails on `auto`.
+    let spoken = model.multilingual ? language : 'en'
+    const wishes = { translate: translate === true, prompt, temperature, maxThreads: Math.max(1, Math.min(8, os.availableParallelism())) }
+    for await (const piece of piecesOf(wav, (await stat(wav)).size)) {
       const endS = Math.min(duration_s, piece.start_s + piece.bytes / BYTES_PER_S)
-      words.push(...wordsOf(heard.segments, { startS: piece.start_s, endS, language: translate === true ? 'en' : heardLanguage }))
-      onProgress?.(Math.min(1, endS / duration_s))
+      const ask = async (more: object): Promise<HeardPiece> => {
+        const process = await processFor(model, signal)
+        const options = Object.fromEntries(Object.entries({ ...wishes, language: spoken ?? 'auto', ...more }).filter(([, value]) => value !== undefined))
+        return process.hear({ wav, from: piece.from, bytes: piece.bytes, options }, signal, (part) => onProgress?.((piece.start_s + part * (piece.bytes / BYTES_PER_S)) / Math.max(duration_s, 0.1)))
+      }
+      // One token a segment, which gives words their times; where a character may be several tokens, that would break the text.
+      const byToken = spoken === undefined || translate === true || !UNSPACED.has(spoken)
+      const heard = await ask(byToken ? { tokenTimestamps: true, maxLen: 1 } : {})
+      spoken ??= heard.language
+      const at = { startS: piece.start_s, endS, language: translate === true ? 'en' : spoken }
+      const broken = byToken && (heard.segments.some(({ text }) => text.includes('\ufffd')) || (translate !== true && UNSPACED.has(spoken ?? '')))
+      const some = byToken && !broken ? wordsToSegments(wordsOf(heard.segments, at)) : segmentsOf((broken ? await ask({}) : heard).segments, at)
+      segments.push(...some)
+      onHeard?.(some)
+      onProgress?.(Math.min(1, endS / Math.max(duration_s, 0.1)))
     }
-    return { words, ...(heardLanguage === undefined ? {} : { language: heardLanguage }) }
+    return { words: [], segments, ...(spoken === undefined ? {} : { language: spoken }) }
   }
 
   return {

@@ -10,13 +10,14 @@ const DECODED = 0.05
 
 /** Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the original did not change. */
 export function createTranscribe({ media, engines, maxDurationS }: { media: MediaClient; engines: Engines; maxDurationS: number }): BuiltIn<'transcribe'> {
-  return async ({ media: hash, model: name, language, translate, words, prompt, temperature, store }, { signal, dir, progress }) => {
+  return async ({ media: hash, model: name, language, translate, words, prompt, temperature, store }, { signal, dir, progress, emit }) => {
     const { engine, model } = engines.need('transcribe', name)
     const file = await media.fetch(hash, dir, signal)
     const wav = path.join(dir, 'audio.wav')
     const { duration_s } = await decode({ file, out: wav, maxDurationS, signal, onProgress: (part) => progress(part * DECODED) })
     const heard = await engine.transcribe({
       wav, duration_s, model: model.name, language, translate, words, prompt, temperature, signal, onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
+      onHeard: (some) => some.forEach(({ text }) => emit({ text })),
     })
     await media.verify(hash, signal)
     const all = heard.segments ?? wordsToSegments(heard.words)
