@@ -59,10 +59,10 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
 
-  async function route(): Promise<number> {
+  async function route(onNodes: (count: number) => void): Promise<number> {
     const term = leadership.term()
     if (term === null) return 0
-    const assigned = await routeAll(db, term, turns, waking)
+    const assigned = await routeAll(db, term, turns, waking, onNodes)
     await recall.look(term, assigned)
     if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
     metrics.routed(assigned)

@@ -20,11 +20,13 @@ const GLANCE = 8
  * @param term the leadership under which to act; a stale one assigns nothing
  * @param turns whose turn it is between interactive and batch work; the leader keeps it from call to call
  * @param waking wakes the nodes that hear through Redis; without it the database wakes all
+ * @param onNodes told how many nodes the look was over; not at all when nothing waits
  * @returns how many jobs were assigned
  */
-export async function routeAll(db: Database, term: string, turns: Turns = createTurns(), waking?: Waking): Promise<number> {
+export async function routeAll(db: Database, term: string, turns: Turns = createTurns(), waking?: Waking, onNodes?: (count: number) => void): Promise<number> {
   const seen = await look(db.pool, PROTOCOL, GLANCE)
   if (seen === null) return 0
+  onNodes?.(seen.nodes.length)
   if (!seen.alone) return routeSeen(db, term, seen, turns, waking)
   const alone = await routeAlone(db, term)
   const rest = await look(db.pool, PROTOCOL, GLANCE)

@@ -16,6 +16,13 @@ const AWAKE_MS = 10
 const NEXT_MS = 5
 /** Between two looks while it is awake and found nothing. */
 const LOOK_MS = 1
+/**
+ * How long it rests after each look for every node that this was over, whoever rings: so what comes meanwhile is routed by one look, which costs by nodes.
+ * A thousand nodes: 50 ms. The first job after a rest does not wait.
+ */
+const REST_MS_A_NODE = 0.05
+/** From so many nodes on. */
+const MANY_NODES = 100
 /** While it is not sure that everybody rings, or hears nothing. */
 const UNSURE_MS = 1000
 /** A hint may get lost; then work is this late. */
@@ -25,8 +32,8 @@ const EVENTS_MS = 25
 
 export type RoutingOptions = {
   db: Database
-  /** Routes what can be routed; answers how many jobs were assigned. */
-  route: () => Promise<number>
+  /** Routes what can be routed; answers how many jobs were assigned. `onNodes`: over how many nodes it looked. */
+  route: (onNodes: (count: number) => void) => Promise<number>
   /** Whether this coordinator leads and hears notifications: only then others need to ring for it. */
   mayHang: () => boolean
   /** Tells the readers of events that there may be some; by NOTIFY unless told otherwise. */
@@ -62,15 +69,17 @@ export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db
   async function run(): Promise<void> {
     while (!stopped) {
       wake = new AbortController()
-      const pause = await look()
+      let nodes = 0
+      const pause = await look((count) => { nodes = count })
+      if (nodes >= MANY_NODES && !stopped) await sleep(nodes * REST_MS_A_NODE)
       await sleep(pause, undefined, { signal: wake.signal }).catch(() => {}) // woken
     }
   }
 
   /** Looks once; answers how many milliseconds it may rest now. */
-  async function look(): Promise<number> {
+  async function look(onNodes: (count: number) => void): Promise<number> {
     try {
-      const assigned = await route()
+      const assigned = await route(onNodes)
       if (assigned > 0) {
         awake ||= isSwarm(assigned)
         lastWork = monotonicMs()

@@ -32,6 +32,8 @@ const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 
 const lines: Line[] = []
 await using stage = await setStage(say)
+// Servers and processes are not to be left behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void Promise.resolve(stage[Symbol.asyncDispose]()).finally(() => process.exit(130)))
 for (const name of wanted) {
   const bench = { stage, say, quick, by: values.by as Bench['by'], jobs: Number(values.jobs ?? (quick ? 2000 : 20_000)), seconds: quick ? 2 : 8, rounds: Number(values.rounds ?? (quick ? 1 : 5)) }
   const found = await PARTS[name]!(bench)
