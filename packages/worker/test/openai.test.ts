@@ -123,7 +123,7 @@ describe('a conversation with a server that speaks OpenAI\'s protocol', () => {
     const schema = { type: 'object' }
     const tool = { type: 'function' as const, function: { name: 'f', parameters: schema } }
     await chat({ tools: [tool], tool_choice: 'required', format: schema, options: { temperature: 0.5, max_tokens: 9 }, keep_alive: '5m' })
-    expect(server.asked[0]!.headers.authorization).toBe('Bearer secret-key')
+    expect(server.asked[0]!.headers).toMatchObject({ authorization: 'Bearer secret-key', connection: 'close' })
     expect(server.asked[0]!.json()).toEqual({
       model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream: true, stream_options: { include_usage: true }, temperature: 0.5, max_tokens: 9,
       tools: [tool], tool_choice: 'required', response_format: { type: 'json_schema', json_schema: { name: 'answer', schema } },

@@ -50,6 +50,8 @@ async function send(url: URL, { method = 'GET', headers = {}, body }: Asked, sig
   const type = form?.headers.get('content-type')
   const request = (url.protocol === 'https:' ? https : http).request(url, {
     method, signal, timeout: QUIET_LIMIT_S * 1000,
+    // A connection of its own: one that was kept may be closed by the server at the very moment it is used, and nobody knows then what was done.
+    agent: false,
     headers: { ...headers, ...(type ? { 'content-type': type } : {}), ...(body === undefined ? {} : { 'content-length': String(bytes.length) }) },
   })
   request.setNoDelay(true)
