@@ -51,6 +51,22 @@ test('engines that cannot hear, cannot speak or break are not offered, each with
   expect(await readFailures(home)).toEqual(engines.notOffered)
 })
 
+test('a voice that is hard to understand, and a full disk, are not held against who hears', async () => {
+  const home = path.join(root, 'accent')
+  const foreign = mouth('foreign', async ({ out }) => {
+    await writeFile(out, Buffer.concat([wavHeader(32_000), Buffer.alloc(32_000, 'noise')]))
+    return { duration_s: 1 }
+  })
+  const full = ear('full', async () => { throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }) })
+  const strict = ear('strict', async ({ wav }) => ({ words: [], segments: [{ start_s: 0, end_s: 1, text: wav.includes('foreign') ? 'Wetter.' : 'The weather report says rain.', confidence: 1, words: [] }] }))
+  const { engines, offered, models } = await prove(home, foreign, createFlite(), strict, full)
+  expect({ offered, notOffered: engines.notOffered }).toEqual({ offered: ['foreign', 'flite', 'strict', 'full'], notOffered: {} })
+  expect(models['strict-model']!.rtf).toBeGreaterThan(0)
+  expect(models['full-model']).not.toHaveProperty('rtf')
+  // Known voices speak again for an ear that has not proved itself.
+  expect((await prove(home, foreign, createFlite(), strict, ear('new', strict.transcribe))).offered).toEqual(['foreign', 'flite', 'strict', 'new'])
+})
+
 test('what proved itself is not tried again, what failed is', async () => {
   const home = path.join(root, 'again')
   let [heard, spoke, fails] = [0, 0, true]
