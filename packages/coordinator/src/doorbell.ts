@@ -26,12 +26,16 @@ const PATIENCE_MS = 24 * 3600 * 1000
 export function createDoorbell({ db, onHung, log }: { db: Database; onHung: () => void; log: Log }): Doorbell {
   let client: pg.Client | undefined
   let wanted = false
+  let closed = false
   let state: 'down' | 'asked' | 'hung' = 'down'
   let work: Promise<void> = Promise.resolve()
 
   async function hangIt(): Promise<void> {
+    // What was asked before it was closed may get its turn afterwards.
+    if (closed) return
     try {
       const session = (client ??= await open())
+      if (closed) return await drop()
       await session.query({ text: 'select earshot.hang_bell()', query_timeout: PATIENCE_MS } as pg.QueryConfig)
       // Taken down while it was being hung.
       if (!wanted) return await takeIt()
@@ -93,6 +97,7 @@ export function createDoorbell({ db, onHung, log }: { db: Database; onHung: () =
       work = work.then(takeIt)
     },
     async close() {
+      closed = true
       wanted = false
       const session = client
       client = undefined
