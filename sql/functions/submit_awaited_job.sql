@@ -4,8 +4,11 @@ create or replace function earshot.submit_awaited_job(p_job jsonb, p_within inte
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
-  v_id bigint := (select m.id from earshot.submit_jobs(jsonb_build_array(p_job || jsonb_build_object('deadline', now() + p_within)), p_tenant) m);
+  v_id bigint;
 begin
+  -- Whoever waits loses the connection in a crash of the server, and asks again: no need to wait for the disk.
+  perform set_config('synchronous_commit', 'off', true);
+  v_id := (select m.id from earshot.submit_jobs(jsonb_build_array(p_job || jsonb_build_object('deadline', now() + p_within)), p_tenant) m);
   insert into earshot.waiters (job_id) values (v_id);
   return v_id;
 end $$;

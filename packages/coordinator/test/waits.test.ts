@@ -124,6 +124,20 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     expect(hearing.over.aborted).toBe(true)
   })
 
+  test('that is so short that its report is quicker than its first word is heard all the same', async () => {
+    await using s = await stage(held)
+    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never, hear: (delta) => void s.heard.push(delta) })
+    const job = await s.node.take()
+    await s.node.finish(job, { output: { message: 'Yes' } })
+    const hearing = await s.waits.hearing(job.id, job.attempt).catch(() => undefined)
+    await hearing?.say({ content: 'Yes' })
+    hearing?.end({ output: { message: 'Yes' } })
+    // Whichever came first: one answer, and whole.
+    expect(await asked.answer).toEqual({ node: 'box', result: { message: 'Yes' } })
+    const { rows: [row] } = await s.test.db.pool.query('select earshot.begin_answer($1, $2) as again', [job.id, job.attempt])
+    expect(row).toEqual({ again: null })
+  })
+
   test('is refused as a stream from another attempt, from a second stream, and when nobody waits', async () => {
     await using s = await stage(held)
     const asked = await listen(s)

@@ -180,7 +180,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     },
 
     look: () => {
-      if (waiting.size > 0) looking.kick()
+      // Of one that comes piece by piece the worker tells the end itself; what goes wrong with it, the next turn finds.
+      if ([...waiting.values()].some(({ hear }) => hear === undefined)) looking.kick()
     },
     start() {
       looking.start()
