@@ -76,7 +76,7 @@ export async function checkEngines({ config, surroundings, interrupts }: Context
     if (report.available) return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
     const { missing } = report
     const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (missing === 'whisper-build' ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))
-    return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : 'optional', found: report.reason ?? 'does not work here', fix }
+    return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : report.broken === true ? 'warning' : 'optional', found: report.reason ?? 'does not work here', fix }
   }))
 }
 

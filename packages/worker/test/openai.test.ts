@@ -157,6 +157,14 @@ describe('what a server has', () => {
     expect(await engine('generate', address).probe()).toMatchObject({ available: false })
   })
 
+  test('one that goes away is no longer offered, whatever the settings say of it', async () => {
+    const gone = await engineServer()
+    const address = `${gone.url}/v1#transcribe=whisper-1`
+    expect(await names('transcribe', address)).toEqual(['whisper-1'])
+    await gone[Symbol.asyncDispose]()
+    expect(await thrownBy(names('transcribe', address))).toMatchObject({ code: 'EARSHOT_ENGINE_MISSING' })
+  })
+
   test('one that is away is a report', async () => {
     const gone = await engineServer()
     await gone[Symbol.asyncDispose]()

@@ -9,6 +9,8 @@ import { runProgram } from './run-program.ts'
 
 /** A node joins without a server that takes longer than this to say that it is there; it is offered as soon as it did. */
 const PATIENCE_MS = 1_000
+/** A server that does not say in this time what it has is taken for gone. */
+const SERVER_MS = 10_000
 
 type Looked = { engine: Engine; report?: EngineReport; models: ModelInfo[]; looking?: Promise<void> }
 
@@ -59,13 +61,16 @@ async function lookSoon(one: Looked, signal?: AbortSignal): Promise<void> {
 }
 
 async function look(one: Looked, signal?: AbortSignal): Promise<void> {
+  const { engine } = one
+  const late = engine.remote === true ? AbortSignal.timeout(SERVER_MS) : undefined
+  const either = late === undefined || signal === undefined ? late ?? signal : AbortSignal.any([late, signal])
   try {
-    const report = one.report?.available ? one.report : await one.engine.probe(signal)
-    one.models = report.available ? await one.engine.models(signal) : []
+    const report = one.report?.available ? one.report : await engine.probe(either)
+    one.models = report.available ? await engine.models(either) : []
     one.report = report
   } catch (err) {
-    if (!(err instanceof EarshotError)) throw err
-    one.report = { available: false, reason: err.message }
+    if (!(err instanceof EarshotError) && late?.aborted !== true) throw err
+    one.report = { available: false, reason: err instanceof EarshotError ? err.message : `It did not answer within ${SERVER_MS / 1000} s.` }
     one.models = []
   }
 }

@@ -6,6 +6,7 @@ import { hearWith, speakWith } from './openai-audio.ts'
 import { chatWith } from './openai-chat.ts'
 
 const PROBE_MS = 3_000
+const LIST_MS = 5_000
 const KINDS: readonly EngineKind[] = ['transcribe', 'speak', 'embed', 'generate']
 /** What the names of models tell of them; servers seldom say what theirs are for. */
 const BY_NAME: readonly [EngineKind, RegExp][] = [
@@ -46,14 +47,28 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
       body: body instanceof FormData ? body : JSON.stringify(body),
     }, { who, signal }),
   })
-  const listed = async (signal?: AbortSignal) => readJson(await askServer(`${base}/models`, { headers }, { who, signal }), Models, { who, signal })
+  const fetchList = async () => {
+    const signal = AbortSignal.timeout(PROBE_MS)
+    try {
+      return await readJson(await askServer(`${base}/models`, { headers }, { who, signal }), Models, { who, signal })
+    } catch (err) {
+      if (err instanceof EarshotError) throw err
+      throw new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer within ${PROBE_MS / 1000} s.`, { cause: err })
+    }
+  }
+  let last: { at: number; list: ReturnType<typeof fetchList> } | undefined
+  /** Its list, asked for once by all who look at the same time: each kind is an engine of its own. */
+  const listed = (): ReturnType<typeof fetchList> => {
+    if (last === undefined || performance.now() - last.at > LIST_MS) last = { at: performance.now(), list: fetchList() }
+    return last.list
+  }
   const name = `openai:${url.host}`
 
-  async function models(kind: EngineKind, signal?: AbortSignal): Promise<ModelInfo[]> {
+  async function models(kind: EngineKind): Promise<ModelInfo[]> {
     const named = told.getAll(kind).map((model): ModelInfo => ({ name: model, size_bytes: null }))
-    const answer = await listed(signal).catch((err: unknown) => {
-      // A server for one thing alone, such as whisper.cpp's, has no list.
-      if (told.size > 0 && !signal?.aborted) return { data: [] }
+    const answer = await listed().catch((err: unknown) => {
+      // A server for one thing alone, such as whisper.cpp's, has no list; it is believed when it says at all that it is there.
+      if (told.size > 0 && err instanceof EarshotError && / answered 4\d\d:/.test(err.message)) return { data: [] }
       throw err
     })
     // One by whose name no job could ask for it is not offered.
@@ -61,20 +76,15 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
     return [...named, ...found.map(({ id, meta }) => ({ name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}) }))]
   }
 
-  const probe = async (kind: EngineKind, signal?: AbortSignal): Promise<EngineReport> => {
-    const soon = AbortSignal.any([AbortSignal.timeout(PROBE_MS), ...(signal === undefined ? [] : [signal])])
+  const probe = async (kind: EngineKind): Promise<EngineReport> => {
     try {
-      await listed(soon)
-      return (await models(kind, soon)).length > 0 ? { available: true } : { available: false, reason: `${who} has no model for ${kind}.` }
+      return (await models(kind)).length > 0 ? { available: true } : { available: false, reason: `${who} has no model for ${kind}.` }
     } catch (err) {
-      signal?.throwIfAborted()
-      // One without a list is believed when it says at all that it is there.
-      const answers = err instanceof EarshotError && / answered 4\d\d:/.test(err.message)
-      if (answers && told.has(kind)) return { available: true }
-      return { available: false, reason: err instanceof EarshotError ? err.message : `${who} does not answer within ${PROBE_MS / 1000} s.` }
+      if (!(err instanceof EarshotError)) throw err
+      return { available: false, reason: err.message, broken: true }
     }
   }
-  const about = <K extends EngineKind>(kind: K) => ({ name, kind, changes: true, remote: true, probe: (signal?: AbortSignal) => probe(kind, signal), models: (signal?: AbortSignal) => models(kind, signal) })
+  const about = <K extends EngineKind>(kind: K) => ({ name, kind, changes: true, remote: true, probe: () => probe(kind), models: () => models(kind) })
   return [
     { ...about('transcribe'), transcribe: (input) => hearWith(server(input.signal), input) } satisfies SpeechToText,
     { ...about('speak'), speak: (input) => speakWith(server(input.signal), input) } satisfies TextToSpeech,
