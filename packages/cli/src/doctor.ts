@@ -60,7 +60,7 @@ async function howToInstall(program: string, searchPath: string): Promise<string
 const NEEDED: readonly string[] = ['transcribe', 'speak', 'embed']
 /** How to get what no package manager has. */
 const HOW_TO_GET: Record<string, string> = {
-  'whisper-model': 'earshot models pull base.en  (142 MB; "earshot models list" names the others)',
+  'whisper-model': 'earshot models pull base.en  (148 MB; "earshot models list" names the others)',
   piper: 'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
   ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }
