@@ -21,7 +21,7 @@ describe('a client of OpenAI', () => {
   beforeAll(async () => {
     database = await testDatabase('embedded')
     await database.db.close()
-    await writeFile(path.join(database.home, 'config.yaml'), 'door: { aliases: { narrator: slt, my-ears: pocketsphinx-en-us } }\nlimits: { max_media_gb: 0.001 }\n')
+    await writeFile(path.join(database.home, 'config.yaml'), 'door: { aliases: { my narrator: slt, my-ears: pocketsphinx-en-us } }\nlimits: { max_media_gb: 0.001 }\n')
     mesh = await startProcess('up', { EARSHOT_HOME: database.home, EARSHOT_INBOX: path.join(database.home, 'inbox'), EARSHOT_PORT: '0' })
     url = mesh.announced.url!
     client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' })
@@ -57,7 +57,7 @@ describe('a client of OpenAI', () => {
   })
 
   test('makes speech with a voice that the settings name, as a WAV file', async () => {
-    const answer = await client.audio.speech.create({ model: 'flite', voice: 'narrator', input: 'Rain.', response_format: 'wav' })
+    const answer = await client.audio.speech.create({ model: 'flite', voice: 'my narrator', input: 'Rain.', response_format: 'wav' })
     expect(Buffer.from(await answer.arrayBuffer()).subarray(0, 4).toString()).toBe('RIFF')
   })
 
@@ -88,6 +88,17 @@ describe('a client of OpenAI', () => {
     const sdk = createClient({ url })
     await sdk.wait(id)
     expect((await sdk.document(document_id)).title).toBe('rain.mp3')
+  })
+
+  test('hands in a recording with a form that goes wrong after it, and leaves nothing', async () => {
+    const kept = async () => (await readdir(path.join(database.home, 'media'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).length
+    const before = await kept()
+    const form = new FormData()
+    form.set('file', new Blob([Uint8Array.from([...spoken, 0])]), 'rain.mp3')
+    form.set('prompt', 'x'.repeat(300 * 1024))
+    const answer = await fetch(`${url}/v1/audio/transcriptions?async=1`, { method: 'POST', body: form })
+    expect(answer.status).toBe(413)
+    expect(await kept()).toBe(before)
   })
 
   test('makes vectors, as numbers or packed', async () => {

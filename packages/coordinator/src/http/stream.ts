@@ -69,14 +69,23 @@ async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => 
 
 async function* linesOf(request: IncomingMessage): AsyncGenerator<string> {
   const decoder = new TextDecoder()
-  let rest = ''
+  // What a line has so far, in pieces: each is looked through once, however long the line gets.
+  let begun: string[] = []
+  let length = 0
   for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
-    const lines = (rest + decoder.decode(piece, { stream: true })).split('\n')
-    rest = lines.pop() ?? ''
-    if (rest.length > LONGEST_LINE) throw new EarshotError('EARSHOT_TOO_LARGE', 'A line of the stream is too long.')
-    yield* lines.filter((line) => line.trim() !== '')
+    const [end = '', ...lines] = decoder.decode(piece, { stream: true }).split('\n')
+    begun.push(end)
+    length += end.length
+    if (length > LONGEST_LINE) throw new EarshotError('EARSHOT_TOO_LARGE', 'A line of the stream is too long.')
+    if (lines.length === 0) continue
+    const rest = lines.pop()!
+    const whole = [begun.join(''), ...lines]
+    begun = [rest]
+    length = rest.length
+    yield* whole.filter((line) => line.trim() !== '')
   }
-  if (rest.trim() !== '') yield rest
+  const last = begun.join('')
+  if (last.trim() !== '') yield last
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)

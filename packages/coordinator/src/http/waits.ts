@@ -115,7 +115,7 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     if (one.begun !== undefined && state.attempt !== one.begun.attempt) return giveUp(one, cut(one.begun))
     if (state.status !== 'pending') return void (one.pendingSince = undefined)
     // It failed, and so did its one retry: whoever waits is told, and does not wait for a third.
-    if (state.attempt > 1 && state.failed_on > 0) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
+    if (state.failures > 1) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
     one.pendingSince ??= monotonicMs()
     if (monotonicMs() - one.pendingSince > waitMs) giveUp(one, await noNode(one.id))
   }

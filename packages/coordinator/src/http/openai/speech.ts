@@ -10,6 +10,7 @@ import { type Door, goneSignal } from './door.ts'
 const TYPES = { mp3: 'audio/mpeg', opus: 'audio/ogg', aac: 'audio/aac', flac: 'audio/flac', wav: 'audio/wav', pcm: 'audio/pcm' } as const
 const FORMATS = Object.keys(TYPES) as [keyof typeof TYPES]
 
+const Asked = z.string().min(1).max(200)
 /** As the kind's own schema has it, so that it is the client's field that is found wrong. */
 const Voice = z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice')
 
@@ -17,7 +18,7 @@ const Voice = z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice'
 export const SpeechRequest = z.object({
   model: z.string().min(1).max(200),
   input: z.string().trim().min(1).max(20_000),
-  voice: z.union([Voice, z.object({ id: Voice }).transform(({ id }) => id)]).optional(),
+  voice: z.union([Asked, z.object({ id: Asked }).transform(({ id }) => id)]).optional(),
   response_format: z.enum(FORMATS, `expected one of ${FORMATS.join(', ')}`).default('mp3'),
   speed: z.number().min(0.25).max(4).optional(),
   stream_format: z.literal('audio', 'only audio is sent').optional(),
@@ -28,6 +29,7 @@ export function speechRoutes(scope: FastifyInstance, door: Door, context: Contex
   scope.post('/v1/audio/speech', async (request, reply) => {
     const { model, input, voice, response_format: format, speed } = parse(SpeechRequest, request.body)
     const named = voice === undefined ? undefined : door.aliases.voice(voice)
+    if (named !== undefined) parse(Voice, named, 'voice')
     const picked = await door.models.pick('speak', model, named)
     const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed !== undefined && { speed }) })
     const { result } = await answer

@@ -1,10 +1,12 @@
 import { EarshotError } from '@earshot/shared/contract'
 import { submitDocument } from '@earshot/shared/db/functions/documents'
+import { rm } from 'node:fs/promises'
+import type { MediaStore } from '@earshot/shared/media/store'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
-import { writeHeld } from '../queries/media.ts'
+import { readHeld, writeHeld } from '../queries/media.ts'
 import type { Door } from './door.ts'
 import { tellBroken } from './errors.ts'
 import { readForm } from './form.ts'
@@ -26,6 +28,7 @@ export const TranscriptionFields = z.object({
 export const TranscriptionQuery = z.object({ async: Flag.optional() })
 type Fields = z.output<typeof TranscriptionFields>
 type Task = 'transcribe' | 'translate'
+type Kept = Awaited<ReturnType<MediaStore['put']>>
 
 /** POST /v1/audio/transcriptions and /v1/audio/translations. */
 export function transcriptionRoutes(scope: FastifyInstance, door: Door, context: Context): void {
@@ -78,7 +81,10 @@ async function stream(payload: Record<string, unknown>, reply: FastifyReply, doo
 
 /** `?async=1`: the recording is kept, heard as a job that nobody waits for, and found by search. */
 async function takeIn(request: FastifyRequest, reply: FastifyReply, { db, media, coordinatorId, limits, url }: Context): Promise<unknown> {
-  const { file: kept, fileName } = await readForm(request, (stream) => media.put(stream, { maxBytes: limits.mediaBytes }), async () => {})
+  const { file: kept, fileName } = await readForm<Kept>(request, (stream) => media.put(stream, { maxBytes: limits.mediaBytes }), async ({ hash, path, duplicate }) => {
+    // The rest of the form was no good: a file that nobody had before must not stay without a row.
+    if (!duplicate && (await readHeld(db.pool, hash, coordinatorId)).held === undefined) await rm(path, { force: true })
+  })
   if (kept.size === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.', { field: 'file' })
   await writeHeld(db.pool, coordinatorId, kept)
   const { job_id: id, document_id, duplicate } = await submitDocument(db.pool, { ...kept, holder: coordinatorId, title: fileName, kind: 'audio' })

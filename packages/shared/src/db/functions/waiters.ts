@@ -29,9 +29,9 @@ export async function endUnawaitedJobs(db: Queryable, term: string): Promise<num
   return rows.map((row) => row.id)
 }
 
-/** How an awaited job stands; `result` once it is completed; `failed_on`: on how many nodes it failed. */
+/** How an awaited job stands; `result` once it is completed; `failures`: how often it failed, of one that waits for a node again. */
 export type AwaitedState = {
-  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failed_on: number
+  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failures: number
 }
 
 /** How these jobs stand; one that is not listed was deleted. */
@@ -39,7 +39,8 @@ export function readAwaited(db: Queryable, ids: readonly number[]): Promise<Awai
   return call<AwaitedState>(
     db, 'http_awaited',
     `select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code,
-       (select count(*)::int from earshot.node_failures f where f.job_id = j.id) as failed_on
+       case when j.status = 'pending' and j.attempt > 0 then (select count(*)::int from earshot.events e
+         where e.job_id = j.id and e.type = 'job.requeued' and e.data ->> 'cause' in ('failed', 'node')) else 0 end as failures
      from earshot.jobs j where j.id = any ($1::bigint[])`,
     [ids],
   )
