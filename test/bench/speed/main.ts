@@ -39,9 +39,10 @@ for (const name of wanted) {
   const found = await PARTS[name]!(bench)
   lines.push(...found)
   for (const line of found) say(cells(line).join(' | '))
+  // After each part: a long run that is broken off has told what it found.
+  if (values.report) await writeReport(lines, machineText(stage.version))
   await stage.clear()
 }
 const machine = machineText(stage.version)
 if (values.json) console.log(JSON.stringify({ at: new Date().toISOString(), machine, lines }, null, 2))
 else printTable(lines, machine)
-if (values.report) await writeReport(lines, machine)
