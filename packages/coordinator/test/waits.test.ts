@@ -1,3 +1,4 @@
+import type { Database } from '@earshot/shared/db/database'
 import { endUnawaitedJobs } from '@earshot/shared/db/functions/waiters'
 import { handBackJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
 import { lead } from '@earshot/shared/db/functions/leadership'
@@ -15,9 +16,9 @@ const FAILURE = { code: 'EARSHOT_ENGINE_FAILED', message: 'The engine broke.', v
 type Stage = AsyncDisposable & { test: TestDatabase; waits: Waits; node: NodeByHand; heard: Delta[]; statusOf(id: number): Promise<string> }
 
 /** Somebody who waits, and a node whose every step the test takes itself. */
-async function stage(held: TestDatabase, waitMs = 60_000): Promise<Stage> {
+async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise<Stage> {
   await held.db.pool.query('truncate earshot.jobs, earshot.nodes cascade')
-  const waits = createWaits({ db: held.db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
+  const waits = createWaits({ db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
   waits.start()
   return {
     test: held, waits, node: await joinNode(held.db), heard: [],
@@ -26,6 +27,23 @@ async function stage(held: TestDatabase, waitMs = 60_000): Promise<Stage> {
       await waits.stop(AbortSignal.abort())
     },
   }
+}
+
+/** The database, but the first answer to the query of this name stays on its way until `arrive` is called. */
+function tardy(db: Database, name: string): { db: Database; sent: Promise<void>; arrive(): void } {
+  const sent = Promise.withResolvers<void>()
+  const arrival = Promise.withResolvers<void>()
+  let first = true
+  const query = async (asked: { name?: string; text: string }) => {
+    const late = first && asked.name === name
+    if (late) first = false
+    const answer = await db.pool.query(asked)
+    if (late) sent.resolve()
+    if (late) await arrival.promise
+    return answer
+  }
+  const pool = new Proxy(db.pool, { get: (target, key) => (key === 'query' ? query : Reflect.get(target, key, target)) })
+  return { db: { ...db, pool }, sent: sent.promise, arrive: arrival.resolve }
 }
 
 describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
@@ -122,6 +140,33 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     expect(await asked.answer).toEqual({ node: 'box', result: { message: 'Hello' } })
     expect(s.heard).toEqual([{ content: 'Hel' }, { content: 'lo' }])
     expect(hearing.over.aborted).toBe(true)
+  })
+
+  test('is heard also when its first word is quicker than the answer to its submission', async () => {
+    const late = tardy(held.db, 'submit_awaited_job')
+    await using s = await stage(held, undefined, late.db)
+    const asking = listen(s)
+    await late.sent
+    const job = await s.node.take()
+    const hearing = s.waits.hearing(job.id, job.attempt)
+    late.arrive()
+    await (await hearing).say({ content: 'Well' })
+    await asking
+    expect(s.heard).toEqual([{ content: 'Well' }])
+  })
+
+  test('goes on when a look from before it began comes late', async () => {
+    const late = tardy(held.db, 'http_awaited')
+    await using s = await stage(held, undefined, late.db)
+    const asked = await listen(s)
+    await late.sent
+    const job = await s.node.take()
+    const hearing = await s.waits.hearing(job.id, job.attempt)
+    late.arrive()
+    // The next look comes after that one.
+    await s.node.finish(job, { output: { message: 'Yes' } })
+    hearing.end({})
+    expect(await asked.answer).toEqual({ node: 'box', result: { message: 'Yes' } })
   })
 
   test('that is so short that its report is quicker than its first word is heard all the same', async () => {

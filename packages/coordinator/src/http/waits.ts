@@ -78,6 +78,7 @@ const GRACE_MS = 5_000
 export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: number; url: () => string; log: Log }): Waits {
   const waiting = new Map<number, Waiting>()
   const cancelling = new Set<Promise<unknown>>()
+  const submitting = new Set<Promise<Waiting>>()
 
   const looking = createLoop({ everyMs: LOOK_MS, work: look, log })
   const keeping = createLoop({ everyMs: KEEP_MS, log, work: async () => { if (waiting.size > 0) await keepWaiting(db.pool, [...waiting.keys()]) } })
@@ -87,6 +88,19 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     one.over.abort()
     if ('answered' in how) one.settle.resolve(how.answered)
     else one.settle.reject(how.failed)
+  }
+
+  async function enqueue(job: Submission, withinS: number, hear: Hear | undefined): Promise<Waiting> {
+    const payload = hear === undefined ? job.payload : { ...job.payload, reply_to: url() }
+    const id = await submitAwaitedJob(db.pool, { class: 'interactive', ...job, payload }, withinS)
+    const one: Waiting = {
+      id, hear, settle: Promise.withResolvers(), over: new AbortController(), begun: undefined, streaming: false, brokenAt: undefined,
+      pendingSince: undefined, completedSince: undefined,
+    }
+    waiting.set(id, one)
+    // Whoever asked looks at it a moment later; it may be settled by then.
+    one.settle.promise.catch(() => {})
+    return one
   }
 
   function cancel(id: number): void {
@@ -109,6 +123,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
 
   async function judge(one: Waiting, state: AwaitedState | undefined): Promise<void> {
     if (state === undefined) return settle(one, { failed: new EarshotError('EARSHOT_CANCELLED', `Job ${one.id} was deleted.`) })
+    // Read before that attempt was assigned.
+    if (one.begun !== undefined && state.attempt < one.begun.attempt) return
     if (state.status === 'failed' || state.status === 'cancelled') return settle(one, { failed: failureOf(state) })
     if (state.status === 'completed') return completed(one, state)
     if (one.brokenAt !== undefined) return monotonicMs() - one.brokenAt < REASON_MS ? undefined : giveUp(one, cut(one.begun))
@@ -135,23 +151,19 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
   return {
     async ask(job, { withinS, signal, hear }) {
       signal.throwIfAborted()
-      const payload = hear === undefined ? job.payload : { ...job.payload, reply_to: url() }
-      const id = await submitAwaitedJob(db.pool, { class: 'interactive', ...job, payload }, withinS)
-      const one: Waiting = {
-        id, hear, settle: Promise.withResolvers(), over: new AbortController(), begun: undefined, streaming: false, brokenAt: undefined,
-        pendingSince: undefined, completedSince: undefined,
-      }
-      waiting.set(id, one)
-      // Whoever asked looks at it a moment later; it may be settled by then.
-      one.settle.promise.catch(() => {})
+      const work = enqueue(job, withinS, hear)
+      submitting.add(work)
+      const one = await work.finally(() => submitting.delete(work))
       const leave = (): void => giveUp(one, signal.reason)
       signal.addEventListener('abort', leave, { once: true })
       one.over.signal.addEventListener('abort', () => signal.removeEventListener('abort', leave), { once: true })
       if (signal.aborted) leave()
-      return { id, answer: one.settle.promise }
+      return { id: one.id, answer: one.settle.promise }
     },
 
     async hearing(id, attempt) {
+      // A job may be in a worker's hands before the answer to its submission is in ours.
+      if (!waiting.has(id)) await Promise.allSettled(submitting)
       const one = waiting.get(id)
       if (one?.hear === undefined) throw nobody(id)
       // Written down before the first word is sent: so no other attempt is made, even should this coordinator end now.
