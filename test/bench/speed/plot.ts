@@ -1,8 +1,8 @@
 import type { Line } from './result.ts'
 import { short } from './result.ts'
 
-const WIDTH = 900
-const LEFT = 430
+const WIDTH = 1060
+const LEFT = 590
 const RIGHT = 110
 const ROW = 30
 const TOP = 50
@@ -29,7 +29,7 @@ export function plot(lines: readonly Line[]): string {
     <text x="${LEFT - 10}" y="${y + 4}" text-anchor="end">${escape(line.measure)}<tspan fill="#777"> / ${escape(line.against)}</tspan></text>
     <rect x="${Math.min(middle, at)}" y="${y - 8}" width="${Math.abs(at - middle)}" height="16" fill="${line.met ? '#3a7d44' : '#c1543c'}"/>
     <line x1="${from}" x2="${to}" y1="${y}" y2="${y}" stroke="#222"/>
-    <text x="${WIDTH - RIGHT + 10}" y="${y + 4}">${short(line.ratio)} (${line.target.sign} ${line.target.than}) ${escape(line.target.unit)}</text>`
+    <text x="${WIDTH - RIGHT + 10}" y="${y + 4}">${short(line.ratio)} (${escape(line.target.sign)} ${line.target.than}) ${escape(line.target.unit)}</text>`
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="11">
     <rect width="${WIDTH}" height="${height}" fill="#fff"/>
