@@ -3,6 +3,7 @@ import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { wavLength } from '../audio/to-wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
+import { reportOf, versionOf } from './probe.ts'
 import { endedBadly, runProgram } from './run-program.ts'
 import { inFolder } from './scratch.ts'
 
@@ -30,17 +31,10 @@ export function createEspeak({ programs = {} }: { programs?: Programs } = {}): T
   return {
     name: 'espeak-ng',
     kind: 'speak',
-    async probe(signal) {
-      try {
-        await listVoices(signal)
-        const { stdout } = await runProgram({ program, args: ['--version'], signal, quietLimitS: 30 })
-        const version = /text-to-speech: ([\d.]+)/.exec(stdout)?.[1]
-        return { available: true, ...(version === undefined ? {} : { version }) }
-      } catch (err) {
-        if (!(err instanceof EarshotError)) throw err
-        return { available: false, reason: err.message, missing: 'espeak-ng' }
-      }
-    },
+    probe: (signal) => reportOf(async () => {
+      await listVoices(signal)
+      return versionOf(program, /text-to-speech: ([\d.]+)/, signal)
+    }, { missing: 'espeak-ng' }),
     models: async (signal) => [{ name: 'espeak-ng', size_bytes: null, voices: await listVoices(signal) }],
     async speak({ text, voice = DEFAULT_VOICE, out, signal }) {
       const [language = ''] = voice.split('+')

@@ -5,6 +5,7 @@ import { EarshotError } from '@earshot/shared/contract'
 import { decode } from '../audio/decode.ts'
 import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE } from '../audio/wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
+import { reportOf, versionOf } from './probe.ts'
 import { endedBadly, runProgram } from './run-program.ts'
 
 const DEFAULT_VOICE = 'slt'
@@ -33,17 +34,10 @@ export function createFlite({ programs = {} }: { programs?: Programs } = {}): Te
   return {
     name: 'flite',
     kind: 'speak',
-    async probe(signal) {
-      try {
-        await listVoices(signal)
-        const { stdout } = await runProgram({ program, args: ['--version'], signal, quietLimitS: 30 })
-        const version = /version: flite-([\d.]+)/.exec(stdout)?.[1]
-        return { available: true, ...(version === undefined ? {} : { version }) }
-      } catch (err) {
-        if (!(err instanceof EarshotError)) throw err
-        return { available: false, reason: err.message, missing: 'flite' }
-      }
-    },
+    probe: (signal) => reportOf(async () => {
+      await listVoices(signal)
+      return versionOf(program, /version: flite-([\d.]+)/, signal)
+    }, { missing: 'flite' }),
     models: async (signal) => [{ name: 'flite', size_bytes: null, voices: await listVoices(signal) }],
     async speak({ text, voice = DEFAULT_VOICE, out, signal }) {
       const voices = await listVoices(signal)

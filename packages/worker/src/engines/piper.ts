@@ -3,6 +3,7 @@ import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { toWav } from '../audio/to-wav.ts'
 import type { EngineReport, Programs, TextToSpeech } from './engine.ts'
+import { reportOf } from './probe.ts'
 import { endedBadly, runProgram } from './run-program.ts'
 import { inFolder } from './scratch.ts'
 
@@ -35,14 +36,11 @@ export function createPiper({ programs = {}, home }: { programs?: Programs; home
 
   async function probe(signal?: AbortSignal): Promise<EngineReport> {
     if ((await listVoices()).length === 0) return { available: false, reason: 'There is no voice for Piper.', missing: 'piper' }
-    try {
+    return reportOf(async () => {
       const ended = await runProgram({ program, args: ['--help'], signal, quietLimitS: 60 })
       if (ended.code !== 0) throw endedBadly('piper', ended)
-      return { available: true }
-    } catch (err) {
-      if (!(err instanceof EarshotError)) throw err
-      return { available: false, reason: err.message, missing: 'piper', broken: true }
-    }
+      return undefined
+    }, { missing: 'piper', broken: true })
   }
 
   return {

@@ -4,9 +4,8 @@ import { parse } from '../input.ts'
 import type { Delta } from '../waits.ts'
 import { ChatRequest, generatePayload } from './chat-request.ts'
 import { type Door, headerText } from './door.ts'
-import { tellBroken } from './errors.ts'
 import type { Picked } from './models.ts'
-import { createSse } from './sse.ts'
+import { answerBySse, createSse } from './sse.ts'
 
 /** Pictures travel inside messages. */
 const BODY_LIMIT = 32 * 2 ** 20
@@ -40,7 +39,7 @@ async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, d
     said.calls ||= 'tool_calls' in piece
     if (Object.keys(piece).length > 0) await say(job, piece)
   })
-  try {
+  return answerBySse(reply, sse, async () => {
     const { message, finish_reason: reason, usage } = generated((await answer.catch(tooLong)).result)
     // An engine that tells nothing as it goes, or its calls only at the end; pieces that came later than the end.
     const content = message.content.startsWith(said.content) ? message.content.slice(said.content.length) : ''
@@ -48,13 +47,7 @@ async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, d
     if (!sse.begun || Object.keys(rest).length > 0) await say(id, rest)
     await chunk(id, [{ index: 0, delta: {}, logprobs: null, finish_reason: reason }])
     if (asked.stream_options?.include_usage) await chunk(id, [], { usage: totals(usage) })
-    await sse.send('[DONE]')
-  } catch (error) {
-    if (!sse.begun) throw error
-    await tellBroken(sse, error)
-  }
-  sse.end()
-  return reply
+  })
 }
 
 /** Engines tell it as something that is too large; clients know it by another name. */

@@ -4,7 +4,6 @@ import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { toEarshotError } from '../errors.ts'
-import type { Sse } from './sse.ts'
 
 /** https://platform.openai.com/docs/guides/error-codes: what clients of OpenAI's protocol read. */
 export type OpenAiError = { error: { message: string; type: string; param: string | null; code: string } }
@@ -51,9 +50,4 @@ async function drained(request: IncomingMessage): Promise<void> {
   if (request.complete) return
   request.resume()
   await once(request, 'end', { signal: AbortSignal.timeout(DRAIN_MS) }).catch(() => {})
-}
-
-/** Ends a stream that has begun: clients of OpenAI's protocol take an event with `error` for a failure. */
-export async function tellBroken(sse: Sse, error: unknown): Promise<void> {
-  await sse.send(toOpenAiError(toEarshotError(error)))
 }

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import type { FastifyReply } from 'fastify'
+import { toEarshotError } from '../errors.ts'
+import { toOpenAiError } from './errors.ts'
 
 /** A client that takes nothing for so long is cut off. */
 const STUCK_MS = 60_000
@@ -44,4 +46,20 @@ export function createSse(reply: FastifyReply): Sse {
       response.end()
     },
   }
+}
+
+/**
+ * Answers with what `work` sends and the mark of the end. Throws what goes wrong before the first event; later it is told in an event with
+ * `error`, which clients of OpenAI's protocol take for a failure.
+ */
+export async function answerBySse(reply: FastifyReply, sse: Sse, work: () => Promise<void>): Promise<FastifyReply> {
+  try {
+    await work()
+    await sse.send('[DONE]')
+  } catch (error) {
+    if (!sse.begun) throw error
+    await sse.send(toOpenAiError(toEarshotError(error)))
+  }
+  sse.end()
+  return reply
 }

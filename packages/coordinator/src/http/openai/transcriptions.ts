@@ -8,9 +8,8 @@ import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
 import { readHeld, writeHeld } from '../queries/media.ts'
 import type { Door } from './door.ts'
-import { tellBroken } from './errors.ts'
 import { readForm } from './form.ts'
-import { createSse } from './sse.ts'
+import { answerBySse, createSse } from './sse.ts'
 import { formatHeard, type Heard, RESPONSE_FORMATS, textOf } from './transcript-formats.ts'
 import type { Upload } from './uploads.ts'
 
@@ -66,17 +65,11 @@ async function stream(payload: Record<string, unknown>, reply: FastifyReply, doo
     const piece = sse.begun ? ` ${String(text)}` : String(text)
     await sse.send({ type: 'transcript.text.delta', delta: piece }, 'transcript.text.delta')
   })
-  try {
+  return answerBySse(reply, sse, async () => {
     const text = textOf((await answered).result as Heard)
     if (!sse.begun) await sse.send({ type: 'transcript.text.delta', delta: text }, 'transcript.text.delta')
     await sse.send({ type: 'transcript.text.done', text }, 'transcript.text.done')
-    await sse.send('[DONE]')
-  } catch (error) {
-    if (!sse.begun) throw error
-    await tellBroken(sse, error)
-  }
-  sse.end()
-  return reply
+  })
 }
 
 /** `?async=1`: the recording is kept, heard as a job that nobody waits for, and found by search. */
