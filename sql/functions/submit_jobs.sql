@@ -2,7 +2,7 @@
 --   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, class?, after?}]
 --             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
 --   p_tenant  whose jobs they are
--- A model that the payload of a built-in kind names is required of the node, as the tag model:NAME.
+-- What the payload of a built-in kind needs is required of the node: see needs_of.
 -- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
 -- Refuses all of them (22023) when one is wrong, and names it.
 -- The plan is made once a session: making it takes longer than enqueueing.
@@ -47,7 +47,7 @@ begin
       idempotency_key, document_id, class)
     overriding system value
     select id, p_tenant, kind, coalesce(job ->> 'role', role),
-      coalesce(job -> 'requires', '{}') || case when built_in and job -> 'payload' ->> 'model' <> '' then jsonb_build_object('model:' || (job -> 'payload' ->> 'model'), true) else '{}' end,
+      coalesce(job -> 'requires', '{}') || case when built_in then earshot.needs_of(kind, coalesce(job -> 'payload', '{}')) else '{}' end,
       coalesce(job -> 'payload', '{}'),
       coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
       coalesce((job ->> 'max_tries')::int, max_tries), nullif(job ->> 'idempotency_key', ''),

@@ -45,6 +45,34 @@ describe.each(databases)('jobs for engines, on %s', (kind) => {
     await pool().query('select earshot.cancel_jobs($1)', [[chat!.id, car!.id]])
   })
 
+  test('a language that is to be heard is required of the node, and that it translates', async () => {
+    const asked = [{ language: 'de' }, { language: 'de', translate: true }, { translate: true, model: 'm' }, { language: 'en', translate: true }, {}]
+    const made = await submitJobs(pool(), asked.map((more) => ({ kind: 'transcribe', payload: { media: HASH, store: false, ...more } })))
+    const { rows } = await pool().query('select requires from earshot.jobs where id = any ($1) order by id', [made.map(({ id }) => id)])
+    expect(rows.map(({ requires }) => requires)).toEqual([
+      { hears: '*,de,*' }, { hears: '*,de,*', translates: true }, { 'model:m': true, translates: true }, { hears: '*,en,*' }, {},
+    ])
+    await pool().query('select earshot.cancel_jobs($1)', [made.map(({ id }) => id)])
+  })
+
+  test('a recording that somebody waits for is turned to another node that hears its language, and to no other', async () => {
+    const ears = { roles: ['stt_batch'], tags: { hears: ',de,en,' } }
+    const first = await join(held.db, 'first ears', ears)
+    await join(held.db, 'english ears', { ...ears, tags: { hears: ',en,' } })
+    const fail = async (incarnation: number, node: string) => {
+      const { rows: [made] } = await pool().query<{ id: number }>('select earshot.submit_awaited_job($1, interval $$1 minute$$)::int as id', [{ kind: 'transcribe', payload: { media: HASH, store: false, language: 'de' } }])
+      const [job] = await assignAll(held.db, node, incarnation)
+      await finish(held.db, node, incarnation, job!, { error: { code: 'EARSHOT_ENGINE_FAILED', message: 'It broke.', verdict: 'job' } })
+      const { rows: [row] } = await pool().query('select requires -> $$node$$ as node from earshot.jobs where id = $1', [made!.id])
+      await pool().query('select earshot.cancel_jobs($1)', [[made!.id]])
+      return row!.node as unknown
+    }
+    expect(await fail(first, 'first ears')).toBeNull()
+    await join(held.db, 'second ears', ears)
+    expect(await fail(first, 'first ears')).toEqual({ not: 'first ears' })
+    await pool().query('delete from earshot.nodes where id like $$% ears$$')
+  })
+
   test('what an engine made is kept with its model and what sort of file it is', async () => {
     const incarnation = await join(held.db, 'mouth')
     const [made] = await submitJobs(pool(), [{ kind: 'speak', payload: { text: 'hello' } }])

@@ -16,11 +16,12 @@ const NODES = {
   cellar: { models: { 'away:7b': talks({ size_bytes: 90e9 }), odd: 'of another version' } },
 }
 
+const join = (id: string, roles: string[], capabilities: object) =>
+  registerNode(held.db.pool, { id, name: id, host: null, port: null, version: '0', protocol: PROTOCOL, roles, tags: {}, capabilities: { ...capabilities }, slots: {} })
+
 beforeAll(async () => {
   held = await testDatabase('embedded')
-  for (const [id, capabilities] of Object.entries(NODES)) {
-    await registerNode(held.db.pool, { id, name: id, host: null, port: null, version: '0', protocol: PROTOCOL, roles: ['tts', 'llm_light', 'rag_engine'], tags: {}, capabilities, slots: {} })
-  }
+  for (const [id, capabilities] of Object.entries(NODES)) await join(id, ['tts', 'llm_light', 'rag_engine'], capabilities)
   await held.db.pool.query(`update earshot.nodes set status = 'offline' where id = 'cellar'`)
   models = createModels({ db: held.db.pool, aliases: createAliases({ 'gpt-4o-mini': 'big', 'my-model': 'nowhere:1b' }) })
 })
@@ -52,7 +53,27 @@ test('the names that clients have built in mean the largest model that is up, th
 })
 
 test('a voice is spoken by the engine that has it; any will do where none is named, or nobody knows it', async () => {
-  expect(await models.pick('speak', 'tts-1', 'thorsten')).toMatchObject({ model: 'thorsten' })
+  expect(await models.pick('speak', 'tts-1', { voice: 'thorsten' })).toMatchObject({ model: 'thorsten' })
   expect(await models.pick('speak', 'tts-1')).toEqual({})
-  expect(await models.pick('speak', 'tts-1', 'nobody')).toEqual({})
+  expect(await models.pick('speak', 'tts-1', { voice: 'nobody' })).toEqual({})
+})
+
+test('a language goes to a model that hears it; where none does, those there are are named', async () => {
+  const ears = (more: object) => ({ kinds: ['transcribe'], engine: 'whisper.cpp', ...more })
+  const english = { languages: ['en'], translates: false }
+  await join('parlour', ['stt_batch'], { models: { 'whisper-base.en': ears({ ...english, aliases: ['base.en'] }), sphinx: ears(english) } })
+  expect(await models.pick('transcribe', 'whisper-1', { language: 'en' })).toEqual({})
+  await expect(models.pick('transcribe', 'whisper-1', { language: 'de' })).rejects.toMatchObject({
+    code: 'EARSHOT_BAD_REQUEST', field: 'language', message: 'No model of this mesh can hear "de"; the languages there are: en.', hint: undefined,
+  })
+  await expect(models.pick('transcribe', 'whisper-1', { translate: true })).rejects.toMatchObject({ code: 'EARSHOT_BAD_REQUEST', message: 'No model of this mesh can translate speech into English.' })
+  // It knows all of Whisper's languages, since nobody says otherwise.
+  await join('loft', ['stt_batch'], { models: { 'faster-whisper': ears({}) } })
+  for (const wish of [{ language: 'de' }, { translate: true }, { language: 'de', translate: true }]) expect(await models.pick('transcribe', 'whisper-1', wish)).toEqual({})
+  await expect(models.pick('transcribe', 'base.en', { language: 'de' })).rejects.toMatchObject({
+    code: 'EARSHOT_BAD_REQUEST', field: 'language', message: 'Model "whisper-base.en" cannot hear "de"; it hears: en.', hint: 'Ask for faster-whisper.',
+  })
+  expect(await models.pick('transcribe', 'faster-whisper', { language: 'de' })).toMatchObject({ model: 'faster-whisper' })
+  await held.db.pool.query(`update earshot.nodes set status = 'offline' where id = 'loft'`)
+  await expect(models.pick('transcribe', 'whisper-1', { language: 'de' })).rejects.toMatchObject({ code: 'EARSHOT_NO_NODE', message: expect.stringContaining('faster-whisper') })
 })

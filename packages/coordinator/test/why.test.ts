@@ -52,6 +52,17 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     })
   })
 
+  test('no node hears its language: those there are are named', async () => {
+    await join('ears', { roles: ['stt_batch'], tags: { hears: ',en,fr,' } })
+    const id = await count({ role: 'stt_batch', requires: { hears: '*,de,*' } })
+    expect(await why(id)).toMatchObject({
+      sentence: 'No known node can run it: there is no node that hears de (there are: en, fr). It starts when one joins.',
+      nodes: [{ node: 'ears', chance: 'never', reasons: ['hears en, fr, not de'] }],
+    })
+    await join('more ears', { roles: ['stt_batch'], tags: { hears: ',da,de,' } })
+    expect(await why(id)).toMatchObject({ missing: [], nodes: [{ node: 'ears', chance: 'never' }, { node: 'more ears', chance: 'now' }] })
+  })
+
   test('no node has enough of a tag, or the one it is pinned to is unknown', async () => {
     await join('small', { tags: { vram_gb: 8 } })
     await join('smaller', { tags: { vram_gb: 4 } })

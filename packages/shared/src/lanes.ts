@@ -1,4 +1,5 @@
 import type { Requires } from './contract/api.ts'
+import { HEARS, languagesIn, languagesText } from './languages.ts'
 
 /** What a node offers, as far as routing cares. */
 export type Offer = { id?: string; roles: string[]; tags: Record<string, unknown> }
@@ -51,7 +52,9 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
     }
     return null
   }
-  return isSame(has, wanted) ? null : `tag ${tag} is ${String(has)}, not ${String(wanted)}`
+  if (isSame(has, wanted)) return null
+  if (tag === HEARS && languagesIn(wanted).length > 0) return `hears ${languagesText(languagesIn(has))}, not ${languagesIn(wanted).join(', ')}`
+  return `tag ${tag} is ${String(has)}, not ${String(wanted)}`
 }
 
 const isSame = (has: unknown, wanted: string | number): boolean => (typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted)
@@ -82,6 +85,7 @@ export function needsText(requires: Requires): string {
   const one = ([tag, wanted]: [string, Requires[string]]): string => {
     if (wanted === true) return tag
     if (wanted === false) return `no ${tag}`
+    if (tag === HEARS && languagesIn(wanted).length > 0) return `hears ${languagesIn(wanted).join(', ')}`
     if (typeof wanted === 'object' && 'not' in wanted) return `${tag} not ${wanted.not}`
     return typeof wanted === 'object' ? Object.entries(wanted).map(([operator, bound]) => `${tag}${operator}${bound}`).join(', ') : `${tag}=${wanted}`
   }

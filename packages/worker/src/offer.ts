@@ -1,6 +1,7 @@
 import { KINDS, type Kind } from '@earshot/shared/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
+import { HEARS, WHISPER_LANGUAGES, hearsTag } from '@earshot/shared/languages'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { EngineKind, ModelInfo } from './engines/engine.ts'
 import type { Engines } from './engines/registry.ts'
@@ -21,8 +22,8 @@ export type Offering = {
   roles: string[]
   handlers: Map<string, Handler>
   slots: Record<string, number>
-  /** One for each model, `model:NAME`: what jobs require that need it. */
-  tags: Record<string, true>
+  /** What jobs require: `model:NAME` for each model, the languages that are heard, and whether they are translated. */
+  tags: Record<string, string | true>
   /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
   capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel>; /** What is here and does not serve, by its name, with the reason. */ not_offered?: Record<string, string> }
 }
@@ -67,9 +68,15 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   const names = Object.entries(models).flatMap(([name, { aliases = [] }]) => [name, ...aliases])
   return {
     roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots, { [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel }),
-    tags: Object.fromEntries(names.map((name) => [`model:${name}`, true])),
+    tags: { ...Object.fromEntries(names.map((name) => [`model:${name}`, true as const])), ...hearingTags(Object.values(models)) },
     capabilities: { engines: serving, models, ...(Object.keys(engines.notOffered).length === 0 ? {} : { not_offered: { ...engines.notOffered } }) },
   }
+}
+
+function hearingTags(models: readonly OfferedModel[]): Record<string, string | true> {
+  const hearing = models.filter(({ kinds }) => kinds.includes('transcribe'))
+  if (hearing.length === 0) return {}
+  return { [HEARS]: hearsTag(hearing.flatMap(({ languages = WHISPER_LANGUAGES }) => languages)), ...(hearing.some(({ translates }) => translates !== false) ? { translates: true } : {}) }
 }
 
 const isHeavy = ({ size_bytes }: ModelInfo): boolean => (size_bytes ?? 0) > HEAVY_BYTES

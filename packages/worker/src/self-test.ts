@@ -160,6 +160,8 @@ async function trySpeaking(engine: TextToSpeech, model: ModelInfo, dir: string, 
 
 /** By the voices one after the other, until one is understood: that of Piper may well be a German one. */
 async function tryHearing(engine: SpeechToText, model: ModelInfo, clips: readonly Clip[], signal: AbortSignal): Promise<SelfTest | undefined> {
+  // The sentence is English.
+  if (model.languages?.includes('en') === false) return undefined
   let failed: SelfTest | undefined
   for (const clip of clips) {
     const result = await hearClip(engine, model, clip, signal)

@@ -25,12 +25,22 @@ test('what a node offers follows its engines: roles, a tag for each name of a mo
   const offer = createOffer({ db: {} as never, media: {} as MediaClient, engines: createRegistry(() => now), kinds: [], config })
   expect(offer.roles).toEqual(['stt_batch', 'llm_light', 'llm_heavy'])
   expect(offer.slots).toEqual({ stt_batch: 1, llm_light: 4, llm_heavy: 4 })
-  expect(offer.tags).toEqual({ 'model:whisper-base': true, 'model:base': true, 'model:small:1b': true, 'model:big:70b': true })
+  expect(offer.tags).toEqual({ 'model:whisper-base': true, 'model:base': true, 'model:small:1b': true, 'model:big:70b': true, hears: expect.stringMatching(/^,af,.*,de,.*,zh,$/), translates: true })
   expect(offer.capabilities).toMatchObject({
     models: { 'whisper-base': { kinds: ['transcribe'], default_for: ['transcribe'] }, 'big:70b': { default_for: ['generate'] }, 'small:1b': { engine: 'the generate' } },
     not_offered: { piper: 'It broke.' },
   })
   expect(offer.capabilities.models['small:1b']).not.toHaveProperty('default_for')
+})
+
+test('a node whose models hear some languages says which, and that it translates only where one does', () => {
+  const tagsOf = (...models: ModelInfo[]) => {
+    const found = known([{ engine: engine('transcribe'), models }])
+    return createOffer({ db: {} as never, media: {} as MediaClient, engines: createRegistry(() => found), kinds: [], config }).tags
+  }
+  const english = model('sphinx', null, { languages: ['en'], translates: false })
+  expect(tagsOf(english)).toEqual({ 'model:sphinx': true, hears: ',en,' })
+  expect(tagsOf(english, model('vosk', null, { languages: ['de', 'en'] }))).toMatchObject({ hears: ',de,en,', translates: true })
 })
 
 test('a chosen model that is gone is as if nobody had chosen', () => {

@@ -144,6 +144,14 @@ describe('what a server has', () => {
     expect(await engine('embed', address).models()).toEqual([{ name: 'bge-m3', size_bytes: 1e9, dimensions: 1024 }])
   })
 
+  test('a model that hears is offered with the languages that the server tells, or that its name does', async () => {
+    list([{ id: 'whisper-small' }, { id: 'whisper-tiny.en' }, { id: 'whisper-tuned', language: ['de', 'German', 'fr'] }])
+    expect(await engine('transcribe').models()).toEqual([
+      { name: 'whisper-small', size_bytes: null }, { name: 'whisper-tiny.en', size_bytes: null, languages: ['en'], translates: false },
+      { name: 'whisper-tuned', size_bytes: null, languages: ['de', 'fr'] },
+    ])
+  })
+
   test('is offered under any name that a job can ask by, be it the path of a file', async () => {
     list([{ id: '/models/My Model=q4.gguf' }, { id: 'two\nlines' }, { id: ' ' }, { id: 'x'.repeat(201) }])
     expect(await names('generate')).toEqual(['/models/My Model=q4.gguf'])

@@ -17,7 +17,7 @@ const ear = (name: string, transcribe: SpeechToText['transcribe']): SpeechToText
 const mouth = (name: string, speak: TextToSpeech['speak']): TextToSpeech => ({ ...about, name, kind: 'speak', speak })
 
 async function prove(home: string, ...all: Engine[]) {
-  const serving = all.map((engine) => ({ engine, models: [{ name: `${engine.name}-model`, size_bytes: 1 }] }))
+  const serving = all.map((engine) => ({ engine, models: [{ name: `${engine.name}-model`, size_bytes: 1, ...(engine.name === 'german' ? { languages: ['de'] } : {}) }] }))
   const engines = createRegistry(() => found)
   const found = { serving, notOffered: {}, defaults: {} }
   let changes = 0
@@ -51,7 +51,7 @@ test('engines that cannot hear, cannot speak or break are not offered, each with
   expect(await readFailures(home)).toEqual(engines.notOffered)
 })
 
-test('a voice that is hard to understand, and a full disk, are not held against who hears', async () => {
+test('a voice that is hard to understand, a language that is not English, and a full disk are not held against who hears', async () => {
   const home = path.join(root, 'accent')
   const foreign = mouth('foreign', async ({ out }) => {
     await writeFile(out, Buffer.concat([wavHeader(32_000), Buffer.alloc(32_000, 'noise')]))
@@ -59,8 +59,9 @@ test('a voice that is hard to understand, and a full disk, are not held against 
   })
   const full = ear('full', async () => { throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }) })
   const strict = ear('strict', async ({ wav }) => ({ words: [], segments: [{ start_s: 0, end_s: 1, text: wav.includes('foreign') ? 'Wetter.' : 'The weather report says rain.', confidence: 1, words: [] }] }))
-  const { engines, offered, models } = await prove(home, foreign, createFlite(), strict, full)
-  expect({ offered, notOffered: engines.notOffered }).toEqual({ offered: ['foreign', 'flite', 'strict', 'full'], notOffered: {} })
+  const german = ear('german', async () => ({ words: [{ text: 'Wetter', start_s: 0, end_s: 1 }] }))
+  const { engines, offered, models } = await prove(home, foreign, createFlite(), strict, full, german)
+  expect({ offered, notOffered: engines.notOffered }).toEqual({ offered: ['foreign', 'flite', 'strict', 'full', 'german'], notOffered: {} })
   expect(models['strict-model']!.rtf).toBeGreaterThan(0)
   expect(models['full-model']).not.toHaveProperty('rtf')
   // Known voices speak again for an ear that has not proved itself.

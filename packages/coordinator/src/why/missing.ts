@@ -1,4 +1,5 @@
 import type { Requires } from '@earshot/shared/contract'
+import { HEARS, languagesIn, languagesText } from '@earshot/shared/languages'
 import { unmet } from '@earshot/shared/lanes'
 import type { NodeFacts } from './facts.ts'
 
@@ -13,10 +14,16 @@ export function missing(nodes: readonly NodeFacts[], { role, requires }: { role:
   if (!nodes.some((node) => node.roles.includes(role))) return [`a node with role ${role}`]
   const unheard = Object.entries(requires).filter(([tag, wanted]) =>
     nodes.every((node) => unmet({ ...node, roles: [role] }, { role, requires: { [tag]: wanted } }).length > 0))
-  if (unheard.length > 0) return unheard.map(([tag, wanted]) => (tag === 'node' ? `node ${wish(wanted)}` : `a node with tag ${tag} ${wish(wanted)}`))
+  if (unheard.length > 0) return unheard.map(([tag, wanted]) => {
+    const [language] = tag === HEARS ? languagesIn(wanted) : []
+    if (language !== undefined) return `a node that hears ${language} (there are: ${languagesText(heardBy(nodes)) || 'none'})`
+    return tag === 'node' ? `node ${wish(wanted)}` : `a node with tag ${tag} ${wish(wanted)}`
+  })
   const [nearest] = lacks.toSorted((a, b) => a.lacking.length - b.lacking.length)
   return [`all of it on one node; the nearest is ${nearest!.node.id}: ${nearest!.lacking.join(', ')}`]
 }
+
+const heardBy = (nodes: readonly NodeFacts[]): string[] => [...new Set(nodes.flatMap(({ tags }) => languagesIn(tags[HEARS])))].sort()
 
 function wish(wanted: Requires[string]): string {
   if (wanted === true) return 'set'

@@ -31,6 +31,10 @@ export type ModelInfo = {
   rtf?: number
   /** Voices that it speaks in. */
   voices?: readonly string[]
+  /** Of speech that it hears, as `en`; without, those of Whisper. */
+  languages?: readonly string[]
+  /** Whether it writes down in English what was said in another language; it may, unless it says no. */
+  translates?: boolean
 }
 
 type Probing = {

@@ -18,7 +18,7 @@ const BY_TASK: Record<string, EngineKind> = {
   'automatic-speech-recognition': 'transcribe', 'text-to-speech': 'speak', 'feature-extraction': 'embed', embeddings: 'embed', embedding: 'embed', 'text-generation': 'generate', llm: 'generate',
 }
 const Models = z.object({
-  data: z.array(z.object({ id: z.string(), task: z.string().optional(), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
+  data: z.array(z.object({ id: z.string(), task: z.string().optional(), language: z.union([z.array(z.string()), z.string()]).nullish().catch(undefined), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
 })
 const Vectors = z.object({ data: z.array(z.object({ index: z.number().int(), embedding: z.array(z.number()) })) })
 
@@ -65,7 +65,7 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
   const name = `openai:${url.host}`
 
   async function models(kind: EngineKind): Promise<ModelInfo[]> {
-    const named = told.getAll(kind).map((model): ModelInfo => ({ name: model, size_bytes: null }))
+    const named = told.getAll(kind).map((model): ModelInfo => ({ name: model, size_bytes: null, ...(kind === 'transcribe' ? heardBy(model) : {}) }))
     const answer = await listed().catch((err: unknown) => {
       // A server for one thing alone, such as whisper.cpp's, has no list; it is believed when it says at all that it is there.
       if (told.size > 0 && err instanceof EarshotError && / answered 4\d\d:/.test(err.message)) return { data: [] }
@@ -73,7 +73,9 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
     })
     // One by whose name no job could ask for it is not offered.
     const found = answer.data.filter((model) => ModelName.safeParse(model.id).success && !named.some((one) => one.name === model.id) && !toldElsewhere(told, kind, model.id) && kindOf(model) === kind)
-    return [...named, ...found.map(({ id, meta }) => ({ name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}) }))]
+    return [...named, ...found.map(({ id, meta, language }): ModelInfo => ({
+      name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}), ...(kind === 'transcribe' ? heardBy(id, language) : {}),
+    }))]
   }
 
   const probe = async (kind: EngineKind): Promise<EngineReport> => {
@@ -91,6 +93,14 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
     { ...about('embed'), embed: (texts, { model, signal }) => embedWith(server(signal), texts, model) } satisfies Embedder,
     { ...about('generate'), generate: (input, { onDelta, signal }) => chatWith(server(signal), input, onDelta) } satisfies TextGenerator,
   ]
+}
+
+/** What a model hears: as the server says (speaches does), else by its name: Whisper's own call those that know English alone `….en`. */
+function heardBy(name: string, said?: string[] | string | null): Pick<ModelInfo, 'languages' | 'translates'> {
+  const languages = [said ?? []].flat().filter((code) => /^[a-z]{2,3}$/.test(code))
+  if (languages.length === 0 && !/\.en$/.test(name)) return {}
+  const known = languages.length === 0 ? ['en'] : languages
+  return { languages: known, ...(known.every((code) => code === 'en') ? { translates: false } : {}) }
 }
 
 /** Said to be for another kind. */

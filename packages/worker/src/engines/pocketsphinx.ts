@@ -54,7 +54,7 @@ export function createPocketsphinx({ programs = {} }: { programs?: Programs } = 
     name: 'pocketsphinx',
     kind: 'transcribe',
     probe: choose,
-    models: async () => [{ name: MODEL, size_bytes: null }],
+    models: async () => [{ name: MODEL, size_bytes: null, languages: ['en'], translates: false }],
     async transcribe({ wav, duration_s, language = 'en', onProgress, onHeard, signal }) {
       // What it hears is English already: to translate it is nothing to do.
       if (language !== 'en') {

@@ -114,8 +114,8 @@ export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S 
     changes: true,
     runsHere: true,
     probe,
-    models: async () => home === undefined ? [] : (await listWhisperModels(home)).sort((a, b) => a.size - b.size).map(({ name, size }) => ({
-      name, size_bytes: size, loaded: running?.model === name && !running.process.over, aliases: [name.slice('whisper-'.length)],
+    models: async () => home === undefined ? [] : (await listWhisperModels(home)).sort((a, b) => a.size - b.size).map(({ name, size, multilingual }) => ({
+      name, size_bytes: size, ...(multilingual ? {} : { languages: ['en'], translates: false }), loaded: running?.model === name && !running.process.over, aliases: [name.slice('whisper-'.length)],
     })),
     transcribe: (input) => turns.take(input.signal, () => input.onProgress?.(0), async () => {
       clearTimeout(idle)

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { type HearingWish, canHear } from '@earshot/shared/languages'
 import { decode } from '../audio/decode.ts'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
@@ -8,10 +9,17 @@ import { wordsToSegments } from '../text/segments.ts'
 /** Shares of the progress: fetching and decoding are quick beside hearing. */
 const DECODED = 0.05
 
+/** The first model that can do it, where the default cannot. */
+function modelFor(engines: Engines, wish: HearingWish): string | undefined {
+  const first = engines.pick('transcribe')
+  if (first === undefined || canHear(first.model, wish)) return undefined
+  return engines.serving.flatMap(({ engine, models }) => (engine.kind === 'transcribe' ? models : [])).find((model) => canHear(model, wish))?.name
+}
+
 /** Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the original did not change. */
 export function createTranscribe({ media, engines, maxDurationS }: { media: MediaClient; engines: Engines; maxDurationS: number }): BuiltIn<'transcribe'> {
   return async ({ media: hash, model: name, language, translate, words, prompt, temperature, store }, { signal, dir, progress, emit }) => {
-    const { engine, model } = engines.need('transcribe', name)
+    const { engine, model } = engines.need('transcribe', name ?? modelFor(engines, { language, translate }))
     const file = await media.fetch(hash, dir, signal)
     const wav = path.join(dir, 'audio.wav')
     const { duration_s } = await decode({ file, out: wav, maxDurationS, signal, onProgress: (part) => progress(part * DECODED) })

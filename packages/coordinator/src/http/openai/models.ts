@@ -1,5 +1,6 @@
 import { EarshotError, KINDS, type Requires } from '@earshot/shared/contract'
 import type { Queryable } from '@earshot/shared/db/functions/call'
+import { type HearingWish, WHISPER_LANGUAGES, canHear, languagesText } from '@earshot/shared/languages'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { type NodeModels, readNodeModels } from '../queries/models.ts'
 import { list } from '../../why/words.ts'
@@ -21,6 +22,15 @@ export type Model = {
   away: string[]
   /** That it speaks in; empty where nobody says. */
   voices: string[]
+  /** Of speech that it hears. */
+  languages: readonly string[]
+  translates: boolean
+}
+
+/** What a request wants of whoever does it, beside the model. */
+export type Wishes = HearingWish & {
+  /** That it is to speak in: any engine will do that has it. */
+  voice?: string | undefined
 }
 
 /** What a request is sent on with. */
@@ -32,10 +42,10 @@ export type Models = {
   /**
    * What is meant by a name that a client gave.
    *
-   * @param voice that it is to speak in: any engine will do that has it
-   * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it
+   * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it; EARSHOT_BAD_REQUEST,
+   *   with the languages there are, when nobody at all hears the one that is asked for
    */
-  pick(kind: DoorKind, asked: string, voice?: string): Promise<Picked>
+  pick(kind: DoorKind, asked: string, wishes?: Wishes): Promise<Picked>
 }
 
 type Known = { nodes: NodeModels[]; models: Model[]; at: number }
@@ -52,23 +62,25 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
     return known
   }
 
-  function find(kind: DoorKind, asked: string, voice: string | undefined, { nodes, models }: Known): Picked | EarshotError {
+  function find(kind: DoorKind, asked: string, wishes: Wishes, { nodes, models }: Known): Picked | EarshotError {
     const name = aliases.model(asked)
     const able = models.filter(({ kinds }) => kinds.includes(kind))
     const named = able.find((model) => model.name === name) ?? able.find((model) => model.aliases.includes(name))
-    if (named !== undefined) return named.up.length > 0 ? exactly(named) : notUp(named)
+    const deaf = kind === 'transcribe' ? unheard(named, able, wishes) : undefined
+    if (named !== undefined) return deaf ?? (named.up.length > 0 ? exactly(named) : notUp(named))
     const size = aliases.builtIn(kind, name)
     if (size === false) return notOffered(name, nodes) ?? unknown(asked, kind, able)
     if (kind === 'generate' || kind === 'vectors') return oneOf(kind, able, size)
-    return voice === undefined ? anyNode(kind, nodes) : speaksAs(voice, able) ?? anyNode(kind, nodes)
+    if (deaf !== undefined) return deaf
+    return wishes.voice === undefined ? anyNode(kind, nodes) : speaksAs(wishes.voice, able) ?? anyNode(kind, nodes)
   }
 
   return {
     list: async () => (await read()).models,
-    async pick(kind, asked, voice) {
+    async pick(kind, asked, wishes = {}) {
       const fresh = known !== undefined && monotonicMs() - known.at < FRESH_MS
-      const found = find(kind, asked, voice, fresh ? known! : await read())
-      const looked = found instanceof EarshotError && fresh ? find(kind, asked, voice, await read()) : found
+      const found = find(kind, asked, wishes, fresh ? known! : await read())
+      const looked = found instanceof EarshotError && fresh ? find(kind, asked, wishes, await read()) : found
       if (looked instanceof EarshotError) throw looked
       return looked
     },
@@ -78,8 +90,8 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
 function modelsOf(nodes: readonly NodeModels[]): Model[] {
   const models = new Map<string, Model>()
   for (const { id, up, models: offered } of nodes) {
-    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], voices = [] }] of Object.entries(offered)) {
-      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], voices }
+    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], voices = [], languages = WHISPER_LANGUAGES, translates = true }] of Object.entries(offered)) {
+      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], voices, languages, translates }
       models.set(name, model)
       const places = up ? model.up : model.away
       places.push(id)
@@ -114,6 +126,21 @@ function anyNode(kind: 'transcribe' | 'speak', nodes: readonly NodeModels[]): Pi
   const able = nodes.filter(({ roles }) => roles.includes(KINDS[kind].role))
   if (able.some(({ up }) => up)) return {}
   return able.length === 0 ? nobody(kind) : noNode(`Only ${list(able.map(({ id, state }) => `${id} (${state})`))} could do it.`)
+}
+
+/** Why what was recorded cannot be heard as it is wished, by the model that was asked for or by any there is; undefined when it can. */
+function unheard(named: Model | undefined, able: readonly Model[], wishes: Wishes): EarshotError | undefined {
+  const asked = named === undefined ? able : [named]
+  const [best] = asked.filter((model) => canHear(model, wishes)).toSorted((a, b) => b.up.length - a.up.length)
+  if (best !== undefined || asked.length === 0) return best === undefined || best.up.length > 0 ? undefined : notUp(best)
+  const { language } = wishes
+  const who = named === undefined ? 'No model of this mesh can' : `Model "${named.name}" cannot`
+  const heard = languagesText([...new Set(asked.flatMap(({ languages }) => languages))].sort())
+  const translates = language === undefined || asked.some(({ languages }) => languages.includes(language))
+  const others = able.filter((model) => model.up.length > 0 && canHear(model, wishes)).map(({ name }) => name)
+  const hint = others.length === 0 ? {} : { hint: `Ask for ${list(others)}.` }
+  if (translates) return new EarshotError('EARSHOT_BAD_REQUEST', `${who} translate speech into English.`, { field: 'model', ...hint })
+  return new EarshotError('EARSHOT_BAD_REQUEST', `${who} hear "${language}"; ${named === undefined ? 'the languages there are' : 'it hears'}: ${heard}.`, { field: 'language', ...hint })
 }
 
 /** Voices of this name may speak through other engines elsewhere; where the engine's variants are told by a `+`, it has them all. */

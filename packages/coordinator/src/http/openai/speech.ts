@@ -30,7 +30,7 @@ export function speechRoutes(scope: FastifyInstance, door: Door, context: Contex
     const { model, input, voice, response_format: format, speed } = parse(SpeechRequest, request.body)
     const named = voice === undefined ? undefined : door.aliases.voice(voice)
     if (named !== undefined) parse(Voice, named, 'voice')
-    const picked = await door.models.pick('speak', model, named)
+    const picked = await door.models.pick('speak', model, { voice: named })
     const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed !== undefined && { speed }) })
     const { result } = await answer
     const artifact = await readArtifact(context.db.pool, Number(result.artifact_id))

@@ -45,7 +45,7 @@ export function transcriptionRoutes(scope: FastifyInstance, door: Door, context:
 
 async function answer(fields: Fields, upload: Upload, task: Task, reply: FastifyReply, door: Door): Promise<unknown> {
   const { language, prompt, temperature, timestamp_granularities: wanted } = fields
-  const picked = await door.models.pick('transcribe', fields.model)
+  const picked = await door.models.pick('transcribe', fields.model, { language, translate: task === 'translate' })
   const payload = {
     media: upload.hash, store: false, ...(task === 'translate' && { translate: true }),
     ...(language !== undefined && { language }), ...(prompt && { prompt }), ...(temperature !== undefined && { temperature }),

@@ -9,6 +9,8 @@ const Offer = z.object({
   role: z.string().optional().catch(undefined),
   aliases: z.array(z.string()).optional().catch(undefined),
   voices: z.array(z.string()).optional().catch(undefined),
+  languages: z.array(z.string()).optional().catch(undefined),
+  translates: z.boolean().optional().catch(undefined),
 })
 export type NodeOffer = z.output<typeof Offer>
 
