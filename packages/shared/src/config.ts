@@ -59,6 +59,7 @@ export type Config = {
   openai: { urls: string[]; key: string | null }
   /** What whisper.cpp runs on; null: by the machine. */
   whisper: { build: 'cpu' | 'cuda' | 'vulkan' | 'metal' | null }
+  engines: { silenceS: number }
 }
 
 export type ConfigSources = {
@@ -205,6 +206,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
     retention: retentionOf(values),
     whisper: { build: values['whisper.build'] ?? null },
+    engines: { silenceS: values['engines.silence_s'] ?? 300 },
     openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
     door: { aliases: values['door.aliases'] ?? {}, waitS: values['door.wait_s'] ?? 60, timeoutS: values['door.timeout_s'] ?? 900 },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),

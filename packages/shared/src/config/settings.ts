@@ -144,6 +144,8 @@ export const SETTINGS = {
     about: 'How long such a request may take in all', default: '900' }),
   'whisper.build': setting({ schema: z.enum(['cpu', 'cuda', 'vulkan', 'metal']), env: ['EARSHOT_WHISPER_BUILD'], text: 'text', expected: 'one of cpu, cuda, vulkan, metal',
     about: 'What whisper.cpp runs on', default: 'the GPU where its build is installed, else cpu' }),
+  'engines.silence_s': setting({ schema: seconds, env: ['EARSHOT_ENGINE_SILENCE'], text: 'duration', expected: SECONDS,
+    about: 'How long an engine that is a server may say nothing over a request, when it answers other questions meanwhile; one that answers nothing at all is given up within a minute', default: '300' }),
   ollama_host: setting({ schema: webAddress, env: ['OLLAMA_HOST'], text: 'address', port: 11434, expected: 'an address such as http://localhost:11434',
     about: 'Where Ollama answers', default: 'http://127.0.0.1:11434' }),
 } as const

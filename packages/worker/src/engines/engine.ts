@@ -106,10 +106,11 @@ export type TextGenerator = Probing & {
   /**
    * @param input `model` is one of its own
    * @param options.onDelta called with each piece of the answer as it is made
+   * @param options.onAlive called while there is none, and the engine lives
    * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG (more than the model can hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the
    *   signal's reason on abort
    */
-  generate(input: GenerateRequest & { model: string }, options: { onDelta(delta: GenerateDelta): void; signal: AbortSignal }): Promise<Omit<Generated, 'engine'>>
+  generate(input: GenerateRequest & { model: string }, options: { onDelta(delta: GenerateDelta): void; onAlive?: () => void; signal: AbortSignal }): Promise<Omit<Generated, 'engine'>>
 }
 
 export type Engine = SpeechToText | TextToSpeech | Embedder | TextGenerator

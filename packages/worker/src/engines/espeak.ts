@@ -4,11 +4,10 @@ import { EarshotError } from '@earshot/shared/contract'
 import { wavLength } from '../audio/to-wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
 import { reportOf, versionOf } from './probe.ts'
-import { endedBadly, runProgram } from './run-program.ts'
+import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
 import { inFolder } from './scratch.ts'
 
 const DEFAULT_VOICE = 'en-us'
-const QUIET_LIMIT_S = 300
 const LIMITS = { memoryMb: 2048, cpuS: 600, fileBytes: 2 ** 31 }
 
 /**
@@ -46,7 +45,7 @@ export function createEspeak({ programs = {} }: { programs?: Programs } = {}): T
       return inFolder('earshot-speak-', async (dir) => {
         const source = path.join(dir, 'text.txt')
         await writeFile(source, `${text}\n`)
-        const ended = await runProgram({ program, args: ['-v', voice, '-b', '1', '-f', source, '-w', path.resolve(out)], signal, quietLimitS: QUIET_LIMIT_S, limits: LIMITS })
+        const ended = await runProgram({ program, args: ['-v', voice, '-b', '1', '-f', source, '-w', path.resolve(out)], signal, quietLimitS: speakingLimitS(text), limits: LIMITS })
         const duration_s = ended.code === 0 ? await wavLength(out) : 0
         if (duration_s <= 0) throw endedBadly('espeak-ng', ended)
         return { duration_s }

@@ -6,12 +6,11 @@ import { decode } from '../audio/decode.ts'
 import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE } from '../audio/wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
 import { reportOf, versionOf } from './probe.ts'
-import { endedBadly, runProgram } from './run-program.ts'
+import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
 
 const DEFAULT_VOICE = 'slt'
 /** Knows how to say the time, and nothing else. */
 const LIMITED_VOICE = 'awb_time'
-const QUIET_LIMIT_S = 300
 /** 20,000 characters, the most that a job carries, are under half an hour of speech. */
 const LIMITS = { memoryMb: 2048, cpuS: 600, fileBytes: 2 ** 30 }
 
@@ -59,7 +58,7 @@ async function speakTo({ program, text, voice, out, signal }: { program: string;
     const source = path.join(dir, 'text.txt')
     const spoken = path.join(dir, 'speech.wav')
     await writeFile(source, `${text}\n`)
-    const ended = await runProgram({ program, args: ['-voice', voice, '-f', source, '-o', path.resolve(out)], signal, quietLimitS: QUIET_LIMIT_S, limits: LIMITS })
+    const ended = await runProgram({ program, args: ['-voice', voice, '-f', source, '-o', path.resolve(out)], signal, quietLimitS: speakingLimitS(text), limits: LIMITS })
     const { size } = await stat(out).catch(() => ({ size: 0 }))
     if (ended.code !== 0 || size <= HEADER_BYTES) throw endedBadly('flite', ended)
     if ((await readFile(out)).readUInt32LE(24) === SAMPLE_RATE) return (size - HEADER_BYTES) / BYTES_PER_S

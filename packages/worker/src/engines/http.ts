@@ -3,6 +3,7 @@ import https from 'node:https'
 import { Readable } from 'node:stream'
 import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
 import type { z } from 'zod'
+import type { Life, Watching } from './life.ts'
 
 /** Past what a model can hold, however the servers word it. */
 const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens/i
@@ -13,10 +14,12 @@ const SILENT = 'ESILENT'
 /** A model that is loaded first, and a long prompt on a processor, take their time before the first byte. */
 const QUIET_LIMIT_S = 900
 
-export type Asking = {
+export type Asking = Watching & {
   /** Who is asked, as people know it: `Ollama at 127.0.0.1:11434`. */
   who: string
   signal?: AbortSignal | undefined
+  /** Watches over the answer, where that may take long. */
+  life?: Life | undefined
 }
 
 /** A request's body: text, or a form with files, which is held in memory as a whole. */
@@ -30,10 +33,11 @@ export type Asked = { method?: string | undefined; headers?: Record<string, stri
  * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE
  *   (busy: later); the signal's reason on abort
  */
-export async function askServer(url: string, asked: Asked, { who, signal }: Asking): Promise<Response> {
+export async function askServer(url: string, asked: Asked, { who, signal, life, onAlive, whole }: Asking): Promise<Response> {
   let answer: Response
+  await life?.check()
   try {
-    answer = await send(new URL(url), asked, signal)
+    answer = await send(new URL(url), asked, signal, life && ((request) => life.watch(request, { onAlive, whole })))
   } catch (err) {
     throw connectionError(err, { who, signal })
   }
@@ -42,19 +46,26 @@ export async function askServer(url: string, asked: Asked, { who, signal }: Aski
   throw refusal(who, answer.status, sentenceIn(text) || answer.statusText)
 }
 
-async function send(url: URL, { method = 'GET', headers = {}, body }: Asked, signal: AbortSignal | undefined): Promise<Response> {
+/** Asks anything: resolves as soon as something is answered, whatever it is. */
+export async function askAnything(url: string, asked: Asked, signal: AbortSignal): Promise<void> {
+  const { body } = await send(new URL(url), asked, signal)
+  await body?.cancel()
+}
+
+async function send(url: URL, { method = 'GET', headers = {}, body }: Asked, signal: AbortSignal | undefined, watch?: (request: http.ClientRequest) => void): Promise<Response> {
   signal?.throwIfAborted()
   // A form's boundary, which its header names, is made where it is written.
   const form = body instanceof FormData ? new Response(body) : undefined
   const bytes = form === undefined ? Buffer.from(body === undefined ? '' : String(body)) : Buffer.from(await form.arrayBuffer())
   const type = form?.headers.get('content-type')
   const request = (url.protocol === 'https:' ? https : http).request(url, {
-    method, signal, timeout: QUIET_LIMIT_S * 1000,
+    method, signal, ...(watch === undefined ? { timeout: QUIET_LIMIT_S * 1000 } : {}),
     // A connection of its own: one that was kept may be closed by the server at the very moment it is used, and nobody knows then what was done.
     agent: false,
     headers: { ...headers, ...(type ? { 'content-type': type } : {}), ...(body === undefined ? {} : { 'content-length': String(bytes.length) }) },
   })
   request.setNoDelay(true)
+  watch?.(request)
   request.on('timeout', () => request.destroy(Object.assign(new Error('It was silent for too long.'), { code: SILENT })))
   const answered = Promise.withResolvers<http.IncomingMessage>()
   request.on('response', answered.resolve).on('error', answered.reject)

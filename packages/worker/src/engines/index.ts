@@ -3,6 +3,7 @@ import type { Engine, EngineReport, Programs } from './engine.ts'
 import { createEspeak } from './espeak.ts'
 import { createFlite } from './flite.ts'
 import { createLexical } from './lexical.ts'
+import type { Patience } from './life.ts'
 import { createOllama } from './ollama.ts'
 import { createOpenAi } from './openai.ts'
 import { createPiper } from './piper.ts'
@@ -23,11 +24,13 @@ export type EngineOptions = {
   home?: string
   /** The build of whisper.cpp to use; by the machine unless given. */
   whisperBuild?: WhisperBuild | undefined
+  /** With servers that are silent. */
+  patience?: Partial<Patience>
 }
 
 /** The settings that engines are made with. */
-export const engineOptions = ({ home, ollamaHost, openai, whisper }: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper'>): EngineOptions => ({
-  home, ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined, whisperBuild: whisper.build ?? undefined,
+export const engineOptions = ({ home, ollamaHost, openai, whisper, engines }: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper' | 'engines'>): EngineOptions => ({
+  home, ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined, whisperBuild: whisper.build ?? undefined, patience: { silenceS: engines.silenceS },
 })
 
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */

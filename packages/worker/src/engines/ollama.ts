@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/shared/contract'
 import { Ollama } from 'ollama'
 import type { Embedder, EngineReport, ModelInfo, TextGenerator } from './engine.ts'
-import { type Asked, type Asking, askServer, connectionError, linesOf, refusal } from './http.ts'
+import { type Asked, type Asking, askAnything, askServer, connectionError, linesOf, refusal } from './http.ts'
+import { PATIENCE, PROMPT_ANSWER_S, type Patience, createLife } from './life.ts'
 import { fromToolCalls, toOllama } from './ollama-messages.ts'
 
 /** How long a server may take to say that it is there. */
@@ -12,8 +13,8 @@ const PROBE_MS = 3_000
  * A client of Ollama for one piece of work, which `signal` ends at once. The library's own reader prints what it cannot read and goes
  * on: here a line that is no JSON is an error before the library sees it.
  */
-export function ollamaClient(host: string, signal?: AbortSignal): Ollama {
-  const asking = { who: `Ollama at ${new URL(host).host}`, signal }
+export function ollamaClient(host: string, signal?: AbortSignal, more: Pick<Asking, 'life' | 'onAlive' | 'whole'> = {}): Ollama {
+  const asking = { who: `Ollama at ${new URL(host).host}`, signal, ...more }
   return new Ollama({
     host,
     fetch: (async (url: string, init: RequestInit) => {
@@ -48,11 +49,12 @@ async function* wholeLines(body: AsyncIterable<Uint8Array>, asking: Asking): Asy
  *
  * @param host where it answers, such as http://127.0.0.1:11434
  */
-export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434' }: { ollamaHost?: string }): [TextGenerator, Embedder] {
+export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434', patience }: { ollamaHost?: string; patience?: Partial<Patience> }): [TextGenerator, Embedder] {
   const name = 'ollama'
   const who = `Ollama at ${new URL(host).host}`
   const about = { name, changes: true, remote: true, runsHere: /^(localhost|127\.|\[::1\])/.test(new URL(host).host) }
-  const asking = (signal?: AbortSignal): Asking => ({ who, signal })
+  const life = createLife({ who, ask: (signal) => askAnything(new URL('/api/version', host).href, {}, signal), patience: () => ({ ...PATIENCE, answerS: PROMPT_ANSWER_S, ...patience }) })
+  const asking = (signal: AbortSignal, onAlive?: () => void): Asking => ({ who, signal, life, onAlive })
 
   async function probe(signal?: AbortSignal): Promise<EngineReport> {
     const soon = AbortSignal.any([AbortSignal.timeout(PROBE_MS), ...(signal === undefined ? [] : [signal])])
@@ -88,13 +90,13 @@ export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434' }: { 
   return [
     {
       ...about, kind: 'generate', probe, models: (signal) => listModels('completion', signal),
-      generate: (input, { onDelta, signal }) => chat(host, input, { onDelta, asking: asking(signal) }),
+      generate: (input, { onDelta, onAlive, signal }) => chat(host, input, { onDelta, asking: asking(signal, onAlive) }),
     },
     {
       ...about, kind: 'embed', probe, models: (signal) => listModels('embedding', signal),
       async embed(texts, { model, signal }) {
         try {
-          const { embeddings } = await ollamaClient(host, signal).embed({ model, input: [...texts], truncate: false })
+          const { embeddings } = await ollamaClient(host, signal, { life, whole: true }).embed({ model, input: [...texts], truncate: false })
           return embeddings
         } catch (err) {
           throw connectionError(err, asking(signal))
@@ -110,7 +112,7 @@ async function chat(host: string, input: GenerateRequest & { model: string }, { 
   let content = ''
   const calls: ToolCall[] = []
   try {
-    for await (const { message, done, done_reason, prompt_eval_count, eval_count } of await ollamaClient(host, asking.signal).chat(toOllama(input))) {
+    for await (const { message, done, done_reason, prompt_eval_count, eval_count } of await ollamaClient(host, asking.signal, asking).chat(toOllama(input))) {
       const asked = fromToolCalls(message?.tool_calls ?? [])
       content += message?.content ?? ''
       calls.push(...asked)

@@ -1,9 +1,13 @@
 import { EarshotError, ModelName } from '@earshot/shared/contract'
 import { z } from 'zod'
 import type { Embedder, Engine, EngineKind, EngineReport, ModelInfo, SpeechToText, TextGenerator, TextToSpeech } from './engine.ts'
-import { type OpenAiServer, askServer, readJson } from './http.ts'
+import { type OpenAiServer, askAnything, askServer, readJson } from './http.ts'
+import { PATIENCE, PROMPT_ANSWER_S, type Patience, type Watching, createLife } from './life.ts'
 import { hearWith, speakWith } from './openai-audio.ts'
 import { chatWith } from './openai-chat.ts'
+
+/** Servers that answer whatever they are busy with, by what they call themselves in their lists. */
+const PROMPT = /^(llamacpp|vllm|sglang|organization_owner)$/
 
 const PROBE_MS = 3_000
 const LIST_MS = 5_000
@@ -18,7 +22,7 @@ const BY_TASK: Record<string, EngineKind> = {
   'automatic-speech-recognition': 'transcribe', 'text-to-speech': 'speak', 'feature-extraction': 'embed', embeddings: 'embed', embedding: 'embed', 'text-generation': 'generate', llm: 'generate',
 }
 const Models = z.object({
-  data: z.array(z.object({ id: z.string(), task: z.string().optional(), language: z.union([z.array(z.string()), z.string()]).nullish().catch(undefined), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
+  data: z.array(z.object({ id: z.string(), owned_by: z.string().nullish().catch(undefined), task: z.string().optional(), language: z.union([z.array(z.string()), z.string()]).nullish().catch(undefined), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
 })
 const Vectors = z.object({ data: z.array(z.object({ index: z.number().int(), embedding: z.array(z.number()) })) })
 
@@ -28,29 +32,34 @@ const Vectors = z.object({ data: z.array(z.object({ index: z.number().int(), emb
  * @param options.openaiUrls base addresses, such as http://gaming-pc:8080/v1. What the server does not tell of its models may be added
  *   behind a #: `http://box:8000/v1#transcribe=whisper-1&speak=tts-1`
  * @param options.openaiKey sent to each of them
+ * @param options.patience with servers that are silent
  */
-export function createOpenAi({ openaiUrls = [], openaiKey }: { openaiUrls?: readonly string[]; openaiKey?: string | undefined }): Engine[] {
-  return openaiUrls.flatMap((address) => enginesOf(address, openaiKey))
+export function createOpenAi({ openaiUrls = [], openaiKey, patience }: { openaiUrls?: readonly string[]; openaiKey?: string | undefined; patience?: Partial<Patience> }): Engine[] {
+  return openaiUrls.flatMap((address) => enginesOf(address, openaiKey, patience))
 }
 
-function enginesOf(address: string, key: string | undefined): Engine[] {
+function enginesOf(address: string, key: string | undefined, patience: Partial<Patience> | undefined): Engine[] {
   const url = new URL(address)
   const told = new URLSearchParams(url.hash.slice(1))
   const base = `${url.origin}${url.pathname === '/' ? '/v1' : url.pathname.replace(/\/+$/, '')}`
   const who = `The server at ${url.host}`
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  const server = (signal?: AbortSignal): OpenAiServer => ({
+  let prompt = false
+  const life = createLife({ who, ask: (signal) => askAnything(`${base}/models`, { headers }, signal), patience: () => ({ ...PATIENCE, ...(prompt ? { answerS: PROMPT_ANSWER_S } : {}), ...patience }) })
+  const server = (signal: AbortSignal, watching: Watching = { whole: true }): OpenAiServer => ({
     asking: { who, signal },
     post: (path, body, accept = 'application/json') => askServer(base + path, {
       method: 'POST',
       headers: { ...headers, accept, ...(body instanceof FormData ? {} : { 'content-type': 'application/json' }) },
       body: body instanceof FormData ? body : JSON.stringify(body),
-    }, { who, signal }),
+    }, { who, signal, life, ...watching }),
   })
   const fetchList = async () => {
     const signal = AbortSignal.timeout(PROBE_MS)
     try {
-      return await readJson(await askServer(`${base}/models`, { headers }, { who, signal }), Models, { who, signal })
+      const list = await readJson(await askServer(`${base}/models`, { headers }, { who, signal }), Models, { who, signal })
+      prompt = list.data.some(({ owned_by }) => PROMPT.test(owned_by ?? ''))
+      return list
     } catch (err) {
       if (err instanceof EarshotError) throw err
       throw new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer within ${PROBE_MS / 1000} s.`, { cause: err })
@@ -91,7 +100,7 @@ function enginesOf(address: string, key: string | undefined): Engine[] {
     { ...about('transcribe'), transcribe: (input) => hearWith(server(input.signal), input) } satisfies SpeechToText,
     { ...about('speak'), speak: (input) => speakWith(server(input.signal), input) } satisfies TextToSpeech,
     { ...about('embed'), embed: (texts, { model, signal }) => embedWith(server(signal), texts, model) } satisfies Embedder,
-    { ...about('generate'), generate: (input, { onDelta, signal }) => chatWith(server(signal), input, onDelta) } satisfies TextGenerator,
+    { ...about('generate'), generate: (input, { onDelta, onAlive, signal }) => chatWith(server(signal, { onAlive }), input, onDelta) } satisfies TextGenerator,
   ]
 }
 

@@ -4,10 +4,9 @@ import { EarshotError } from '@earshot/shared/contract'
 import { toWav } from '../audio/to-wav.ts'
 import type { EngineReport, Programs, TextToSpeech } from './engine.ts'
 import { reportOf } from './probe.ts'
-import { endedBadly, runProgram } from './run-program.ts'
+import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
 import { inFolder } from './scratch.ts'
 
-const QUIET_LIMIT_S = 300
 const LIMITS = { cpuS: 3_600, fileBytes: 2 ** 31 }
 
 /** Where voices of Piper lie: `en_US-lessac-medium.onnx`, with its `.onnx.json` beside it. */
@@ -61,7 +60,7 @@ export function createPiper({ programs = {}, home }: { programs?: Programs; home
         const spoken = path.join(dir, 'spoken.wav')
         // A line is an utterance to Piper, and each would overwrite the one before.
         const input = `${text.replace(/\s+/g, ' ').trim()}\n`
-        const ended = await runProgram({ program, args: ['--model', chosen.file, '--output_file', spoken], input, signal, quietLimitS: QUIET_LIMIT_S, limits: LIMITS })
+        const ended = await runProgram({ program, args: ['--model', chosen.file, '--output_file', spoken], input, signal, quietLimitS: speakingLimitS(text), limits: LIMITS })
         if (ended.code !== 0) throw endedBadly('piper', ended)
         return toWav({ file: spoken, out, signal, who: 'Piper' })
       })

@@ -17,10 +17,10 @@ const VARIANTS: readonly Variant[] = [
   { program: 'pocketsphinx', version: '5', args: (wav) => ['live', wav], parse: parseLine5 },
 ]
 /**
- * An utterance has up to 20 seconds and prints when it is done, so that this allows for a machine 15 times slower than
- * speech.
+ * An utterance has up to 20 seconds and prints when it is done, so that this allows for a machine 6 times slower than
+ * speech, and 15 times slower than one core of today.
  */
-const QUIET_LIMIT_S = 300
+const QUIET_LIMIT_S = 120
 const MEMORY_MB = 4096
 const MODEL = 'pocketsphinx-en-us'
 

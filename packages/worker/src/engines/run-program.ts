@@ -144,6 +144,15 @@ export function endedBadly(program: string, { code, killedBy, stderr }: Ended): 
   return new EarshotError('EARSHOT_ENGINE_FAILED', `${program} ${how}${said === '' ? '.' : `; its last words: ${said}`}`)
 }
 
+/**
+ * Seconds that a program may take to speak a text, of which it says nothing meanwhile: a minute, and what a machine needs that speaks as slowly as a
+ * person does (15 characters a second).
+ *
+ * @example
+ * speakingLimitS('Dinner is ready.') // 61: one that hangs over a short sentence is found out soon
+ */
+export const speakingLimitS = (text: string): number => 60 + Math.round(text.length / 15)
+
 /** The last line of a text that says something, up to 300 characters. */
 export function lastLine(text: string): string {
   return text.trim().split(/[\r\n]+/).at(-1)?.trim().slice(0, 300) ?? ''

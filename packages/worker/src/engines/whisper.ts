@@ -16,14 +16,17 @@ export type WhisperOptions = {
   home?: string | undefined
   /** The build to use; by the machine unless given. */
   whisperBuild?: WhisperBuild | undefined
-  /** Seconds without a sign of life after which whisper.cpp counts as hung. */
+  /** Seconds without a sign of life after which whisper.cpp counts as hung; by the model's size unless given. */
   quietLimitS?: number
 }
 
 type Hearing = Parameters<SpeechToText['transcribe']>[0]
 
-/** A window of 30 s with a large model on an old processor takes minutes. */
-const QUIET_LIMIT_S = 600
+/**
+ * There is a sign of life after each window of 30 s. With a large model (3 GB) that takes minutes on an old processor, with a small one seconds;
+ * so does loading it from a slow disk.
+ */
+const quietLimitOf = ({ size }: WhisperModel): number => 60 + Math.round((size / 1e9) * 180)
 /** After so long without work its memory is given back. */
 const IDLE_MS = 10 * 60_000
 
@@ -31,7 +34,7 @@ const IDLE_MS = 10 * 60_000
  * whisper.cpp, in a process of its own that keeps the last model loaded: a crash or a hang there costs the job in hand, and nothing
  * else. One recording is heard at a time; the next one waits for its turn.
  */
-export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S }: WhisperOptions = {}): SpeechToText {
+export function createWhisper({ home, whisperBuild, quietLimitS }: WhisperOptions = {}): SpeechToText {
   const turns = createTurns()
   let found: FoundBuild | undefined
   let running: { model: string; process: WhisperProcess } | undefined
@@ -60,7 +63,7 @@ export function createWhisper({ home, whisperBuild, quietLimitS = QUIET_LIMIT_S 
       const report = await probe(signal)
       if (found === undefined) throw new EarshotError('EARSHOT_ENGINE_MISSING', report.reason ?? 'whisper.cpp is not on this machine.')
     }
-    const process = await startWhisper({ native: found!.native, model: model.file, build: found!.build }, { quietLimitS, signal })
+    const process = await startWhisper({ native: found!.native, model: model.file, build: found!.build }, { quietLimitS: quietLimitS ?? quietLimitOf(model), signal })
     running = { model: model.name, process }
     return process
   }

@@ -11,7 +11,7 @@ export function createGenerate({ engines }: { engines: Engines }): BuiltIn<'gene
       progress(0)
       emit(withoutNul(delta))
     }
-    const answer = await engine.generate({ ...request, model: model.name }, { onDelta, signal })
+    const answer = await engine.generate({ ...request, model: model.name }, { onDelta, onAlive: () => progress(0), signal })
     const { content, tool_calls } = withoutNul(answer.message)
     return { ...answer, message: { role: 'assistant', content, ...(tool_calls === undefined ? {} : { tool_calls }) }, engine: engine.name }
   }
