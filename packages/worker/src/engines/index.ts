@@ -8,6 +8,7 @@ import { createOllama } from './ollama.ts'
 import { createOpenAi } from './openai.ts'
 import { createPiper } from './piper.ts'
 import { createPocketsphinx } from './pocketsphinx.ts'
+import { createWhisperNode } from './whisper-node.ts'
 import { createWhisper } from './whisper.ts'
 import type { WhisperBuild } from './whisper-process.ts'
 
@@ -34,7 +35,7 @@ export const engineOptions = ({ home, ollamaHost, openai, whisper, engines }: Pi
 })
 
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
-export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createPocketsphinx, createPiper, createFlite, createEspeak, createLexical]
+export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createWhisperNode, createPocketsphinx, createPiper, createFlite, createEspeak, createLexical]
 
 export type Probed = { engine: Engine; report: EngineReport }
 

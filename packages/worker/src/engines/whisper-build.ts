@@ -17,7 +17,7 @@ export async function findBuild({ home, wanted }: { home: string; wanted?: Whisp
   const plain: WhisperBuild = onMac && process.arch === 'arm64' ? 'metal' : 'cpu'
   // Metal and CPU are one package.
   const packageOf = (build: WhisperBuild) => `@fugood/node-whisper-${process.platform}-${process.arch}${build === 'cuda' || build === 'vulkan' ? `-${build}` : ''}`
-  const found = (build: WhisperBuild) => resolve(packageOf(build), home)
+  const found = (build: WhisperBuild) => resolveFrom(packageOf(build), home)
   const install = (build: WhisperBuild) => `npm install --prefix ${path.join(home, 'engines')} ${packageOf(build)}`
 
   if (wanted !== undefined) {
@@ -34,7 +34,8 @@ export async function findBuild({ home, wanted }: { home: string; wanted?: Whisp
   return { build: plain, native, ...(nvidia ? { note: `An NVIDIA GPU is here, but whisper.cpp runs on the processor. To use the GPU: ${install('cuda')}` } : {}) }
 }
 
-function resolve(name: string, home: string): string | undefined {
+/** The file of a package that somebody installed into `engines` of EARSHOT_HOME, or beside this program. */
+export function resolveFrom(name: string, home: string): string | undefined {
   for (const from of [path.join(home, 'engines', 'package.json'), import.meta.url]) {
     try {
       return createRequire(from).resolve(name)

@@ -4,6 +4,12 @@ import path from 'node:path'
 /** A model of whisper.cpp on this machine. `multilingual`: it knows more than English, and can translate. */
 export type WhisperModel = { name: string; file: string; size: number; multilingual: boolean }
 
+/**
+ * Seconds without a sign of life after which whisper.cpp hangs. There is one after each window of 30 s: with a large model (3 GB) that takes
+ * minutes on an old processor, with a small one seconds; so does loading it from a slow disk.
+ */
+export const quietLimitOf = ({ size }: WhisperModel): number => 60 + Math.round((size / 1e9) * 180)
+
 /** Where models of whisper.cpp lie. */
 export const whisperFolder = (home: string): string => path.join(home, 'models', 'whisper')
 

@@ -7,7 +7,7 @@ import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Heard, SpeechToText } from './engine.ts'
 import { createTurns } from './turns.ts'
 import { type FoundBuild, findBuild } from './whisper-build.ts'
-import { type WhisperModel, listWhisperModels } from './whisper-models.ts'
+import { type WhisperModel, listWhisperModels, quietLimitOf } from './whisper-models.ts'
 import { type HeardPiece, type WhisperBuild, type WhisperProcess, startWhisper } from './whisper-process.ts'
 import { UNSPACED, segmentsOf, wordsOf } from './whisper-words.ts'
 
@@ -22,11 +22,6 @@ export type WhisperOptions = {
 
 type Hearing = Parameters<SpeechToText['transcribe']>[0]
 
-/**
- * There is a sign of life after each window of 30 s. With a large model (3 GB) that takes minutes on an old processor, with a small one seconds;
- * so does loading it from a slow disk.
- */
-const quietLimitOf = ({ size }: WhisperModel): number => 60 + Math.round((size / 1e9) * 180)
 /** After so long without work its memory is given back. */
 const IDLE_MS = 10 * 60_000
 
