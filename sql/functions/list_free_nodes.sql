@@ -4,7 +4,6 @@
 --         gets nothing until its rest is over, then one job at a time.
 --   load  role to {slots, open (winding down too), running (marked: for longer than a moment), interactive, whole (batch jobs that
 --         cannot be cut)}; * likewise. A role in quarantine is left out.
--- Left out are nodes that a person holds back, and those reserved for a job that must run alone.
 -- The open jobs are counted once for all nodes: with thousands of nodes, one by one took several times as long. plpgsql keeps the plan, which
 -- takes longer to make than to run.
 create or replace function earshot.list_free_nodes(p_protocol int)
@@ -16,10 +15,7 @@ as $$
 begin
   return query
   with up as (
-    select n.* from earshot.nodes n cross join earshot.settings s
-    where n.status = 'online' and n.reason is null and not n.drained and n.protocol = p_protocol and n.last_seen > clock_timestamp() - s.routable
-      and not exists (select from earshot.quarantines q where q.node = n.id and q.role = '*')
-      and not exists (select from earshot.jobs j where j.id = n.reserved_for and j.alone and j.status in ('pending', 'assigned', 'running'))
+    select n.* from earshot.routable_nodes n where n.protocol = p_protocol
   ), held as (
     select j.assigned_node as node, j.role, 1 as open, (j.status = 'running')::int as running, (j.class = 'interactive')::int as interactive,
       (j.class = 'batch' and coalesce(k.whole, false))::int as whole

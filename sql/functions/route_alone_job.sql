@@ -12,7 +12,7 @@ begin
   update earshot.nodes n set reserved_for = case when n.id = p_node then p_job end
   where (n.id = p_node and n.incarnation = p_incarnation and n.reserved_for is distinct from p_job) or (n.reserved_for = p_job and n.id <> p_node);
   update earshot.jobs j
-  set status = 'assigned', assigned_node = p_node, incarnation = p_incarnation, attempt = j.attempt + 1, fence = (earshot.draw_fences(1))[1],
+  set status = 'assigned', assigned_node = p_node, incarnation = p_incarnation, attempt = j.attempt + 1, fence = uuid_hash_extended(gen_random_uuid(), 0),
     assigned_at = now(), started_at = null
   where j.id = p_job and j.status = 'pending' and j.alone and j.run_at <= now()
     and exists (select from earshot.nodes n where n.id = p_node and n.incarnation = p_incarnation and n.reserved_for = p_job

@@ -5,18 +5,26 @@
 --   p_incarnations  the incarnation of that node; one that restarted meanwhile gets nothing that it would not know of
 --   p_redis         the caller wakes those that hear through Redis (by_redis); the others are notified
 -- Precondition: pending and due still; one that another transaction holds is skipped. Returns what was assigned.
+-- Few jobs go along with the message that wakes their node, {incarnation, at, jobs: rows of earshot.assignments}, which need not fetch them then:
+-- by notification, or by whoever sends for those that hear through Redis (carried; the same in each row of a node). A message that may
+-- be out of date is only a hint (packages/worker/src/node.ts).
+-- A fence is a random token of 64 bits: gen_random_uuid() is the server's strong random source that needs no extension.
 -- Shape: the rows found by key (the state is compared in a way that keeps the index of pending jobs out: a plan made while the table is
 -- empty would take it, and read all of it for each job), slots subscripted from the array, the update joined by ctid: joining the slots as a set cost ten
 -- times as much.
 create or replace function earshot.route_jobs(p_term bigint, p_ids bigint[], p_slots text[], p_incarnations bigint[], p_redis boolean default false)
-returns table (id bigint, node text, role text, by_redis boolean)
+returns table (id bigint, node text, incarnation bigint, role text, by_redis boolean, carried jsonb)
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
-  v_fences bigint[] := earshot.draw_fences(cardinality(p_ids));
   v_redis text[];
+  v_carries boolean := cardinality(p_ids) <= 8;
+  v_ids bigint[];
+  v_nodes text[];
+  v_lives bigint[];
+  v_roles text[];
 begin
   if not earshot.is_leading(p_term) then
     return;
@@ -27,7 +35,6 @@ begin
   if p_redis then
     v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.hears = 'redis');
   end if;
-  return query
   with chosen as (
     select q.tid, c.place from unnest(p_ids) with ordinality c (id, place)
     cross join lateral (
@@ -35,13 +42,25 @@ begin
   ), given as (
     update earshot.jobs j
     set status = 'assigned', assigned_node = p_slots[c.place], incarnation = p_incarnations[c.place],
-      attempt = j.attempt + 1, fence = v_fences[c.place], assigned_at = now(), started_at = null
+      attempt = j.attempt + 1, fence = uuid_hash_extended(gen_random_uuid(), 0), assigned_at = now(), started_at = null
     from chosen c where j.ctid = c.tid
-    returning j.id, j.assigned_node as node, j.role
+    returning j.id, j.assigned_node as node, j.incarnation, j.role
+  )
+  select array_agg(g.id), array_agg(g.node), array_agg(g.incarnation), array_agg(g.role) into v_ids, v_nodes, v_lives, v_roles from given g;
+  return query
+  with messages as materialized (
+    select a.node, jsonb_build_object('incarnation', a.incarnation, 'at', extract(epoch from now()), 'jobs', jsonb_agg(to_jsonb(a) - '{node,incarnation}'::text[])) as message
+    from earshot.assignments a where v_carries and a.id = any (v_ids) group by a.node, a.incarnation
   ), woken as (
-    select pg_notify(earshot.node_channel(n.node), '') from (select distinct node from given) n
+    -- What is longer than a notification may be is fetched.
+    select pg_notify(earshot.node_channel(n.node), case when octet_length(m.message::text) < 7900 then m.message::text else '' end)
+    from (select distinct u.node from unnest(v_nodes) u (node)) n left join messages m on m.node = n.node
     where n.node = any (v_redis) is not true
   )
   -- The count is compared so that the nodes are told: a join whose result nobody reads is left out of the plan, notifications and all.
-  select g.id, g.node, g.role, g.node = any (v_redis) is true from given g where (select count(*) from woken) >= 0;
+  select g.id, g.node, g.life, g.role, r.hears, case when r.hears then m.message end
+  from unnest(v_ids, v_nodes, v_lives, v_roles) g (id, node, life, role)
+  cross join lateral (select g.node = any (v_redis) is true as hears) r
+  left join messages m on m.node = g.node
+  where (select count(*) from woken) >= 0;
 end $$;

@@ -165,7 +165,7 @@ async function replay({ db }: Stage): Promise<Strike> {
     from earshot.nodes n, unnest(array['', 'cancelled', 'jobs', 'events', 'no such word']) w (word)`)
   const { rows: nodes } = await db.pool.query<{ id: string; incarnation: number }>('select id, incarnation from earshot.nodes')
   for (const { id, incarnation } of nodes) {
-    if ((await heartbeat(db.pool, id, incarnation - 1, {})) !== null) broken.push(`the heartbeat of an old incarnation of ${id} was taken`)
+    if ((await heartbeat(db.pool, id, incarnation - 1, {})).held !== null) broken.push(`the heartbeat of an old incarnation of ${id} was taken`)
   }
   return { about: `${rows.length} reports`, broken }
 }

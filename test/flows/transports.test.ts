@@ -20,6 +20,8 @@ import { findRedis, startRedis } from '../helpers/redis.ts'
 const NODES = ['attic', 'cellar']
 const BATCHES = 2
 const BATCH = 50
+/** Enqueued one by one: few enough at once to go along with the messages. */
+const SINGLE = 20
 /** Long enough to tell how far it is, which is done twice a second. */
 const LONG_MS = 1500
 /** How late a message comes for the last time: after whole batches of others, and after its node started anew. */
@@ -29,11 +31,12 @@ const work = defineKind({ kind: 'work', role: 'hands', payload: z.object({ ms: z
 
 type Held = Awaited<ReturnType<typeof testDatabase>>
 /** One way by which messages come: how the workers reach the database, the address of a Redis, and who meddles. */
-type Way = AsyncDisposable & { workersDb: Database; redisUrl?: string; open?: typeof openTransport; messages(): number }
+type Way = AsyncDisposable & { workersDb: Database; redisUrl?: string; open?: typeof openTransport; messages(): number; /** Of these, those that brought the assignments themselves. */ carried(): number }
 
 /** Repeats every notification to a node, late too. A channel is a node's, whatever its incarnation: what was meant for one gets to the next. */
 async function overNotify({ db }: Held): Promise<Way> {
   let messages = 0
+  let carried = 0
   const own = new Map<string, number>()
   const sending = new Set<Promise<unknown>>()
   const channels = await Promise.all(NODES.map((node) => nodeChannel(db.pool, node)))
@@ -42,12 +45,13 @@ async function overNotify({ db }: Held): Promise<Way> {
     const mine = own.get(key) ?? 0
     if (mine > 0) return void own.set(key, mine - 1)
     messages += 1
+    if (payload.startsWith('{')) carried += 1
     own.set(key, LATE_MS.length)
     for (const ms of LATE_MS) later(sending, ms, () => db.pool.query('select pg_notify($1, $2)', [channel, payload]))
   }
   const listener = await db.listen(Object.fromEntries(channels.map((channel) => [channel, repeat(channel)])), () => {})
   return {
-    workersDb: db, messages: () => messages,
+    workersDb: db, messages: () => messages, carried: () => carried,
     async [Symbol.asyncDispose]() {
       await Promise.all(sending)
       await listener.close()
@@ -60,18 +64,20 @@ async function overRedis({ db }: Held): Promise<Way> {
   const redis = await startRedis()
   const sending = new Set<Promise<unknown>>()
   let messages = 0
+  let carried = 0
   const open: typeof openTransport = async (options) => {
     const transport = await openTransport(options)
     const { wakes } = transport!
     const send = async (wake: Wake) => {
       messages += 1
+      if (wake.given !== undefined) carried += 1
       await wakes.send(wake)
       for (const ms of LATE_MS) for (const off of [0, -1, 1]) later(sending, ms, () => wakes.send({ ...wake, incarnation: wake.incarnation + off }))
     }
     return { ...transport!, wakes: { ...wakes, send } }
   }
   return {
-    workersDb: db, redisUrl: redis.url, open, messages: () => messages,
+    workersDb: db, redisUrl: redis.url, open, messages: () => messages, carried: () => carried,
     async [Symbol.asyncDispose]() {
       await Promise.all(sending)
       await redis[Symbol.asyncDispose]()
@@ -85,7 +91,7 @@ async function overHeartbeat({ url, home }: Held): Promise<Way> {
   proxy.muffled = true
   const workersDb = await openDatabase({ url: proxy.url, home })
   return {
-    workersDb, messages: () => 1,
+    workersDb, messages: () => 1, carried: () => 1,
     async [Symbol.asyncDispose]() {
       await workersDb.close()
       await proxy[Symbol.asyncDispose]()
@@ -138,6 +144,7 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
     try {
       for (let batch = 1; batch <= BATCHES; batch += 1) {
         const ids = (await submitJobs(db.pool, Array.from({ length: BATCH }, (_, at) => ({ kind: 'work', payload: { ms: at === 0 ? LONG_MS : at } })))).map(({ id }) => id)
+        for (let i = 0; i < SINGLE; i += 1) ids.push((await submitJobs(db.pool, [{ kind: 'work', payload: { ms: i } }]))[0]!.id)
         // Both ways of telling a node besides its assignments: to hand back what it has not started, and that something is no longer its own.
         for (const node of NODES) await db.pool.query('select earshot.tell_node($1, $2)', [node, batch % 2 === 0 ? 'recall' : 'cancelled'])
         if (batch === BATCHES / 2) {
@@ -147,10 +154,11 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
         }
         await expect.poll(async () => (await db.pool.query('select count(*)::int as open from earshot.jobs where id = any ($1) and status <> \'completed\'', [ids])).rows[0].open, { timeout: 60_000, interval: 20 }).toBe(0)
       }
-      expect(await counts()).toEqual({ completed: BATCHES * BATCH, all: BATCHES * BATCH })
+      expect(await counts()).toEqual({ completed: BATCHES * (BATCH + SINGLE), all: BATCHES * (BATCH + SINGLE) })
       expect([...runs.values()].filter((count) => count !== 1)).toEqual([])
-      expect(runs.size).toBe(BATCHES * BATCH)
+      expect(runs.size).toBe(BATCHES * (BATCH + SINGLE))
       expect(way.messages()).toBeGreaterThan(0)
+      expect(way.carried()).toBeGreaterThan(0)
       expect(await told).toMatchObject({ progress: 0.5 })
       // Whoever has Redis needs no requests for that.
       const metrics = await (await fetch(`${coordinator.url}/metrics`)).text()

@@ -1,3 +1,4 @@
+import type { EnqueueOptions } from '@earshot/shared/contract'
 import { finishJobs, type Outcome, submitJobs, takeAssignments, type Assignment } from '@earshot/shared/db/functions/jobs'
 import { lead, listFreeNodes, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
 import { registerNode } from '@earshot/shared/db/functions/nodes'
@@ -11,8 +12,8 @@ export function join(db: Database, id: string, more: { roles?: string[]; slots?:
   })
 }
 
-export async function speak(db: Database, text = 'hello'): Promise<number> {
-  const [job] = await submitJobs(db.pool, [{ kind: 'speak', payload: { text } }])
+export async function speak(db: Database, text = 'hello', more: EnqueueOptions = {}): Promise<number> {
+  const [job] = await submitJobs(db.pool, [{ kind: 'speak', payload: { text }, ...more }])
   return job!.id
 }
 

@@ -106,7 +106,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       const id = await speak(db())
       const [job] = await assignAll(db(), 'n1', n1)
       expect(await holdNode(db().pool, 'n1')).toBe(true)
-      expect(await heartbeat(db().pool, 'n1', n1, {})).toMatchObject([{ id }])
+      expect((await heartbeat(db().pool, 'n1', n1, {})).held).toMatchObject([{ id }])
       expect(await freeSlots(db(), 'n1')).toBeUndefined()
       await finish(db(), 'n1', n1, job!, FAILS('final'))
       await join(db(), 'n1')

@@ -175,8 +175,8 @@ describe.each(databases)('jobs on %s', (kind) => {
       const again = await join(db(), 'n1')
       expect(again).toBeGreaterThan(n1)
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0, deaths: 1 })
-      expect(await heartbeat(db().pool, 'n1', n1, {})).toBeNull()
-      expect(await heartbeat(db().pool, 'n1', again, {})).toEqual([])
+      expect((await heartbeat(db().pool, 'n1', n1, {})).held).toBeNull()
+      expect((await heartbeat(db().pool, 'n1', again, {})).held).toEqual([])
       expect(await leaveNode(db().pool, 'n1', n1)).toBe(0)
     })
     test('a lease that ended sends jobs back and counts a death; the node is degraded, then offline, then online again', async () => {
@@ -236,7 +236,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       expect(await finish(db(), 'n1', n1, job!, { output: {} })).toBe('lost')
       expect(await jobRow(db(), running)).toMatchObject({ status: 'cancelled', error_code: 'EARSHOT_CANCELLED' })
       expect(await takeAssignments(db().pool, 'n1', n1, [])).toEqual([])
-      expect(await heartbeat(db().pool, 'n1', n1, {})).toEqual([])
+      expect((await heartbeat(db().pool, 'n1', n1, {})).held).toEqual([])
     })
     test('a deadline that passed ends a job, waiting or running', async () => {
       const [job] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'x' }, deadline: new Date(Date.now() - 1000).toISOString() }])

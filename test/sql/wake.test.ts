@@ -1,12 +1,12 @@
+import { type Assignment, givenToNode, takeAssignments } from '@earshot/shared/db/functions/jobs'
 import { nodeChannel } from '@earshot/shared/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
-import { databases, testDatabase } from '../helpers/database.ts'
+import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, join, speak } from './fixture.ts'
 
 describe.each(databases)('assigning on %s', (kind) => {
-  test('tells the node at once, which would otherwise find its job two seconds later', async () => {
-    await using test_ = await testDatabase(kind)
-    const { db } = test_
+  /** What two nodes are told while a job is assigned to the first. */
+  async function tell({ db }: TestDatabase, submit: () => Promise<unknown>): Promise<{ told: string[]; payload: string; channels: string[]; jobs: Assignment[]; incarnation: number }> {
     const incarnation = await join(db, 'n1')
     await join(db, 'n2')
     const told: string[] = []
@@ -17,9 +17,26 @@ describe.each(databases)('assigning on %s', (kind) => {
       heard.resolve(payload)
     }
     await db.listen(Object.fromEntries(channels.map((channel) => [channel, hear(channel)])), () => {})
-    await speak(db)
-    await assignAll(db, 'n1', incarnation)
-    expect(await heard.promise).toBe('')
+    await submit()
+    const jobs = await assignAll(db, 'n1', incarnation)
+    return { told, payload: await heard.promise, channels, jobs, incarnation }
+  }
+
+  test('tells the node at once, which would otherwise find its job two seconds later, and all that it needs to begin', async () => {
+    await using test_ = await testDatabase(kind)
+    const { told, payload, channels, jobs, incarnation } = await tell(test_, () => speak(test_.db, 'hello', { deadline: '2100-01-01T00:00:00Z' }))
     expect(told).toEqual([channels[0]])
+    const given = givenToNode(JSON.parse(payload))
+    expect(given).toEqual({ incarnation, at: expect.any(Number), jobs })
+    expect(jobs).toEqual(await takeAssignments(test_.db.pool, 'n1', incarnation, []))
+    const { rows: [clock] } = await test_.db.pool.query(`select extract(epoch from assigned_at)::float8 as at from earshot.jobs`)
+    expect(given.at).toBeCloseTo(clock.at, 3)
+  })
+
+  test('only wakes the node where the job is longer than a notification may be', async () => {
+    await using test_ = await testDatabase(kind)
+    const { payload, jobs } = await tell(test_, () => speak(test_.db, 'ö'.repeat(4000)))
+    expect(payload).toBe('')
+    expect(jobs).toHaveLength(1)
   })
 })

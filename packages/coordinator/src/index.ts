@@ -17,6 +17,7 @@ import { type Inbox, createInbox } from './inbox/inbox.ts'
 import { createLeadership } from './leader.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import { createRecall } from './recall.ts'
+import { createPrecedents } from './precedents.ts'
 import { routeAll } from './route.ts'
 import { createTurns } from './turns.ts'
 import { createRouting } from './routing.ts'
@@ -44,6 +45,7 @@ export type CoordinatorOptions = { db: Database; config: Config; log: Log; open?
 export function createCoordinator({ db, config, log, open = openTransport }: CoordinatorOptions): Coordinator {
   const id = config.node.id
   const turns = createTurns()
+  const precedents = createPrecedents()
   const recall = createRecall(db)
   let url = ''
   let http: HttpService | undefined
@@ -62,7 +64,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   async function route(onNodes: (count: number) => void): Promise<number> {
     const term = leadership.term()
     if (term === null) return 0
-    const assigned = await routeAll(db, term, turns, waking, onNodes)
+    const assigned = await routeAll(db, { term, turns, precedents, waking, onNodes })
     await recall.look(term, assigned)
     if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
     metrics.routed(assigned)

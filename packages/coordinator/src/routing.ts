@@ -48,7 +48,7 @@ export type RoutingOptions = {
  * hangs out the doorbell and sleeps until it rings. Jobs that come now and then leave it asleep: each rings, and one look finds it. A `kick` is a ring. The embedded database always rings.
  *
  * @example
- * const routing = createRouting({ db, route: () => routeAll(db, term), mayHang: () => true, log })
+ * const routing = createRouting({ db, route: () => routeAll(db, { term }), mayHang: () => true, log })
  * routing.start()
  */
 export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db.pool), log, asleepMs = ASLEEP_MS }: RoutingOptions): Loop {

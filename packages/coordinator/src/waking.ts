@@ -1,5 +1,5 @@
 import type { Database } from '@earshot/shared/db/database'
-import { type Assigned, type Given, passOnEvents } from '@earshot/shared/db/functions/leadership'
+import { type Assigned, passOnEvents } from '@earshot/shared/db/functions/leadership'
 import { livingNodes, notifyNode } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
@@ -13,7 +13,7 @@ export type Waking = Pick<Loop, 'start' | 'stop'> & {
   /** Whether nodes that hear through Redis are woken by `assigned`; the database notifies the others. */
   byRedis(): boolean
   /** Wakes the nodes of these jobs that the database did not notify. Nobody waits for it. */
-  assigned(jobs: readonly Assigned[], given: readonly Given[]): void
+  assigned(jobs: readonly Assigned[]): void
   /** Sends on what the database could not say itself; false when this notification is something else. */
   passOn(payload: string): boolean
   /** Tells the coordinators' readers of events that there may be some. */
@@ -59,11 +59,10 @@ export function createWaking(options: { db: Database; transport: Transport | und
       await Promise.all([cleaning.stop(), leading.stop()])
     },
     byRedis,
-    assigned(jobs, given) {
-      const nodes = Map.groupBy(jobs.filter((job) => job.by_redis), ({ node }) => node)
-      if (nodes.size === 0) return
-      const incarnations = new Map(given.map(({ node, incarnation }) => [node, incarnation]))
-      for (const [node, mine] of nodes) send({ node, incarnation: incarnations.get(node)!, hint: 'assigned', jobs: mine.map(({ id }) => id) })
+    assigned(jobs) {
+      // By node: each of its rows says the same.
+      const nodes = new Map(jobs.filter((job) => job.by_redis).map((job) => [job.node, job]))
+      for (const { node, incarnation, carried } of nodes.values()) send({ node, incarnation, hint: 'assigned', given: carried ?? undefined })
     },
     passOn(payload) {
       const [, incarnation, hint, node] = /^wake (\d+) (\w+) (.*)$/.exec(payload) ?? []

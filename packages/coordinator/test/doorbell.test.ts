@@ -26,7 +26,7 @@ describe.each(databases)('the doorbell on %s', (kind) => {
     await join(held.db, 'n1', { slots: { tts: 1_000_000 } })
     const term = (await lead(held.db.pool, 'test', held.db.embedded))!
     // In deep sleep only the bell wakes it: a job that nobody rang for would wait for ever.
-    routing = createRouting({ db: held.db, route: () => routeAll(held.db, term), mayHang: () => true, log: silentLog(), asleepMs: 3_600_000 })
+    routing = createRouting({ db: held.db, route: () => routeAll(held.db, { term }), mayHang: () => true, log: silentLog(), asleepMs: 3_600_000 })
     const ring = (payload: string): void => {
       if (payload === 'jobs') bell.rings += 1
       if (payload !== 'events') routing.kick()

@@ -38,7 +38,7 @@ describe.each(databases)('routing, on %s', (kind) => {
   }
   const submit = async (count: number, more: object = {}): Promise<number[]> =>
     (await submitJobs(db(), Array.from({ length: count }, () => ({ kind: 'count', payload: {}, ...more })))).map(({ id }) => id)
-  const route = () => routeAll(held.db, term, turns)
+  const route = () => routeAll(held.db, { term, turns })
   /** Who has what, as `node: ids`. */
   async function holders(): Promise<Record<string, number[]>> {
     const { rows } = await sql(`select assigned_node as node, array_agg(id order by id) as ids from earshot.jobs where status in ('assigned', 'running') group by 1 order by 1`)

@@ -1,16 +1,20 @@
 import type { Assignment } from '@earshot/shared/db/functions/jobs'
+import { createRecent } from './recent.ts'
 
 /** Why a running job is ended from outside. */
 export type End = 'lost' | 'stopping'
 /** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
-/** `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
-export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; done: Promise<void>; ended: Promise<void> }
+/** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
+export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; settled: boolean; done: Promise<void>; ended: Promise<void> }
 
 export type Hand = {
   ids(): number[]
   has(id: number): boolean
+  /** Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. */
   add(jobs: readonly Assignment[], takenAt: number): void
+  /** What ends while this work runs is known for as long. */
+  during<T>(work: () => Promise<T>): Promise<T>
   remove(held: InHand): void
   /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
   next(): InHand | undefined
@@ -18,6 +22,8 @@ export type Hand = {
   report(held: InHand): void
   /** Jobs that wait, marked as leaving: nothing starts them any more. */
   leave(): Assignment[]
+  /** Those that leave were handed back. */
+  left(): void
   /** Those that could not be handed back wait again. */
   stay(): void
   /** Jobs that were started, until they are removed. */
@@ -32,6 +38,9 @@ export type Hand = {
   busy(): Record<string, number>
 }
 
+/** For so long what has ended is known: longer than a message counts as fresh. */
+const KNOWN_MS = 3000
+
 /**
  * What a node has in hand. It may be given more than it runs at once: the rest waits here, and may be handed back as long as it does.
  *
@@ -41,6 +50,8 @@ export function createHand(slots: Record<string, number>): Hand {
   const hand = new Map<number, InHand>()
   let waiting: InHand[] = []
   const hanging = new Set<InHand>()
+  /** By fence, of which each assignment has its own. */
+  const settled = createRecent<string>(KNOWN_MS)
   const running: Record<string, number> = {}
   const count = (role: string, by: 1 | -1) => {
     for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
@@ -49,6 +60,7 @@ export function createHand(slots: Record<string, number>): Hand {
   const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
   const forget = (held: InHand) => {
     if (!hand.delete(held.job.id)) return
+    if (held.settled) settled.add(held.job.fence)
     if (held.state === 'running') count(held.job.role, -1)
     else if (!isStarted(held)) waiting = waiting.filter((one) => one !== held)
   }
@@ -58,12 +70,14 @@ export function createHand(slots: Record<string, number>): Hand {
     has: (id) => hand.has(id),
     add(jobs, takenAt) {
       for (const job of jobs) {
-        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', done: Promise.resolve(), ended: Promise.resolve() }
+        if (hand.has(job.id) || settled.has(job.fence)) continue
+        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', settled: false, done: Promise.resolve(), ended: Promise.resolve() }
         hand.set(job.id, held)
         waiting.push(held)
       }
       waiting.sort(goesFirst)
     },
+    during: settled.during,
     remove(held) {
       if (hand.get(held.job.id) === held) forget(held)
     },
@@ -83,6 +97,12 @@ export function createHand(slots: Record<string, number>): Hand {
       for (const held of waiting) held.state = 'leaving'
       return waiting.map(({ job }) => job)
     },
+    left() {
+      for (const held of waiting.filter(({ state }) => state === 'leaving')) {
+        held.settled = true
+        forget(held)
+      }
+    },
     stay() {
       for (const held of waiting) held.state = 'waiting'
     },
@@ -92,6 +112,7 @@ export function createHand(slots: Record<string, number>): Hand {
     },
     disown(held) {
       hand.delete(held.job.id)
+      settled.add(held.job.fence)
       hanging.add(held)
     },
     release(held) {

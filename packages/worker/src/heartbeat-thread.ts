@@ -23,7 +23,7 @@ async function beat(): Promise<void> {
   try {
     // Opened here and not at the start, so that a database that is away for a moment is tried again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
-    say({ beat: { held: await heartbeat(db.pool, node, incarnation, busy, measured), askedAt } })
+    say({ beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured)), askedAt } })
   } catch (err) {
     say({ warning: 'The heartbeat did not reach the database; it is tried again', err: err instanceof Error ? err.message : String(err) })
   }

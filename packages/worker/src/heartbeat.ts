@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { beside } from '@earshot/shared/beside'
 import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
-import { type Held, type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
+import { type HeartbeatReply, type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
@@ -9,8 +9,8 @@ import { monotonicMs } from '@earshot/shared/monotonic'
 const BEAT_MS = 2000
 const TICK_MS = 500
 
-/** What came back: what the database says this node holds (null: replaced), and monotonicMs() before it was asked. */
-export type Beat = { held: Held[] | null; askedAt: number }
+/** What came back: what the database says this node holds (null: replaced), its clock, and monotonicMs() before it was asked. */
+export type Beat = HeartbeatReply & { askedAt: number }
 
 export type HeartbeatOptions = {
   db: Database
@@ -47,7 +47,7 @@ function beatHere({ db, node, incarnation, busy, measured, onBeat, log }: Heartb
     log,
     work: async () => {
       const askedAt = monotonicMs()
-      onBeat({ held: await heartbeat(db.pool, node, incarnation, busy(), measured()), askedAt })
+      onBeat({ ...(await heartbeat(db.pool, node, incarnation, busy(), measured())), askedAt })
     },
   })
   loop.start()

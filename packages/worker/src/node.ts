@@ -4,6 +4,7 @@ import { type Held, type Measured, type Registration, drainNode, leaseSeconds, l
 import type { Log } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { type Beat, type Heartbeat, startHeartbeat } from './heartbeat.ts'
+import { type Lease, createLease } from './lease.ts'
 
 /** What a heartbeat's reply says of the work in hand. */
 export type Report = {
@@ -31,6 +32,8 @@ export type Node = {
   readonly incarnation: number
   /** monotonicMs() until which the lease surely lasts: counted from before the last heartbeat that was answered. */
   leaseUntil(): number
+  /** Whether what the database gave at this moment (seconds since 1970, by its clock) is surely still this node's, see lease.ts. */
+  isFresh(at: number): boolean
   join(): Promise<void>
   /** Sends a heartbeat soon. */
   beat(): void
@@ -48,11 +51,10 @@ export function createNode({ db, settings, registration, log, busy, measured, on
   // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
   ended.promise.catch(() => {})
   let incarnation = 0
-  let leaseMs = 0
-  let leaseUntil = 0
+  let lease: Lease | undefined
   let heart: Heartbeat | undefined
 
-  function onBeat({ held, askedAt }: Beat): void {
+  function onBeat({ held, now, askedAt }: Beat): void {
     if (held === null) {
       ended.reject(new EarshotError('EARSHOT_REPLACED', `Another process took over as node ${id}.`, {
         hint: 'Give each worker an id of its own: NODE_ID, or node.id in config.yaml.',
@@ -60,7 +62,7 @@ export function createNode({ db, settings, registration, log, busy, measured, on
       void heart?.stop()
       return
     }
-    leaseUntil = askedAt + leaseMs
+    lease?.renewed({ now, askedAt })
     onReport({ held, askedAt })
   }
 
@@ -69,12 +71,13 @@ export function createNode({ db, settings, registration, log, busy, measured, on
     get incarnation() {
       return incarnation
     },
-    leaseUntil: () => leaseUntil,
+    leaseUntil: () => lease?.until() ?? 0,
+    isFresh: (at) => lease?.isFresh(at) ?? false,
     join: async () => {
-      leaseMs = (await leaseSeconds(db.pool)) * 1000
+      const leaseMs = (await leaseSeconds(db.pool)) * 1000
       const askedAt = monotonicMs()
       incarnation = await registerNode(db.pool, registration)
-      leaseUntil = askedAt + leaseMs
+      lease = createLease(leaseMs, askedAt)
       heart = startHeartbeat({ db, settings, node: id, incarnation, busy, measured, onBeat, onFailure: ended.reject, log })
       log.info({ incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
     },

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type Assignment, type Outcome, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
+import { type Assignment, type GivenToNode, type Outcome, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
 import { type Offer, laneText, meets } from '@earshot/shared/lanes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
@@ -36,8 +36,8 @@ export type RunnerOptions = {
 
 export type Runner = {
   start(): Promise<void>
-  /** Looks for new assignments soon. */
-  look(): void
+  /** There are new assignments: takes up what came with the message, or else asks for them soon. */
+  look(given?: GivenToNode): void
   /** Hands back soon what has not been started: another node idles, or this one is to get nothing more. */
   recall(): void
   /** Compares what is in hand with what the database says. */
@@ -75,8 +75,16 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     if (stopping) return
     const takenAt = monotonicMs()
-    hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt)
+    await hand.during(async () => hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt))
     begin()
+  }
+
+  /** Whether what came with a message can be taken up: it is this incarnation's, and cannot have been taken back since. */
+  function takeGiven({ incarnation, at, jobs }: GivenToNode): boolean {
+    if (stopping || recalled || incarnation !== node.incarnation || !node.isFresh(at)) return false
+    hand.add(jobs, monotonicMs())
+    begin()
+    return true
   }
   // The timer is only the fallback of the fallback: NOTIFY and heartbeats wake it.
   const loop = createLoop({ everyMs: 10_000, work: take, log })
@@ -89,7 +97,7 @@ export function createRunner(options: RunnerOptions): Runner {
   async function carryOut(held: InHand): Promise<void> {
     const { job, abort } = held
     try {
-      if (!canRun(job)) await handBack(job, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
+      if (!canRun(job)) await handBack(held, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
       else await runAndReport(held)
     } catch (err) {
       // Only the database's absence gets here; the lease gives the job back.
@@ -126,14 +134,16 @@ export function createRunner(options: RunnerOptions): Runner {
     const end = abort.signal.aborted ? (abort.signal.reason as End) : undefined
     if (end === 'lost') return
     if ('away' in judged || end !== undefined) stream.cut()
-    if (end === 'stopping') return handBack(job, `Node ${node.id} stopped before it was done.`)
-    if ('away' in judged) return handBack(job, judged.away, 'away')
+    if (end === 'stopping') return handBack(held, `Node ${node.id} stopped before it was done.`)
+    if ('away' in judged) return handBack(held, judged.away, 'away')
     const told = stream.end(judged.outcome)
     if (hangs) return takeAway(held, judged.outcome)
     hand.report(held)
     // Short jobs that end while a report is on its way go with the next one, many at once.
     begin()
     const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
+    // Given up after the job was lost in an outage: the database may not know.
+    held.settled = !abort.signal.aborted
     await told
     if (log.isLevelEnabled('info')) about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
@@ -171,9 +181,11 @@ export function createRunner(options: RunnerOptions): Runner {
     return Promise.race([work, silence.broken])
   }
 
-  async function handBack(job: Assignment, sentence: string, cause: 'handed_back' | 'away' = 'handed_back'): Promise<void> {
+  async function handBack(held: InHand, sentence: string, cause: 'handed_back' | 'away' = 'handed_back'): Promise<void> {
+    const { job } = held
     const delayS = cause === 'away' ? Math.min(LONGEST_REST_S, AWAY_REST_S * 2 ** (job.attempt - 1)) : 0
     await handBackJobs(db.pool, node.id, node.incarnation, [job], { sentence, cause, delayS })
+    held.settled = true
   }
 
   async function handBackWaiting(sentence: string): Promise<void> {
@@ -181,7 +193,7 @@ export function createRunner(options: RunnerOptions): Runner {
     if (jobs.length === 0) return
     try {
       await handBackJobs(db.pool, node.id, node.incarnation, jobs, { sentence })
-      hand.drop(({ state }) => state === 'leaving')
+      hand.left()
     } finally {
       hand.stay()
       begin()
@@ -209,7 +221,9 @@ export function createRunner(options: RunnerOptions): Runner {
       loop.start()
       loop.kick()
     },
-    look: () => loop.kick(),
+    look(given) {
+      if (given === undefined || !takeGiven(given)) loop.kick()
+    },
     recall() {
       recalled = true
       loop.kick()

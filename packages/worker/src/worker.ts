@@ -3,6 +3,7 @@ import path from 'node:path'
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
+import type { GivenToNode } from '@earshot/shared/db/functions/jobs'
 import { registerKinds } from '@earshot/shared/db/functions/kinds'
 import type { Log } from '@earshot/shared/log'
 import type { Loop } from '@earshot/shared/loop'
@@ -101,10 +102,10 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     if (config.node.selfTest) selfTest = startSelfTest({ engines, home: config.home, log, onChange: () => offers?.kick(), onSpeed: measures.note })
   }
 
-  /** A message only wakes: new assignments are fetched, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
-  function wake(hint: Hint): void {
+  /** New assignments are taken up, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
+  function wake(hint: Hint, given?: GivenToNode): void {
     if (!node?.incarnation) return
-    if (hint === 'assigned') runner?.look()
+    if (hint === 'assigned') runner?.look(given)
     else if (hint === 'recall') runner?.recall()
     else node.beat()
   }

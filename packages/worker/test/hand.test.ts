@@ -92,11 +92,48 @@ describe('what a node has in hand', () => {
     const hanging = hand.next()!
     hand.disown(hanging)
     hand.remove(hanging)
-    hand.add([job(1, { attempt: 2 })], 0)
+    hand.add([job(1, { attempt: 2, fence: '1 again' })], 0)
     expect(hand.busy()).toEqual({ tts: 1 })
     expect(hand.next()).toBeUndefined()
     hand.release(hanging)
     expect(hand.busy()).toEqual({})
     expect(hand.next()!.job.attempt).toBe(2)
+  })
+
+  test('an assignment is taken up once, however often and by whichever way it is told of; the next one of the same job is another', async () => {
+    const hand = createHand({ tts: 1 })
+    hand.add([job(1)], 0)
+    hand.add([job(1)], 1)
+    const held = hand.next()!
+    expect(hand.next()).toBeUndefined()
+    held.settled = true
+    // The database was asked before the job ended, and answers afterwards.
+    await hand.during(async () => {
+      hand.remove(held)
+      hand.add([job(1)], 2)
+    })
+    expect(hand.ids()).toEqual([])
+    hand.add([job(1, { attempt: 2, fence: 'another' })], 3)
+    expect(hand.next()!.job.attempt).toBe(2)
+  })
+
+  test('what was dropped without a word to the database is taken up again when that says so', () => {
+    const hand = createHand({ tts: 1 })
+    hand.add([job(1)], 0)
+    hand.drop(() => true)
+    hand.add([job(1)], 1)
+    expect(hand.next()!.job.id).toBe(1)
+  })
+
+  test('what was handed back is not taken up by a message that comes late; what could not be handed back waits on', () => {
+    const hand = createHand({ tts: 1 })
+    hand.add([job(1), job(2)], 0)
+    hand.next()
+    expect(hand.leave().map(({ id }) => id)).toEqual([2])
+    hand.stay()
+    hand.leave()
+    hand.left()
+    hand.add([job(2)], 1)
+    expect(hand.ids()).toEqual([1])
   })
 })

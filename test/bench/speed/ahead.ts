@@ -56,7 +56,7 @@ async function setTable(url: string, home: string, ahead: number): Promise<Table
 async function routeOnce({ db, term, nodes }: Table): Promise<number> {
   await submitJobs(db.pool, Array.from({ length: JOBS }, () => ({ kind: noop.kind, payload: {} })))
   const began = now()
-  const routed = await routeAll(db, term)
+  const routed = await routeAll(db, { term: term })
   const ms = now() - began
   if (routed !== JOBS) throw new Error(`${routed} of ${JOBS} jobs were routed`)
   for (const { id, incarnation } of nodes) {

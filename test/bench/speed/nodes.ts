@@ -45,7 +45,7 @@ if (works) {
 const beats = nodes.map((node, i) => setTimeout(() => {
   beats[i] = setInterval(() => {
     void heartbeat(db.pool, node.id, node.incarnation, {}, { speeds: {}, warm: [], shares: [] })
-      .then((held) => (works && held !== null && held.length > 0 ? work(node) : undefined)).catch(() => {})
+      .then(({ held }) => (works && held !== null && held.length > 0 ? work(node) : undefined)).catch(() => {})
   }, BEAT_MS)
 }, BEAT_MS * i / nodes.length))
 process.once('SIGTERM', () => {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { Queue, Worker } from 'bullmq'
+import { type GivenToNode, givenToNode } from '../db/functions/jobs.ts'
 import type { RedisLink } from './redis.ts'
 import type { Hint, Wake, Wakes } from './wakes.ts'
 
-type Message = { hint: Hint; jobs?: readonly number[] }
+type Message = { hint: Hint; given?: GivenToNode }
 
 /** A message is gone when it was taken; of what is not, nothing is kept either. */
 const MESSAGE = { removeOnComplete: true, removeOnFail: true, attempts: 1 } as const
@@ -58,15 +59,15 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
   }
 
   return {
-    async send({ node, incarnation, hint, jobs }: Wake) {
+    async send({ node, incarnation, hint, given }: Wake) {
       if (!redis.up) throw new Error('Redis is away')
       const name = queueName(node, incarnation)
-      await Promise.all([redis.client.sadd(known, name), queueOf(name).add(hint, { hint, ...(jobs && { jobs }) })])
+      await Promise.all([redis.client.sadd(known, name), queueOf(name).add(hint, { hint, ...(given && { given }) })])
     },
     async hear(node, incarnation, onHint) {
       const name = queueName(node, incarnation)
       const connection = redis.connect()
-      const worker = new Worker<Message>(name, async ({ data }) => onHint(data.hint), {
+      const worker = new Worker<Message>(name, async ({ data: { hint, given } }) => onHint(hint, given && givenToNode(given)), {
         connection, prefix: redis.prefix, skipVersionCheck: true,
         // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
         skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },

@@ -5,7 +5,7 @@ import { createLoop } from '../loop.ts'
 import { monotonicMs } from '../monotonic.ts'
 import { createNotifyWakes } from './notify.ts'
 import type { Transport } from './open.ts'
-import type { Hearing, Hint } from './wakes.ts'
+import type { Hearing, OnHint } from './wakes.ts'
 
 /** A change that the database could not be told of is told again. */
 const AGAIN_MS = 2000
@@ -26,7 +26,7 @@ export type NodeHearing = {
  * @param onHint what was heard; `cancelled` too whenever something may have been missed
  */
 export function createNodeHearing(options: {
-  db: Database; transport: Transport | undefined; node: string; onHint: (hint: Hint) => void; log: Log
+  db: Database; transport: Transport | undefined; node: string; onHint: OnHint; log: Log
 }): NodeHearing {
   const { db, transport, node, onHint, log } = options
   const notify = createNotifyWakes(db)

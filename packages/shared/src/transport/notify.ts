@@ -1,16 +1,20 @@
 import type { Database } from '../db/database.ts'
+import { type GivenToNode, givenToNode } from '../db/functions/jobs.ts'
 import { nodeChannel, notifyNode } from '../db/functions/nodes.ts'
-import type { Hint, Wakes } from './wakes.ts'
+import type { OnHint, Wakes } from './wakes.ts'
 
-/** By NOTIFY: a channel a node, whatever its incarnation. */
+/** By NOTIFY: a channel a node, whatever its incarnation. What is carried comes from route_jobs itself. */
 export function createNotifyWakes(db: Database): Wakes {
   return {
     send: ({ node, hint }) => notifyNode(db.pool, node, hint === 'assigned' ? '' : hint),
     async hear(node, _incarnation, onHint) {
       const channel = await nodeChannel(db.pool, node)
-      return db.listen({ [channel]: (payload) => onHint(hintOf(payload)) }, () => onHint('cancelled'))
+      return db.listen({ [channel]: (payload) => read(payload, onHint) }, () => onHint('cancelled'))
     },
   }
 }
 
-const hintOf = (payload: string): Hint => (payload === '' ? 'assigned' : payload === 'recall' ? 'recall' : 'cancelled')
+function read(payload: string, onHint: OnHint): void {
+  if (payload.startsWith('{')) onHint('assigned', givenToNode(JSON.parse(payload) as GivenToNode))
+  else onHint(payload === '' ? 'assigned' : payload === 'recall' ? 'recall' : 'cancelled')
+}

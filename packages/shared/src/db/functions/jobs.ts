@@ -63,6 +63,14 @@ export type Assignment = {
   priority: number
 }
 
+/** What one statement gave a node, as the message that wakes it carries it. `at`: when, at the latest, in seconds since 1970 by the database's clock. */
+export type GivenToNode = { incarnation: number; at: number; jobs: Assignment[] }
+
+/** Reads {@link GivenToNode} from JSON, in which times are text. */
+export function givenToNode(json: GivenToNode): GivenToNode {
+  return { ...json, jobs: json.jobs.map((job) => ({ ...job, deadline: job.deadline === null ? null : new Date(job.deadline) })) }
+}
+
 /** What a node was assigned and does not have in hand yet. */
 export function takeAssignments(db: Queryable, node: string, incarnation: number, held: number[]): Promise<Assignment[]> {
   return call<Assignment>(db, 'take_assignments', 'select * from earshot.take_assignments($1, $2, $3::bigint[])', [node, incarnation, held])

@@ -1,6 +1,7 @@
 import type { Requires } from '../../contract/api.ts'
 import type { JobClass } from '../../contract/classes.ts'
 import { type Queryable, call } from './call.ts'
+import type { GivenToNode } from './jobs.ts'
 import type { Measured } from './nodes.ts'
 
 /** Takes or renews leadership; returns the term, or null while another coordinator leads. A term is text: it may be any bigint. */
@@ -69,17 +70,29 @@ export async function look(db: Queryable, protocol: number, each: number): Promi
   return row!.seen
 }
 
+/** Where the last job of a lane went when every node that could run it was idle. */
+export type Precedent = Pick<Lane, 'lane' | 'class'> & Slot & Pick<FreeNode, 'roles' | 'tags'>
+/** What one round trip brought: either what was assigned by precedent, or a look; null when no job waits. */
+export type RoutedOrSeen = { assigned: Assigned[] } | Look | null
+
+/** Assigns the one job that waits by precedent, or looks. A stale term assigns nothing. */
+export async function routeOrLook(db: Queryable, term: string, protocol: number, each: number, precedents: readonly Precedent[], redis = false): Promise<RoutedOrSeen> {
+  const [row] = await call<{ done: RoutedOrSeen }>(db, 'route_or_look', 'select earshot.route_or_look($1::bigint, $2, $3, $4::jsonb, $5) as done',
+    [term, protocol, each, JSON.stringify(precedents), redis])
+  return row!.done
+}
+
 /** One free slot of a node. */
 export type Slot = { node: string; incarnation: number }
 /** A job, and the slot that it is to run in. */
 export type Given = Slot & { job: number }
 
-/** A job that was assigned. `by_redis`: its node was not notified, since it hears through Redis. */
-export type Assigned = { id: number; node: string; role: string; by_redis: boolean }
+/** A job that was assigned. `by_redis`: its node was not notified, since it hears through Redis; `carried`: what to send that node, where it is little. */
+export type Assigned = Slot & { id: number; role: string; by_redis: boolean; carried: GivenToNode | null }
 
 /** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. `redis`: the caller wakes those that hear through it. */
 export function routeJobs(db: Queryable, term: string, given: readonly Given[], redis = false): Promise<Assigned[]> {
-  return call(db, 'route_jobs', 'select id, node, role, by_redis from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[], $5)', [
+  return call(db, 'route_jobs', 'select id, node, incarnation, role, by_redis, carried from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[], $5)', [
     term,
     given.map((one) => one.job),
     given.map((one) => one.node),

@@ -41,15 +41,18 @@ export type Held = Fenced & { attempt: number }
 /** What a node measured of itself. `speeds`: kind to work done in a second; `warm`: kinds whose engine is loaded; `shares`: coordinators whose disk it reads. */
 export type Measured = { speeds: Record<string, number>; warm: string[]; shares: string[] }
 
-/** Renews the lease. Returns all its open jobs, or null when a newer process with the same id took over. */
-export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>, measured: Partial<Measured> = {}): Promise<Held[] | null> {
-  const [row] = await call<{ held: Held[] | null }>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held', [
+/** What a heartbeat is answered with. `held`: all its open jobs, or null when a newer process with the same id took over; `now`: the database's clock, in seconds since 1970. */
+export type HeartbeatReply = { held: Held[] | null; now: number }
+
+/** Renews the lease. */
+export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>, measured: Partial<Measured> = {}): Promise<HeartbeatReply> {
+  const [row] = await call<HeartbeatReply>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held, extract(epoch from clock_timestamp())::float8 as now', [
     node,
     incarnation,
     JSON.stringify(busy),
     JSON.stringify(measured),
   ])
-  return row!.held
+  return row!
 }
 
 /** An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many jobs went back. */
