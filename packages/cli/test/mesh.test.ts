@@ -88,6 +88,7 @@ describe('a running mesh', () => {
     const { jobs } = await json<{ jobs: JobView[] }>('jobs', '--status', 'failed')
     expect(jobs.map(({ status }) => status)).toEqual(['failed', 'failed'])
     const failed = jobs.find(({ kind }) => kind === 'transcribe')
+    expect((await run('jobs', '--status', 'failed')).stdout).toMatch(/transcribe +failed .* text\.mp3: The file is not audio or video that can be read\.\n/)
     const shown = await run('job', String(failed?.id))
     expect(shown.code).toBe(0)
     expect(shown.stdout).toContain(failed?.error?.message)
@@ -95,7 +96,7 @@ describe('a running mesh', () => {
     expect(shown.stdout).toMatch(/job\.queued[^]*job\.failed +on box/)
     expect((await json<JobView>('job', String(failed?.id))).history?.map(({ type }) => type)).toEqual(expect.arrayContaining(['job.queued', 'job.failed']))
     expect(await run('job', '999999')).toMatchObject({ code: 1, stderr: expect.stringContaining('There is no job 999999.') })
-    expect((await run('job', 'x')).stderr).toContain('"x" is not the number of a job.')
+    expect(await run('job', 'x')).toMatchObject({ code: 2, stderr: expect.stringContaining('"x" is not the number of a job.') })
   })
 
   test('cancels what is open and says what was not', async () => {
@@ -130,7 +131,7 @@ describe('a running mesh', () => {
   }, 60_000)
 
   test('tries jobs again, those that are named or fit, and shows first which', async () => {
-    expect(await run('jobs', 'retry')).toMatchObject({ code: 1, stderr: expect.stringContaining('Say which jobs') })
+    expect(await run('jobs', 'retry')).toMatchObject({ code: 2, stderr: expect.stringContaining('Say which jobs') })
     expect(await json('jobs', 'retry', '--status', 'failed', '--older', '2h')).toEqual({ retried: [] })
     const { jobs } = await json<{ jobs: JobView[] }>('jobs', '--status', 'failed')
     const ids = jobs.map(({ id }) => id).sort((a, b) => a - b)

@@ -1,6 +1,6 @@
-import { EarshotError, type JobChoice, type JobStatus } from '@earshot/shared/contract'
+import type { JobChoice, JobStatus } from '@earshot/shared/contract'
 import type { Context } from '../context.ts'
-import { EXIT } from '../exit-code.ts'
+import { EXIT, WrongArguments } from '../exit-code.ts'
 import { counted } from '../wording.ts'
 import { jobId } from './job-id.ts'
 import { jobTable } from './jobs.ts'
@@ -13,7 +13,7 @@ const SHOWN = 50
 /**
  * The jobs that arguments and options name together.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST when they name none: that would mean all
+ * @throws WrongArguments when they name none: that would mean all
  */
 function choiceOf(args: readonly string[], { status, kind, node, older }: ChoiceOptions): JobChoice {
   const choice: JobChoice = {
@@ -24,7 +24,7 @@ function choiceOf(args: readonly string[], { status, kind, node, older }: Choice
     ...(older === undefined ? {} : { older_s: older }),
   }
   if (Object.keys(choice).length > 0) return choice
-  throw new EarshotError('EARSHOT_BAD_REQUEST', 'Say which jobs: by their numbers, or by --status, --kind, --node or --older.', { hint: 'With --dry-run nothing is changed.' })
+  throw new WrongArguments('Say which jobs: by their numbers, or by --status, --kind, --node or --older.', { hint: 'With --dry-run nothing is changed.' })
 }
 
 /** Runs `earshot jobs retry` or `earshot jobs cancel`; exit code 1 when a job that was named by its number was left as it is. */

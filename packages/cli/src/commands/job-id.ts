@@ -1,8 +1,8 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { WrongArguments } from '../exit-code.ts'
 
-/** Reads a job's number. @throws EarshotError EARSHOT_BAD_REQUEST */
+/** Reads a job's number. @throws WrongArguments */
 export function jobId(text: string): number {
   const id = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id
-  throw new EarshotError('EARSHOT_BAD_REQUEST', `${JSON.stringify(text)} is not the number of a job.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
+  throw new WrongArguments(`${JSON.stringify(text)} is not the number of a job.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
 }

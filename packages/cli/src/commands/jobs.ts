@@ -19,9 +19,15 @@ export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
 }
 
 function remark(job: JobView): string {
-  if (job.error !== null) return safe(job.error.message)
-  if (job.progress !== null && job.status === 'running') return `${Math.round(job.progress * 100)} %`
-  return titleOf(job) ?? ''
+  const said = sentence(job)
+  const title = titleOf(job)
+  if (title === undefined || said?.includes(title)) return said ?? ''
+  return said === undefined ? title : `${title}: ${said}`
+}
+
+function sentence({ error, progress, status }: JobView): string | undefined {
+  if (progress !== null && status === 'running') return `${Math.round(progress * 100)} %`
+  return error === null ? undefined : safe(error.message)
 }
 
 /** What the job is about, where its payload says; in a kind of the users' own the field may be anything. */
