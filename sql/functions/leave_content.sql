@@ -1,5 +1,6 @@
 -- A path of an inbox no longer has its content. Where the same content lies under another path of this inbox, that is where it
--- is from now on; otherwise the open job that needs it ends with this code and sentence. What was heard already stays.
+-- is from now on; where another coordinator has it too, it is done from there; otherwise the open job that needs it ends with this
+-- code and sentence. What was heard already stays.
 create or replace function earshot.leave_content(p_file earshot.inbox_files, p_code text, p_sentence text) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -14,6 +15,12 @@ begin
     where f.holder = p_file.holder and f.hash = p_file.hash and f.path <> p_file.path limit 1;
   if v_other is not null then
     update earshot.media m set path = v_other where m.hash = p_file.hash and m.holder = p_file.holder;
+    return;
+  end if;
+  if exists (select from earshot.media m where m.hash = p_file.hash and m.holder <> p_file.holder and (
+      -- In that coordinator's own store, where files are named by their hash, or in its inbox.
+      right(m.path, 64) = m.hash or exists (select from earshot.inbox_files f where f.holder = m.holder and f.hash = m.hash))) then
+    delete from earshot.media m where m.hash = p_file.hash and m.holder = p_file.holder;
     return;
   end if;
   perform earshot.end_jobs(

@@ -1,5 +1,6 @@
 -- A file of an inbox that is not taken in: a document and a job that are failed from the start, so that people find the reason
--- where they look for it, and the inbox's row, so that it is not refused again at every look.
+-- where they look for it, and the inbox's row, so that it is not refused again at every look. May be repeated: what was refused with
+-- these very words answers with what was made then.
 create or replace function earshot.refuse_inbox_file(
   p_holder text, p_path text, p_size bigint, p_mtime_ns bigint, p_kind text, p_code text, p_error text, p_tenant text default 'default'
 ) returns table (document_id bigint, job_id bigint)
@@ -7,6 +8,12 @@ language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 #variable_conflict use_variable
 begin
+  select f.document_id, max(j.id) into document_id, job_id from earshot.inbox_files f join earshot.all_jobs j on j.document_id = f.document_id
+    where f.holder = p_holder and f.path = p_path and f.status = 'refused' and f.error = p_error group by f.document_id;
+  if found then
+    return next;
+    return;
+  end if;
   insert into earshot.documents (tenant_id, corpus_id, title, kind, status, error, error_code)
     select p_tenant, c.id, p_path, p_kind, 'failed', p_error, p_code
     from earshot.corpora c where c.tenant_id = p_tenant and c.name = 'default' returning id into document_id;

@@ -104,6 +104,9 @@ describe.each(databases)('documents on %s', (kind) => {
     expect(await document(refused.document_id)).toMatchObject({ status: 'failed', error: 'It is a pipe.', error_code: 'EARSHOT_MEDIA_REFUSED' })
     expect(await jobRow(db(), refused.job_id)).toMatchObject({ status: 'failed', error: 'It is a pipe.', kind: 'transcribe' })
     expect(await eventTypes(db(), refused.job_id)).toEqual(['document.failed'])
+    const repeat = (sentence: string) => refuseInboxFile(db().pool, 'desk', { path: 'pipe', size: null, mtimeNs: null, kind: 'audio', code: 'EARSHOT_MEDIA_REFUSED', sentence })
+    expect(await repeat('It is a pipe.')).toEqual(refused)
+    expect(await repeat('It is a socket.')).not.toEqual(refused)
   })
 
   test('a file that changed before it was done ends its old job and is taken anew', async () => {
@@ -123,6 +126,16 @@ describe.each(databases)('documents on %s', (kind) => {
     expect((await db().pool.query('select path from earshot.media')).rows).toEqual([{ path: '/in/a.wav' }])
     await forgetInboxFile(db().pool, 'desk', 'a.wav')
     expect(await jobRow(db(), a.job_id)).toMatchObject({ status: 'failed', error_code: 'EARSHOT_MEDIA_GONE', error: expect.stringContaining('“a.wav” was removed') })
+  })
+
+  test('a file removed from one inbox is heard from another coordinator that has the same content', async () => {
+    const a = await takeInboxFile(db().pool, 'desk', file('a.wav', HASH))
+    await takeInboxFile(db().pool, 'attic', file('b.wav', HASH))
+    await forgetInboxFile(db().pool, 'desk', 'a.wav')
+    expect(await jobRow(db(), a.job_id)).toMatchObject({ status: 'pending' })
+    expect((await db().pool.query('select holder, path from earshot.media')).rows).toEqual([{ holder: 'attic', path: '/in/b.wav' }])
+    await takeInboxFile(db().pool, 'attic', file('b.wav', OTHER))
+    expect(await jobRow(db(), a.job_id)).toMatchObject({ status: 'failed', error_code: 'EARSHOT_MEDIA_CHANGED' })
   })
 
   test('what was heard stays when the file goes', async () => {

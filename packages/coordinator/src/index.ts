@@ -94,7 +94,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
       media,
       uploads: await createMediaStore(path.join(config.home, 'uploads')),
       door: config.door,
-      verifyInbox: inbox.verify,
+      inbox,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
       metrics,
       redis: transport?.redis,

@@ -165,6 +165,22 @@ describe('media that stayed in an inbox', () => {
     expect(await code(await fetch(address))).toEqual([410, 'EARSHOT_MEDIA_GONE'])
   })
 
+  test('what is not there while its disk may come back is away, not gone; what was taken in from another folder is compared where it lies', async () => {
+    let holds = true
+    const inbox = { holds: () => holds, isGone: async () => false, verify: async () => 'gone' as const }
+    await using second = await startMesh('embedded', { test: own, inbox })
+    const { hash, path } = await inboxFile('away.wav', Buffer.from('on a disk of its own'))
+    await own.db.pool.query(`insert into earshot.inbox_files (holder, path, size, mtime_ns, hash, status) values ('here', 'away.wav', 20, 1, $1, 'taken')`, [hash])
+    holds = false
+    expect(await (await fetch(`${second.url}/v1/media/${hash}/verify`, { method: 'POST' })).json()).toEqual({ unchanged: true })
+    holds = true
+    await rm(path)
+    for (const [method, what] of [['GET', ''], ['POST', '/verify']] as const) {
+      const answer = await fetch(`${second.url}/v1/media/${hash}${what}`, { method })
+      expect([answer.status, await answer.json()]).toEqual([503, { error: { code: 'EARSHOT_UNREACHABLE', message: expect.stringContaining('away.wav is not there now') } }])
+    }
+  })
+
   test('content of the same size that changed is noticed', async () => {
     const { hash, path } = await inboxFile('b.wav', Buffer.from('first content'))
     expect(await verify(hash)).toEqual({ unchanged: true })
@@ -177,9 +193,13 @@ describe('media that stayed in an inbox', () => {
     const answers = ['unchanged', 'changed', 'gone'] as const
     await using second = await startMesh('embedded', {
       test: own,
-      verifyInbox: async (path, was) => {
-        asked.push({ path, ...was })
-        return answers[asked.length - 1] ?? 'gone'
+      inbox: {
+        holds: () => true,
+        isGone: async () => true,
+        async verify(path, was) {
+          asked.push({ path, ...was })
+          return answers[asked.length - 1] ?? 'gone'
+        },
       },
     })
     const bytes = Buffer.from('known to the inbox')

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { silentLog } from '@earshot/shared/log'
 import { describe, expect, test } from 'vitest'
 import { createInbox, type Inbox, type InboxSettings } from '../src/inbox/inbox.ts'
-import type { KnownFile } from '../src/inbox/store.ts'
+import type { KnownFile, RefusedFile } from '../src/inbox/store.ts'
 import { WATCHERS, type WatcherName } from '../src/inbox/watcher.ts'
 import { createMemoryStore } from './inbox-memory.ts'
 
@@ -138,6 +138,8 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     expect(anew.did === 'take' && anew.file.hash).not.toBe(file.hash)
     await rm(join(dir, 'a.wav'))
     expect(await inbox.verify('a.wav', file)).toBe('gone')
+    await inbox.rescan()
+    expect(await inbox.isGone(join(dir, 'a.wav'))).toBe(true)
     await expect(inbox.verify('../beside', file)).rejects.toMatchObject({ code: 'EARSHOT_NOT_FOUND' })
   })
 
@@ -165,6 +167,21 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     await writeFile(join(dir, 'last.wav'), 'last')
     await memory.of('take', 'last.wav')
     expect(memory.told).toHaveLength(6)
+  })
+
+  test('what an event and a look through the folder come upon at once is refused once', async ({ onTestFinished }) => {
+    const { dir, memory, open } = await setup(watcher, onTestFinished)
+    const refuse = async (file: RefusedFile) => {
+      await sleep(100)
+      return memory.store.refuse(file)
+    }
+    const inbox = await open({ store: { ...memory.store, refuse } })
+    await writeFile(Buffer.concat([Buffer.from(`${dir}/bad`), Buffer.from([0xff]), Buffer.from('.wav')]), 'sound')
+    await Promise.all([inbox.rescan(), inbox.rescan()])
+    await memory.of('refuse', 'bad\\xff.wav')
+    await writeFile(join(dir, 'last.wav'), 'last')
+    await memory.of('take', 'last.wav')
+    expect(memory.told).toHaveLength(2)
   })
 
   test('a device dropped while it watches is refused without being opened', async ({ onTestFinished }) => {
@@ -285,15 +302,19 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     await writeFile(join(home, 'disk', 'inbox', 'a.wav'), 'a')
     await memory.of('take', 'a.wav')
     // What an unmount looks like from here: the folder is there no more, or an empty other one is, and no file was deleted.
+    const isGone = () => inbox.isGone(join(home, 'disk', 'inbox', 'a.wav'))
     await rename(join(home, 'disk'), join(home, 'unmounted'))
+    expect(await isGone()).toBe(false)
     await sleep(400)
     await inbox.rescan()
     await mkdir(join(home, 'disk', 'inbox'), { recursive: true })
     await writeFile(join(home, 'disk', 'inbox', 'b.wav'), 'b')
+    expect(await isGone()).toBe(false)
     await memory.of('take', 'b.wav')
     await inbox.rescan()
     await inbox.rescan()
     await sleep(2500)
+    expect(await isGone()).toBe(false)
     expect(memory.told.map(({ did }) => did)).toEqual(['take', 'take'])
   })
 

@@ -48,6 +48,11 @@ test.each<[string, RequestListener, string]>([
   expect(await readdir(dir)).toEqual([])
 })
 
+test('a holder that cannot get at the file now is quoted', async () => {
+  const { wanted } = await holder((_, response) => void response.writeHead(503).end('{"error": {"code": "EARSHOT_UNREACHABLE", "message": "Mount its disk."}}'))
+  await expect(fetchMedia(wanted)).rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE', message: 'Mount its disk.' })
+})
+
 test('nobody listening is a holder that does not answer', async () => {
   const { wanted } = await holder(status(200))
   await expect(fetchMedia({ ...wanted, url: 'http://127.0.0.1:1/v1/media/x' })).rejects.toMatchObject({

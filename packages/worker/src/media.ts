@@ -28,6 +28,8 @@ export type MediaClient = {
 
 /** A coordinator that holds some media, and is there. */
 type Place = Pick<MediaLocation, 'holder' | 'path' | 'size' | 'secret'> & { base: string }
+/** `away`: others that hold it too and cannot be asked now. */
+type Located = { places: Place[]; away: string[] }
 
 /** Media to and from the coordinators, over HTTP: the worker only connects outwards. What lies on a disk of this box is read there. */
 export function createMediaClient({ db, key }: { db: Database; key: string | null }): MediaClient {
@@ -35,17 +37,16 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
 
   const shared = new Set<string>()
 
-  async function locate(hash: string): Promise<Place[]> {
+  async function locate(hash: string): Promise<Located> {
     const holders = await locateMedia(db.pool, hash)
     if (holders.length === 0) throw new EarshotError('EARSHOT_MEDIA_GONE', `No coordinator holds the media ${hash.slice(0, 12)} any more.`)
-    const there = holders.flatMap(({ url, seen_s, ...held }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, ...held }]))
-    if (there.length === 0) throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator that holds this media, ${holders[0]!.holder}, is away.`)
-    return there
+    const places = holders.flatMap(({ url, seen_s, ...held }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, ...held }]))
+    return { places, away: holders.map(({ holder }) => holder).filter((holder) => !places.some((place) => place.holder === holder)) }
   }
 
   return {
     fetch: async (hash, dir, signal) =>
-      firstThatWorks(await locate(hash), async ({ base, holder, path, size, secret }) => {
+      firstHolder(await locate(hash), async ({ base, holder, path, size, secret }) => {
         const copy = await copyMedia({ path, hash, size, dir, signal })
         if (copy !== undefined) {
           shared.add(holder)
@@ -64,7 +65,7 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
       const until = performance.now() + VERIFY_PATIENCE_MS
       for (;;) {
         try {
-          return await firstThatWorks(await locate(hash), ({ base, secret }) => verifyAt(base, secret, hash, signal))
+          return await firstHolder(await locate(hash), ({ base, secret }) => verifyAt(base, secret, hash, signal))
         } catch (err) {
           const away = err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE'
           if (!away || performance.now() > until) throw err
@@ -86,6 +87,23 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
       }),
 
     shares: () => [...shared],
+  }
+}
+
+/** As firstThatWorks; but what is gone from one place, or changed there, may still be as it was with a holder that is away. */
+async function firstHolder<Result>({ places, away }: Located, work: (place: Place) => Promise<Result>): Promise<Result> {
+  const unreachable = new EarshotError('EARSHOT_UNREACHABLE', `The coordinator that holds this media, ${away[0]}, is away.`)
+  if (places.length === 0) throw unreachable
+  let waits = away.length > 0 ? unreachable : undefined
+  try {
+    return await firstThatWorks(places, (place) =>
+      work(place).catch((err: unknown) => {
+        if (err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE') waits ??= err
+        throw err
+      }))
+  } catch (err) {
+    const settled = err instanceof EarshotError && (err.code === 'EARSHOT_MEDIA_GONE' || err.code === 'EARSHOT_MEDIA_CHANGED')
+    throw settled && waits !== undefined ? waits : err
   }
 }
 
@@ -141,5 +159,15 @@ async function refusal(answer: Response, host: string): Promise<EarshotError> {
   }
   // Not this node's disk: the job waits until there is room, and nobody is charged.
   if (answer.status === 507) return new EarshotError('EARSHOT_UNREACHABLE', `The disk of the coordinator at ${host} is full; the job waits until there is room.`)
-  return new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${host} answered ${answer.status}: ${text.slice(0, 200)}`)
+  return new EarshotError('EARSHOT_UNREACHABLE', sentenceIn(text) ?? `The coordinator at ${host} answered ${answer.status}: ${text.slice(0, 200)}`)
+}
+
+/** A holder's own sentence for what it cannot get at now. */
+function sentenceIn(body: string): string | undefined {
+  try {
+    const { error } = JSON.parse(body) as Partial<ErrorBody>
+    return error?.code === 'EARSHOT_UNREACHABLE' ? error.message : undefined
+  } catch {
+    return undefined
+  }
 }

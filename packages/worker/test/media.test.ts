@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { submitDocument } from '@earshot/shared/db/functions/documents'
@@ -24,6 +25,23 @@ test('a holder that has not greeted for long is not tried: the job goes back wit
   await expect(media.fetch(HASH, held.home, new AbortController().signal))
     .rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE', message: 'The coordinator that holds this media, desk, is away.' })
   expect(tried).toBe(0)
+})
+
+test('what one holder has lost is waited for while another that holds it is away', async () => {
+  await using held = await testDatabase('embedded')
+  await using lost = createHttpServer((_, response) => void response.writeHead(410).end('{}')).listen(0, '127.0.0.1')
+  await once(lost, 'listening')
+  const url = `http://127.0.0.1:${(lost.address() as AddressInfo).port}`
+  for (const id of ['desk', 'attic']) {
+    await greetCoordinator(held.db.pool, { id, url, version: '1', protocol: 1 })
+    await submitDocument(held.db.pool, { hash: HASH, size: 1, holder: id, path: `/${id}/a.wav`, title: 'a.wav', kind: 'audio' })
+  }
+  const media = createMediaClient({ db: held.db, key: null })
+  const { signal } = new AbortController()
+  const both = () => Promise.all([media.fetch(HASH, held.home, signal), media.verify(HASH, signal)])
+  await expect(both()).rejects.toMatchObject({ code: 'EARSHOT_MEDIA_GONE' })
+  await held.db.pool.query(`update earshot.coordinators set last_seen = now() - interval '2 minutes' where id = 'attic'`)
+  await expect(media.fetch(HASH, held.home, signal)).rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE', message: 'The coordinator that holds this media, attic, is away.' })
 })
 
 test('what lies on a disk of this box is read there, and only when its content is what was asked for', async () => {

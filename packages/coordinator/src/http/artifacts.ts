@@ -37,7 +37,7 @@ function fileName({ id, kind, type }: ArtifactRow): string {
 /** From this coordinator's disk, or through this one from the coordinator that holds it: clients know one address only. */
 export async function openBytes(artifact: ArtifactRow, context: Context, signal: AbortSignal): Promise<{ body: Readable; size: number }> {
   const { held } = await readHeld(context.db.pool, artifact.hash, context.coordinatorId)
-  if (held !== undefined) return { body: (await openHeld(held)).createReadStream(), size: held.size }
+  if (held !== undefined) return { body: (await openHeld(held, context.inbox)).createReadStream(), size: held.size }
   for (const { url, size, secret } of await locateMedia(context.db.pool, artifact.hash)) {
     if (url === null) continue
     const response = await fetch(url + mediaPath(secret, artifact.hash, FETCH_TTL_S), { signal, redirect: 'error' }).catch((error: unknown) => {

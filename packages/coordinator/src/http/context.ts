@@ -1,9 +1,9 @@
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
-import type { Hashed } from '@earshot/shared/media/hash'
 import type { MediaStore } from '@earshot/shared/media/store'
 import type { RedisLink } from '@earshot/shared/transport/redis'
+import type { Inbox } from '../inbox/inbox.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from './event-stream.ts'
 import type { Uploads } from './openai/uploads.ts'
@@ -26,8 +26,8 @@ export type HttpParts = {
   coordinatorId: string
   settings: HttpSettings
   media: MediaStore
-  /** Whether an inbox file (absolute path) is still what was taken in; media in the store never changes. */
-  verifyInbox?: (path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal) => Promise<'unchanged' | 'changed' | 'gone'>
+  /** Asked about the files in it; media in the store never changes. */
+  inbox?: Pick<Inbox, 'holds' | 'verify' | 'isGone'>
   /** Where recordings lie that are kept for one answer only: used for nothing else, and emptied at the start. */
   uploads: MediaStore
   /** The door for OpenAI's clients. */

@@ -1,7 +1,11 @@
 import { EarshotError } from '@earshot/shared/contract'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import type { Context } from './context.ts'
 import type { HeldMedia } from './queries/media.ts'
+
+/** What the system says of a path at which no such file lies; anything else may pass. */
+const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'])
 
 /**
  * Opens a media file to be streamed; the caller closes it.
@@ -9,12 +13,13 @@ import type { HeldMedia } from './queries/media.ts'
  * An inbox belongs to others, so what lies under the path is looked at again: never through a link (it may point anywhere),
  * never a pipe or device, and only while its size is what was taken in.
  *
- * @throws EarshotError EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED
+ * @throws EarshotError EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED; EARSHOT_UNREACHABLE when it cannot be read now, or its disk may come back
  */
-export async function openHeld({ path, size }: HeldMedia): Promise<FileHandle> {
+export async function openHeld({ path, size }: HeldMedia, inbox: Context['inbox']): Promise<FileHandle> {
   // Neither flag is known on Windows.
-  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch((cause: unknown) => {
-    throw mediaGone(cause)
+  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch(async (cause: NodeJS.ErrnoException) => {
+    if (!NOT_THERE.has(cause.code ?? '')) throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator cannot read the file ${path} now: ${cause.message}.`, { cause })
+    throw await missing(path, inbox, cause)
   })
   try {
     const found = await file.stat()
@@ -27,7 +32,12 @@ export async function openHeld({ path, size }: HeldMedia): Promise<FileHandle> {
   }
 }
 
-/** What is said of media whose file is not there. */
-export function mediaGone(cause?: unknown): EarshotError {
+/** What is said of a media file that is not at its place: gone, or, while that is in doubt, only away. */
+export async function missing(path: string, inbox: Context['inbox'], cause?: unknown): Promise<EarshotError> {
+  if (inbox === undefined || (await inbox.isGone(path))) return mediaGone(cause)
+  return new EarshotError('EARSHOT_UNREACHABLE', `The file ${path} is not there now, and it is not sure that it was removed: if its disk is not mounted, mount it.`, { cause })
+}
+
+function mediaGone(cause?: unknown): EarshotError {
   return new EarshotError('EARSHOT_MEDIA_GONE', 'The media is no longer where it was taken in.', { hint: 'Put the file back, or drop it into the inbox again.', cause })
 }

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { hasSignature } from './guard.ts'
-import { mediaGone, openHeld } from './held-file.ts'
+import { missing, openHeld } from './held-file.ts'
 import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from './queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
@@ -39,7 +39,7 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
 
   app.get('/v1/media/:hash', { config: { access: 'signed' } }, async (request, reply) => {
     const { held } = await find(request, context)
-    const file = await openHeld(held)
+    const file = await openHeld(held, context.inbox)
     return reply.type('application/octet-stream').header('content-length', held.size).header('cache-control', 'private, immutable').send(file.createReadStream())
   })
 
@@ -83,17 +83,19 @@ async function find(request: FastifyRequest, { db, coordinatorId }: Context): Pr
   return { hash, held }
 }
 
-/** @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all */
-async function isUnchanged(hash: string, held: HeldMedia, { db, coordinatorId, verifyInbox }: Context, signal: AbortSignal): Promise<boolean> {
-  const mtimeNs = await readInboxMtime(db.pool, coordinatorId, hash, held.path)
-  if (verifyInbox === undefined || mtimeNs === undefined) return hasContent(hash, held, signal)
-  const verdict = await verifyInbox(held.path, { hash, size: held.size, mtimeNs }, signal)
-  if (verdict === 'gone') throw mediaGone()
+/** @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all; EARSHOT_UNREACHABLE while its disk may come back */
+async function isUnchanged(hash: string, held: HeldMedia, context: Context, signal: AbortSignal): Promise<boolean> {
+  const { db, coordinatorId, inbox } = context
+  // What was taken in from another folder, before the inbox was moved, is no longer the inbox's.
+  const mtimeNs = inbox?.holds(held.path) ? await readInboxMtime(db.pool, coordinatorId, hash, held.path) : undefined
+  if (inbox === undefined || mtimeNs === undefined) return hasContent(hash, held, context, signal)
+  const verdict = await inbox.verify(held.path, { hash, size: held.size, mtimeNs }, signal)
+  if (verdict === 'gone') throw await missing(held.path, inbox)
   return verdict === 'unchanged'
 }
 
-async function hasContent(hash: string, held: HeldMedia, signal: AbortSignal): Promise<boolean> {
-  const file = await openHeld(held).catch((error: unknown) => {
+async function hasContent(hash: string, held: HeldMedia, { inbox }: Context, signal: AbortSignal): Promise<boolean> {
+  const file = await openHeld(held, inbox).catch((error: unknown) => {
     if (error instanceof EarshotError && error.code === 'EARSHOT_MEDIA_CHANGED') return undefined
     throw error
   })

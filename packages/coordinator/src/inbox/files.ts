@@ -247,8 +247,16 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   async function refuseOnce(path: string, code: ErrorCode, sentence: string, stat: FileStat | null): Promise<void> {
     const before = known.get(path)
     if (before?.status === 'refused' && before.sentence === sentence) return
-    await store.refuse({ path, size: stat?.size ?? null, mtimeNs: stat?.mtimeNs ?? null, kind: kindOf(path), code, sentence })
-    known.set(path, { status: 'refused', sentence })
+    // Beforehand: a look through the folder and an event may come upon the same thing at once.
+    const refused: KnownFile = { status: 'refused', sentence }
+    known.set(path, refused)
+    try {
+      await store.refuse({ path, size: stat?.size ?? null, mtimeNs: stat?.mtimeNs ?? null, kind: kindOf(path), code, sentence })
+    } catch (error) {
+      if (before === undefined) known.delete(path)
+      else known.set(path, before)
+      throw error
+    }
     log.warn({ path, code }, sentence)
   }
 

@@ -41,6 +41,11 @@ export type Inbox = Service & {
    * Throws EARSHOT_NOT_FOUND for a path outside the inbox.
    */
   verify(path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal): Promise<Verdict>
+  /**
+   * Whether a file taken in earlier that is not there (an absolute path) is surely gone: a disk that is not mounted now may come back.
+   * True for what lies in no inbox.
+   */
+  isGone(absolute: string): Promise<boolean>
   /** What is there but not taken in yet, and why. */
   waiting(): Waiting[]
   /** Whether an absolute path lies in this inbox. */
@@ -121,6 +126,10 @@ export function createInbox(settings: InboxSettings): Inbox {
         running?.files.look(inside, 'seen')
       }
       return verdict
+    },
+    async isGone(absolute) {
+      const inside = within(running?.root ?? resolve(settings.dir), absolute)
+      return inside === null || (running !== undefined && (await running.rescanner.isGone(inside)))
     },
     waiting: () => running?.files.waiting() ?? [],
     holds: (absolute) => isAbsolute(absolute) && within(running?.root ?? resolve(settings.dir), absolute) !== null,

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { EarshotError } from '../contract/errors.ts'
+import { EarshotError, type ErrorBody } from '../contract/errors.ts'
 import { MediaHash } from '../contract/kinds.ts'
 import { newPartial, writePartial, type Bytes } from './partial.ts'
 
@@ -51,7 +51,7 @@ async function reach(url: string, hash: string, signal: AbortSignal): Promise<By
   // A redirect would carry the signature to a host that nobody named.
   const answer = await fetch(url, { signal, redirect: 'error', headers: { 'accept-encoding': 'identity' } })
   if (answer.ok && answer.body) return answer.body
-  await answer.body?.cancel()
+  const refusal = await readRefusal(answer)
   const host = new URL(url).host
   if (answer.status === 404 || answer.status === 410) {
     throw new EarshotError('EARSHOT_MEDIA_GONE', 'The file was removed before it was done.')
@@ -62,7 +62,15 @@ async function reach(url: string, hash: string, signal: AbortSignal): Promise<By
     })
   }
   if (answer.status === 409) throw changed()
+  // The holder's own sentence: it answers, but cannot get at the file.
+  if (refusal?.code === 'EARSHOT_UNREACHABLE') throw new EarshotError(refusal.code, refusal.message)
   throw unreachable(url, new Error(`HTTP status ${answer.status}`))
+}
+
+/** What a holder says that does not give the file, if it says it in the catalogue's shape. */
+async function readRefusal(answer: Response): Promise<ErrorBody['error'] | undefined> {
+  const body = (await answer.json().catch(() => undefined)) as Partial<ErrorBody> | null | undefined
+  return typeof body?.error?.message === 'string' ? body.error : undefined
 }
 
 function changed(): EarshotError {
