@@ -14,7 +14,7 @@ begin
     'failed', 'EARSHOT_ANSWER_CUT', format('The answer broke off: %s', p_sentence));
   with back as (
     update earshot.jobs j
-    set status = 'pending', fence = null, incarnation = null, assigned_node = null, error = p_sentence,
+    set status = 'pending', fence = null, incarnation = null, assigned_node = null, error = p_sentence, error_code = null,
       run_at = now() + p_delay, due = p_delay <= interval '0' and not j.alone
     from (select q.id, q.assigned_node from earshot.jobs q where q.id = any (p_ids) and q.status in ('assigned', 'running')
           order by q.id for update) held

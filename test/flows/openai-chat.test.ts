@@ -28,7 +28,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
     await database.db.pool.query(`update earshot.settings set lease = interval '6 seconds', routable = interval '4 seconds'`)
     base = { EARSHOT_HOME: path.join(database.home, 'desk'), EARSHOT_INBOX: path.join(database.home, 'inbox'), EARSHOT_PORT: '0', DATABASE_URL: database.url! }
     for (const name of names) {
-      talkers[name] = await createTalker(name, ['talker', 'embedder-embed', `only-${name}`])
+      talkers[name] = await createTalker(name, ['talker', 'embedder-embed', `only-${name}`, `passing-${name}`])
       usual[name] = talkers[name].talk
     }
     desk = await startProcess('coordinator', { ...base, NODE_ID: 'desk' })
@@ -201,6 +201,18 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
     expect(error.message).toContain('the graphics card fell asleep')
     await expect.poll(lastStatus).toBe('failed')
     expect(chats()).toEqual([await first])
+  })
+
+  test('with a model that its only server lacks by now is refused at once, and the model is offered no more', async () => {
+    const { routes } = talkers.cellar
+    const [list, chat] = ['GET /v1/models', 'POST /v1/chat/completions'].map((name) => routes[name]!)
+    routes['GET /v1/models'] = (_, response) => json(response, 200, { object: 'list', data: ['talker', 'embedder-embed', 'only-cellar'].map((id) => ({ id, object: 'model' })) })
+    routes['POST /v1/chat/completions'] = (_, response) => json(response, 404, { error: { message: 'The model `passing-cellar` does not exist' } })
+    const error = await failureOf(client.chat.completions.create({ ...ask, model: 'passing-cellar' }))
+    expect(error).toMatchObject({ status: 503, code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('does not exist') })
+    // The next look of its own would be 30 s later.
+    await expect.poll(async () => (await client.models.list()).data.map(({ id }) => id), { timeout: 20_000, interval: 200 }).not.toContain('passing-cellar')
+    Object.assign(routes, { 'GET /v1/models': list, 'POST /v1/chat/completions': chat })
   })
 
   test('whose node is killed before the first word is answered elsewhere', async () => {

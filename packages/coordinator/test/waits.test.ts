@@ -92,7 +92,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const { pool } = s.test.db
     const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
     const first = await s.node.take()
-    await s.node.finish(first, { error: { code: 'EARSHOT_ENGINE_MISSING', message: 'The model needs 40 GB of memory.', verdict: 'node' } })
+    await s.node.finish(first, { error: FAILURE })
     // There is no other node: it rests, as usual.
     const { rows: [resting] } = await pool.query('select status, due from earshot.jobs where id = $1', [asked.id])
     expect(resting).toEqual({ status: 'pending', due: false })
@@ -101,6 +101,14 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const second = await s.node.take()
     await s.node.finish(second, { error: { code: 'EARSHOT_ENGINE_MISSING', message: 'The model needs 40 GB of memory.', verdict: 'node' } })
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('40 GB') })
+    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+  })
+
+  test('what the only node says that it lacks is told at once', async () => {
+    await using s = await stage(held)
+    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    await s.node.finish(await s.node.take(), { error: { code: 'EARSHOT_ENGINE_MISSING', message: 'Ollama does not answer.', verdict: 'node' } })
+    await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('Ollama does not answer.') })
     await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
   })
 

@@ -31,6 +31,8 @@ export type RunnerOptions = {
   dir: string
   progress: (job: number, fraction: number) => void
   streams: { open(job: Assignment): JobStream }
+  /** A job found that an engine is not what it was taken for. */
+  onMissing?: () => void
   log: Log
 }
 
@@ -132,6 +134,7 @@ export function createRunner(options: RunnerOptions): Runner {
     clearTimeout(showing)
     const seconds = (performance.now() - began) / 1000
     const end = abort.signal.aborted ? (abort.signal.reason as End) : undefined
+    if ('outcome' in judged && 'error' in judged.outcome && judged.outcome.error.code === 'EARSHOT_ENGINE_MISSING') options.onMissing?.()
     if (end === 'lost') return
     if ('away' in judged || end !== undefined) stream.cut()
     if (end === 'stopping') return handBack(held, `Node ${node.id} stopped before it was done.`)

@@ -94,7 +94,7 @@ async function testAll({ engines, home, log, onChange, onSpeed, afterMs = AFTER_
   // Who speaks is first: the others hear it.
   const speakers = local.filter(speaks)
   const hearers = local.filter(hears)
-  await inFolder('earshot-self-test-', async (dir) => {
+  await inFolder('self-test', async (dir) => {
     const clips: Clip[] = []
     const isUnproven = ({ engine, models }: Serving) => known[keyOf(engine.name, models[0]!)]?.ok !== true
     const mustSpeak = hearers.some(isUnproven)

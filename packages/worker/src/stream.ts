@@ -5,9 +5,14 @@ import type { Database } from '@earshot/shared/db/database'
 import { type Assignment, type Outcome } from '@earshot/shared/db/functions/jobs'
 import { listCoordinators } from '@earshot/shared/db/functions/documents'
 import type { Log } from '@earshot/shared/log'
+import { monotonicMs } from '@earshot/shared/monotonic'
 
 /** What hears a job's stream and reads no more is not waited for. */
 const MOST_UNREAD = 16 * 2 ** 20
+/** How long what is known of coordinators is believed. */
+const TRUST_MS = 10_000
+/** A coordinator says every 5 s that it is there. */
+const GONE_S = 60
 /** How long the end of a stream may take to be taken in. */
 const END_MS = 5_000
 
@@ -34,12 +39,14 @@ export const NO_STREAM: JobStream = { emit: () => {}, end: async () => {}, cut: 
  * await stream.end({ output })
  */
 export function createStreams({ db, key, node, log }: { db: Database; key: string | null; node: { id: string; incarnation: number }; log: Log }): { open(job: Assignment): JobStream } {
-  let known = new Set<string>()
+  let known = { origins: new Set<string>(), at: -Infinity }
 
+  /** Asked again now and then: whoever gets the address of a coordinator that is gone must not get the key. */
   async function isCoordinator(origin: string): Promise<boolean> {
-    if (known.has(origin)) return true
-    known = new Set((await listCoordinators(db.pool)).map(({ url }) => new URL(url).origin))
-    return known.has(origin)
+    if (known.origins.has(origin) && monotonicMs() - known.at < TRUST_MS) return true
+    const there = (await listCoordinators(db.pool)).filter(({ seen_s }) => seen_s < GONE_S)
+    known = { origins: new Set(there.flatMap(({ url }) => (URL.canParse(url) ? [new URL(url).origin] : []))), at: monotonicMs() }
+    return known.origins.has(origin)
   }
 
   return {
@@ -54,7 +61,10 @@ export function createStreams({ db, key, node, log }: { db: Database; key: strin
         'x-earshot-incarnation': String(node.incarnation),
         ...(key === null ? {} : { authorization: `Bearer ${key}` }),
       }
-      return createStream({ open: async () => ((await isCoordinator(url.origin)) ? request(url, headers) : undefined), log: log.child({ job: job.id, to: url.origin }) })
+      // Asked while the engine works: the first word must not wait for it.
+      const mayHear = isCoordinator(url.origin)
+      mayHear.catch(() => {})
+      return createStream({ open: async () => ((await mayHear) ? request(url, headers) : undefined), log: log.child({ job: job.id, to: url.origin }) })
     },
   }
 }

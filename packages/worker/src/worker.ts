@@ -84,6 +84,8 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     runner = createRunner({
       db, node, log, handlers: offer.handlers, offer: { roles: offer.roles, tags }, slots: offer.slots, measures, dir: workFolder(config),
       progress: progress.note, streams: createStreams({ db, key: config.key, node, log }),
+      // Offered no more before the next one asks for it.
+      onMissing: () => offers?.kick(),
     })
     transport = await openTransport({ db, url: config.redis.url, log })
     hearing = createNodeHearing({ db, transport, node: config.node.id, onHint: wake, log })

@@ -50,6 +50,15 @@ test('a chosen model that is gone is as if nobody had chosen', () => {
   expect(() => engines.need('generate', 'gone:3b')).toThrow('No model "gone:3b" for generate is on this node any more.')
 })
 
+test('every engine is closed, also one that serves nothing any more', async () => {
+  const closed: string[] = []
+  const closing = (kind: Engine['kind']) => engine(kind, { close: async () => { closed.push(kind) } })
+  const [serving, idle] = [closing('transcribe'), closing('speak')]
+  const now = known([{ engine: serving, models: [model('m')] }])
+  await createRegistry(() => now, async () => {}, [serving, idle, engine('embed')]).close()
+  expect(closed).toEqual(['transcribe', 'speak'])
+})
+
 test('a model that came or went is told to the mesh, and the runner, which holds the same objects, goes by it', async () => {
   await using held = await testDatabase('embedded')
   let now = known([{ engine: engine('embed'), models: [model('words')] }])

@@ -118,6 +118,30 @@ describe('a conversation with a server that speaks OpenAI\'s protocol', () => {
     expect(answer).toMatchObject({ finish_reason: 'tool_calls', message: { tool_calls: calls } })
   })
 
+  test.each<[string, object[]]>([
+    ['have no numbers', [{ id: 'a', name: 'weather', arguments: '{"city":' }, { arguments: '"Oslo"}' }, { id: 'b', name: 'time', arguments: '{}' }]],
+    ['have neither numbers nor ids', [{ name: 'weather', arguments: '{"city":"Oslo"}' }, { name: 'time', arguments: '{}' }]],
+    ['all have the same number', [{ index: 0, id: 'a', name: 'weather', arguments: '{"city":"Oslo"}' }, { index: 0, id: 'b', name: 'time', arguments: '{}' }]],
+    ['begin at one', [{ index: 1, id: 'a', name: 'weather', arguments: '{"city":"Oslo"}' }, { index: 2, id: 'b', name: 'time', arguments: {} }]],
+  ])('calls of tools that %s are told apart all the same', async (_, pieces) => {
+    const call = ({ index, id, ...more }: { index?: number; id?: string }) => chunk({ tool_calls: [{ ...(index === undefined ? {} : { index }), ...(id === undefined ? {} : { id }), function: more }] })
+    stream(pieces.map(call).join('') + chunk({}, 'tool_calls') + data('[DONE]'))
+    const { answer } = await chat()
+    expect(answer.message.tool_calls?.map(({ function: called }) => called)).toEqual([{ name: 'weather', arguments: '{"city":"Oslo"}' }, { name: 'time', arguments: '{}' }])
+    expect(new Set(answer.message.tool_calls?.map(({ id }) => id)).size).toBe(2)
+  })
+
+  test('a server that does not stream, or counts nothing, is understood too, and one that would not say it', async () => {
+    server.routes['POST /v1/chat/completions'] = (_, response) => json(response, 200, {
+      object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'Hello' }, finish_reason: 'content_filter' }], usage: { prompt_tokens: 5, completion_tokens: null },
+    })
+    const { answer, deltas } = await chat()
+    expect(deltas).toEqual([{ content: 'Hello' }])
+    expect(answer).toEqual({ model: 'm', message: { role: 'assistant', content: 'Hello' }, finish_reason: 'content_filter', usage: { prompt_tokens: 5, completion_tokens: 0 } })
+    server.routes['POST /v1/chat/completions'] = (_, response) => void response.writeHead(200, { 'content-type': 'application/json' }).end('{"choices": 7}')
+    expect(await thrownBy(chat())).toMatchObject({ code: 'EARSHOT_ENGINE_FAILED' })
+  })
+
   test('all that was asked is passed on, with the key', async () => {
     stream(chunk({}, 'stop') + data('[DONE]'))
     const schema = { type: 'object' }
@@ -179,9 +203,16 @@ describe('what a server has', () => {
     expect(await engine('generate', gone.url).probe()).toMatchObject({ available: false, reason: expect.stringContaining('ECONNREFUSED') })
   })
 
-  test('vectors come in the order of the texts', async () => {
-    server.routes['POST /v1/embeddings'] = (_, response) => json(response, 200, { data: [{ index: 1, embedding: [0, 1] }, { index: 0, embedding: [1, 0] }] })
-    expect(await (engine('embed') as Embedder).embed(['a', 'b'], { model: 'm', signal })).toEqual([[1, 0], [0, 1]])
+  test('how much a model can hold is told where the server tells it', async () => {
+    list([{ id: 'a', max_model_len: 4096 }, { id: 'b', meta: { n_ctx_train: 131_072, n_ctx: 8192 } }, { id: 'c', meta: { n_ctx_train: 2048 } }, { id: 'd' }])
+    expect((await engine('generate').models()).map(({ context }) => context)).toEqual([4096, 8192, 2048, undefined])
+  })
+
+  test('vectors come in the order of the texts, with how many tokens those had', async () => {
+    server.routes['POST /v1/embeddings'] = (_, response) => json(response, 200, { usage: { prompt_tokens: 9, total_tokens: 9 }, data: [{ index: 1, embedding: [0, 1] }, { index: 0, embedding: [1, 0] }] })
+    let tokens = 0
+    expect(await (engine('embed') as Embedder).embed(['a', 'b'], { model: 'm', signal, onTokens: (count) => { tokens = count } })).toEqual([[1, 0], [0, 1]])
+    expect(tokens).toBe(9)
   })
 })
 

@@ -39,6 +39,8 @@ beforeAll(async () => {
   await once(server, 'listening')
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await greetCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
+  // What stands there may be anything: it keeps nobody from being heard.
+  await greetCoordinator(held.db.pool, { id: 'odd', url: 'nonsense', version: '1', protocol: 1 })
 })
 afterAll(async () => {
   server.closeAllConnections()
@@ -59,7 +61,10 @@ const parsed = (heard: Heard) => heard.lines.map((line) => JSON.parse(line) as u
 test('what nobody asked to hear goes nowhere, and so does what is asked for by a stranger: the mesh key would go along', async () => {
   const other = createServer(() => { throw new Error('a stranger was spoken to') }).listen(0, '127.0.0.1')
   await once(other, 'listening')
-  for (const payload of [{}, { reply_to: 7 }, { reply_to: 'nonsense' }, { reply_to: `http://127.0.0.1:${(other.address() as AddressInfo).port}` }]) {
+  const gone = `http://localhost:${(other.address() as AddressInfo).port}`
+  await greetCoordinator(held.db.pool, { id: 'gone', url: gone, version: '1', protocol: 1 })
+  await held.db.pool.query(`update earshot.coordinators set last_seen = last_seen - interval '1 hour' where id = 'gone'`)
+  for (const payload of [{ reply_to: gone }, {}, { reply_to: 7 }, { reply_to: 'nonsense' }, { reply_to: `http://127.0.0.1:${(other.address() as AddressInfo).port}` }]) {
     const stream = open(payload)
     stream.emit({ content: 'x' })
     await stream.end({ output: {} })

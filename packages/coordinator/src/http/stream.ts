@@ -1,4 +1,5 @@
 import { EarshotError, parse } from '@earshot/shared/contract'
+import { linesOf } from '@earshot/shared/lines'
 import type { FastifyInstance } from 'fastify'
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
@@ -12,8 +13,6 @@ const Last = z.object({
   output: z.record(z.string(), z.unknown()).optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 })
-/** One line: a token, a segment, or all of an answer at the end. */
-const LONGEST_LINE = 16 * 2 ** 20
 
 /**
  * POST /v1/jobs/:id/stream: a worker sends the answer of a job as it comes, a JSON object a line, the last one with `done`. Nothing is stored.
@@ -44,7 +43,8 @@ async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => 
   let heard = 0
   let last: z.output<typeof Last> | undefined
   try {
-    for await (const line of linesOf(request)) {
+    for await (const line of linesOf(request.iterator({ destroyOnReturn: false }))) {
+      if (line.trim() === '') continue
       const said: unknown = JSON.parse(line)
       if (!isObject(said)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'A line of the stream is no JSON object.')
       if (said.done === true) {
@@ -65,27 +65,6 @@ async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => 
   if (last === undefined) hearing.broken()
   else hearing.end(last)
   return heard
-}
-
-async function* linesOf(request: IncomingMessage): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  // What a line has so far, in pieces: each is looked through once, however long the line gets.
-  let begun: string[] = []
-  let length = 0
-  for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
-    const [end = '', ...lines] = decoder.decode(piece, { stream: true }).split('\n')
-    begun.push(end)
-    length += end.length
-    if (length > LONGEST_LINE) throw new EarshotError('EARSHOT_TOO_LARGE', 'A line of the stream is too long.')
-    if (lines.length === 0) continue
-    const rest = lines.pop()!
-    const whole = [begun.join(''), ...lines]
-    begun = [rest]
-    length = rest.length
-    yield* whole.filter((line) => line.trim() !== '')
-  }
-  const last = begun.join('')
-  if (last.trim() !== '') yield last
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)

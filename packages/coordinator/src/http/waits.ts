@@ -130,8 +130,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     if (one.brokenAt !== undefined) return monotonicMs() - one.brokenAt < REASON_MS ? undefined : giveUp(one, cut(one.begun))
     if (one.begun !== undefined && state.attempt !== one.begun.attempt) return giveUp(one, cut(one.begun))
     if (state.status !== 'pending') return void (one.pendingSince = undefined)
-    // It failed, and so did its one retry: whoever waits is told, and does not wait for a third.
-    if (state.failures > 1) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
+    // It failed, and so did its one retry, or nobody else has what it needs: whoever waits is told, and waits no longer.
+    if (state.failures > 1 || state.lacking) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
     one.pendingSince ??= monotonicMs()
     if (monotonicMs() - one.pendingSince > waitMs) giveUp(one, await noNode(one.id))
   }

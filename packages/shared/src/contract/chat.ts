@@ -74,8 +74,8 @@ export const Generated = z.object({
   /** The model that answered, by its own name. */
   model: z.string(),
   message: z.object({ role: z.literal('assistant'), content: z.string(), tool_calls: z.array(ToolCall).optional() }),
-  /** length: cut off at the most tokens, or at the end of what the model can hold. */
-  finish_reason: z.enum(['stop', 'length', 'tool_calls']),
+  /** length: cut off at the most tokens, or at the end of what the model can hold. content_filter: a server would not say it. */
+  finish_reason: z.enum(['stop', 'length', 'tool_calls', 'content_filter']),
   usage: z.object({ prompt_tokens: z.number().int().nonnegative(), completion_tokens: z.number().int().nonnegative() }),
   engine: z.string(),
 })

@@ -23,6 +23,8 @@ export type ModelInfo = {
   loaded?: boolean
   /** Of its vectors. */
   dimensions?: number
+  /** Tokens that it can hold, as its engine says. */
+  context?: number
   /** Other names for it. */
   aliases?: readonly string[]
   /** Seconds to load it, as measured here. */
@@ -97,7 +99,8 @@ export type TextToSpeech = Probing & {
 /** Texts to vectors, comparable only with those of the same model. */
 export type Embedder = Probing & {
   kind: 'embed'
-  embed(texts: readonly string[], options: { model: string; signal: AbortSignal }): Promise<number[][]>
+  /** @param options.onTokens called with how many tokens the texts had, where the engine counts them */
+  embed(texts: readonly string[], options: { model: string; signal: AbortSignal; onTokens?: (count: number) => void }): Promise<number[][]>
 }
 
 /** A conversation to its next message. */

@@ -42,7 +42,7 @@ export function createEspeak({ programs = {} }: { programs?: Programs } = {}): T
         throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${voice}".`, { field: 'voice', hint: `Voices on this node: ${voices.join(', ')}.` })
       }
       if (!/[\p{L}\p{N}]/u.test(text)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'The text has no word that can be spoken.', { field: 'text' })
-      return inFolder('earshot-speak-', async (dir) => {
+      return inFolder('speak', async (dir) => {
         const source = path.join(dir, 'text.txt')
         await writeFile(source, `${text}\n`)
         const ended = await runProgram({ program, args: ['-v', voice, '-b', '1', '-f', source, '-w', path.resolve(out)], signal, quietLimitS: speakingLimitS(text), limits: LIMITS })

@@ -6,6 +6,7 @@ import type { Engine, EngineReport, ModelInfo, Programs } from './engine.ts'
 import { ENGINES, type EngineOptions } from './index.ts'
 import { type Engines, type Known, type Serving, createRegistry } from './registry.ts'
 import { runProgram } from './run-program.ts'
+import { removeOldFolders } from './scratch.ts'
 
 /** A node joins without a server that takes longer than this to say that it is there; it is offered as soon as it did. */
 const PATIENCE_MS = 1_000
@@ -22,6 +23,7 @@ type Looked = { engine: Engine; report?: EngineReport; models: ModelInfo[]; look
  * createWorker({ db, config, log, engines: await findEngines() })
  */
 export async function findEngines(signal?: AbortSignal, options: EngineOptions = {}): Promise<Engines> {
+  await removeOldFolders()
   const all: Looked[] = ENGINES.flatMap((create) => create(options)).map((engine) => ({ engine, models: [] }))
   const decodes = await Promise.all([canDecode(options.programs ?? {}, signal), ...all.map((one) => lookSoon(one, signal))]).then(([can]) => can)
   let known = await sum()
@@ -49,7 +51,7 @@ export async function findEngines(signal?: AbortSignal, options: EngineOptions =
   return createRegistry(() => known, async (abort) => {
     await Promise.all(all.filter(({ engine }) => engine.changes).map((one) => lookSoon(one, abort)))
     known = await sum()
-  })
+  }, all.map(({ engine }) => engine))
 }
 
 /** Looks, but does not wait for long; whoever looks next sees what came of it. */

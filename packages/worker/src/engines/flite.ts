@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import os from 'node:os'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { decode } from '../audio/decode.ts'
@@ -7,6 +6,7 @@ import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE } from '../audio/wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
 import { reportOf, versionOf } from './probe.ts'
 import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
+import { inFolder } from './scratch.ts'
 
 const DEFAULT_VOICE = 'slt'
 /** Knows how to say the time, and nothing else. */
@@ -52,9 +52,8 @@ export function createFlite({ programs = {} }: { programs?: Programs } = {}): Te
   }
 }
 
-async function speakTo({ program, text, voice, out, signal }: { program: string; text: string; voice: string; out: string; signal: AbortSignal }): Promise<number> {
-  const dir = await mkdtemp(path.join(os.tmpdir(), 'earshot-speak-'))
-  try {
+function speakTo({ program, text, voice, out, signal }: { program: string; text: string; voice: string; out: string; signal: AbortSignal }): Promise<number> {
+  return inFolder('speak', async (dir) => {
     const source = path.join(dir, 'text.txt')
     const spoken = path.join(dir, 'speech.wav')
     await writeFile(source, `${text}\n`)
@@ -66,9 +65,7 @@ async function speakTo({ program, text, voice, out, signal }: { program: string;
     const { duration_s } = await decode({ file: out, out: spoken, signal })
     await rename(spoken, out)
     return duration_s
-  } finally {
-    await rm(dir, { recursive: true, force: true })
-  }
+  })
 }
 
 /**

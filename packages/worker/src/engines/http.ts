@@ -2,6 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { Readable } from 'node:stream'
 import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { linesOf } from '@earshot/shared/lines'
 import type { z } from 'zod'
 import type { Life, Watching } from './life.ts'
 
@@ -116,24 +117,17 @@ export function sentenceIn(text: string): string {
 }
 
 /**
- * The lines of a body as they come, however it is cut into pieces, without their ends.
+ * The lines of a body as they come; see {@link linesOf}.
  *
- * @throws what {@link connectionError} makes of a body that breaks off
+ * @throws what {@link connectionError} makes of a body that breaks off; EARSHOT_ENGINE_FAILED for a line without end
  */
-export async function* linesOf(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  let rest = ''
+export async function* linesFrom(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<string> {
   try {
-    for await (const piece of body) {
-      const lines = (rest + decoder.decode(piece, { stream: true })).split(/\r?\n/)
-      rest = lines.pop() ?? ''
-      yield* lines
-    }
+    yield* linesOf(body)
   } catch (err) {
+    if (err instanceof EarshotError && err.code === 'EARSHOT_TOO_LARGE') throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} sent a line without end.`, { cause: err })
     throw connectionError(err, asking)
   }
-  rest += decoder.decode()
-  if (rest !== '') yield rest
 }
 
 /** A server that speaks OpenAI's protocol, for one piece of work. */

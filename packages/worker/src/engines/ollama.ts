@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/shared/contract'
 import { Ollama } from 'ollama'
 import type { Embedder, EngineReport, ModelInfo, TextGenerator } from './engine.ts'
-import { type Asked, type Asking, askAnything, askServer, connectionError, linesOf, refusal } from './http.ts'
+import { type Asked, type Asking, askAnything, askServer, connectionError, linesFrom, refusal } from './http.ts'
 import { PATIENCE, PROMPT_ANSWER_S, type Patience, createLife } from './life.ts'
 import { fromToolCalls, toOllama } from './ollama-messages.ts'
 
@@ -31,7 +31,7 @@ export function ollamaClient(host: string, signal?: AbortSignal, more: Pick<Aski
 /** Passes on lines of JSON; throws on any other, and on what the server says went wrong. */
 async function* wholeLines(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder()
-  for await (const line of linesOf(body, asking)) {
+  for await (const line of linesFrom(body, asking)) {
     if (line === '') continue
     let said: unknown
     try {
@@ -77,10 +77,11 @@ export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434', pati
       const shown = await client.show({ model }).catch(() => undefined)
       if (shown === undefined || !abilities(shown).includes(can)) return []
       const dimensions = can === 'embedding' ? numberIn(shown.model_info, '.embedding_length') : undefined
+      const context = numberIn(shown.model_info, '.context_length')
       const short = model.replace(/:latest$/, '')
       return [{
         name: model, size_bytes: size, loaded: loaded.has(model),
-        ...(dimensions === undefined ? {} : { dimensions }), ...(short === model ? {} : { aliases: [short] }),
+        ...(dimensions === undefined ? {} : { dimensions }), ...(context === undefined ? {} : { context }), ...(short === model ? {} : { aliases: [short] }),
       }]
     }))
     // What is loaded answers soonest, what is small fits most boxes.
@@ -94,9 +95,10 @@ export function createOllama({ ollamaHost: host = 'http://127.0.0.1:11434', pati
     },
     {
       ...about, kind: 'embed', probe, models: (signal) => listModels('embedding', signal),
-      async embed(texts, { model, signal }) {
+      async embed(texts, { model, signal, onTokens }) {
         try {
-          const { embeddings } = await ollamaClient(host, signal, { life, whole: true }).embed({ model, input: [...texts], truncate: false })
+          const { embeddings, prompt_eval_count } = await ollamaClient(host, signal, { life, whole: true }).embed({ model, input: [...texts], truncate: false })
+          if (prompt_eval_count) onTokens?.(prompt_eval_count)
           return embeddings
         } catch (err) {
           throw connectionError(err, asking(signal))

@@ -21,10 +21,11 @@ const BY_NAME: readonly [EngineKind, RegExp][] = [
 const BY_TASK: Record<string, EngineKind> = {
   'automatic-speech-recognition': 'transcribe', 'text-to-speech': 'speak', 'feature-extraction': 'embed', embeddings: 'embed', embedding: 'embed', 'text-generation': 'generate', llm: 'generate',
 }
+const Size = z.number().positive().nullish().catch(undefined)
 const Models = z.object({
-  data: z.array(z.object({ id: z.string(), owned_by: z.string().nullish().catch(undefined), task: z.string().optional(), language: z.union([z.array(z.string()), z.string()]).nullish().catch(undefined), type: z.string().optional(), meta: z.object({ size: z.number().optional(), n_embd: z.number().optional() }).nullish() })),
+  data: z.array(z.object({ id: z.string(), owned_by: z.string().nullish().catch(undefined), task: z.string().optional(), language: z.union([z.array(z.string()), z.string()]).nullish().catch(undefined), type: z.string().optional(), max_model_len: Size, max_context_length: Size, meta: z.object({ size: Size, n_embd: Size, n_ctx: Size, n_ctx_train: Size }).nullish() })),
 })
-const Vectors = z.object({ data: z.array(z.object({ index: z.number().int(), embedding: z.array(z.number()) })) })
+const Vectors = z.object({ usage: z.object({ prompt_tokens: z.number().int().nonnegative().nullish() }).nullish().catch(undefined), data: z.array(z.object({ index: z.number().int(), embedding: z.array(z.number()) })) })
 
 /**
  * Any server that speaks OpenAI's protocol: llama-server, vLLM, LM Studio, speaches, or one far away. One engine for each kind and server.
@@ -52,7 +53,11 @@ function enginesOf(address: string, key: string | undefined, patience: Partial<P
       method: 'POST',
       headers: { ...headers, accept, ...(body instanceof FormData ? {} : { 'content-type': 'application/json' }) },
       body: body instanceof FormData ? body : JSON.stringify(body),
-    }, { who, signal, life, ...watching }),
+    }, { who, signal, life, ...watching }).catch((err: unknown) => {
+      // It may not be what it was.
+      last = undefined
+      throw err
+    }),
   })
   const fetchList = async () => {
     const signal = AbortSignal.timeout(PROBE_MS)
@@ -82,8 +87,8 @@ function enginesOf(address: string, key: string | undefined, patience: Partial<P
     })
     // One by whose name no job could ask for it is not offered.
     const found = answer.data.filter((model) => ModelName.safeParse(model.id).success && !named.some((one) => one.name === model.id) && !toldElsewhere(told, kind, model.id) && kindOf(model) === kind)
-    return [...named, ...found.map(({ id, meta, language }): ModelInfo => ({
-      name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}), ...(kind === 'transcribe' ? heardBy(id, language) : {}),
+    return [...named, ...found.map(({ id, meta, language, ...more }): ModelInfo => ({
+      name: id, size_bytes: meta?.size ?? null, ...(kind === 'embed' && meta?.n_embd ? { dimensions: meta.n_embd } : {}), ...(kind === 'transcribe' ? heardBy(id, language) : {}), ...contextOf({ ...meta, ...more }),
     }))]
   }
 
@@ -99,9 +104,15 @@ function enginesOf(address: string, key: string | undefined, patience: Partial<P
   return [
     { ...about('transcribe'), transcribe: (input) => hearWith(server(input.signal), input) } satisfies SpeechToText,
     { ...about('speak'), speak: (input) => speakWith(server(input.signal), input) } satisfies TextToSpeech,
-    { ...about('embed'), embed: (texts, { model, signal }) => embedWith(server(signal), texts, model) } satisfies Embedder,
+    { ...about('embed'), embed: (texts, { model, signal, onTokens }) => embedWith(server(signal), texts, { model, onTokens }) } satisfies Embedder,
     { ...about('generate'), generate: (input, { onDelta, onAlive, signal }) => chatWith(server(signal, { onAlive }), input, onDelta) } satisfies TextGenerator,
   ]
+}
+
+/** vLLM and SGLang say it themselves, LM Studio with its model, llama-server in what it tells of the file: there the context it was started with comes first. */
+function contextOf({ max_model_len, max_context_length, n_ctx, n_ctx_train }: { [key in 'max_model_len' | 'max_context_length' | 'n_ctx' | 'n_ctx_train']?: number | null | undefined }): Pick<ModelInfo, 'context'> {
+  const context = max_model_len ?? n_ctx ?? max_context_length ?? n_ctx_train
+  return context == null ? {} : { context }
 }
 
 /** What a model hears: as the server says (speaches does), else by its name: Whisper's own call those that know English alone `….en`. */
@@ -119,8 +130,9 @@ function kindOf({ id, task, type }: { id: string; task?: string | undefined; typ
   return BY_TASK[task ?? ''] ?? BY_TASK[type ?? ''] ?? BY_NAME.find(([, pattern]) => pattern.test(id))?.[0] ?? 'generate'
 }
 
-async function embedWith(server: OpenAiServer, texts: readonly string[], model: string): Promise<number[][]> {
+async function embedWith(server: OpenAiServer, texts: readonly string[], { model, onTokens }: { model: string; onTokens: ((count: number) => void) | undefined }): Promise<number[][]> {
   const answer = await server.post('/embeddings', { model, input: texts, encoding_format: 'float' })
-  const { data } = await readJson(answer, Vectors, server.asking)
+  const { data, usage } = await readJson(answer, Vectors, server.asking)
+  if (usage?.prompt_tokens) onTokens?.(usage.prompt_tokens)
   return data.toSorted((a, b) => a.index - b.index).map(({ embedding }) => embedding)
 }

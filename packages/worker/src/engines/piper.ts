@@ -56,7 +56,7 @@ export function createPiper({ programs = {}, home }: { programs?: Programs; home
         throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${wanted ?? ''}".`, { field: 'voice', hint: `Voices on this node: ${voices.map(({ name }) => name).join(', ')}.` })
       }
       if (!/[\p{L}\p{N}]/u.test(text)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'The text has no word that can be spoken.', { field: 'text' })
-      return inFolder('earshot-speak-', async (dir) => {
+      return inFolder('speak', async (dir) => {
         const spoken = path.join(dir, 'spoken.wav')
         // A line is an utterance to Piper, and each would overwrite the one before.
         const input = `${text.replace(/\s+/g, ' ').trim()}\n`

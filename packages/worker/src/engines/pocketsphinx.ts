@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import os from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { EarshotError, type Segment, type Word } from '@earshot/shared/contract'
 import { type Stretch, copyWithPauses, sourceTime } from '../audio/utterances.ts'
@@ -8,6 +7,7 @@ import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Programs, SpeechToText } from './engine.ts'
 import { parseLine08, parseLine5 } from './pocketsphinx-output.ts'
 import { endedBadly, runProgram } from './run-program.ts'
+import { inFolder } from './scratch.ts'
 
 type Variant = { program: string; version: string; args(wav: string): string[]; parse(line: string): Word[] }
 
@@ -116,16 +116,15 @@ function inSource(word: Word, stretches: readonly Stretch[], before: Word | unde
 
 /** Hears half a second of silence, which needs the program and its models. */
 async function tryOut(variant: Variant, signal?: AbortSignal): Promise<EarshotError | null> {
-  const dir = await mkdtemp(path.join(os.tmpdir(), 'earshot-probe-'))
   try {
-    const wav = path.join(dir, 'silence.wav')
-    await writeFile(wav, Buffer.concat([wavHeader(BYTES_PER_S / 2), Buffer.alloc(BYTES_PER_S / 2)]))
-    const ended = await runProgram({ program: variant.program, args: variant.args(wav), signal, quietLimitS: 60, limits: { memoryMb: MEMORY_MB } })
+    const ended = await inFolder('probe', async (dir) => {
+      const wav = path.join(dir, 'silence.wav')
+      await writeFile(wav, Buffer.concat([wavHeader(BYTES_PER_S / 2), Buffer.alloc(BYTES_PER_S / 2)]))
+      return runProgram({ program: variant.program, args: variant.args(wav), signal, quietLimitS: 60, limits: { memoryMb: MEMORY_MB } })
+    })
     return ended.code === 0 ? null : endedBadly(path.basename(variant.program), ended)
   } catch (err) {
     if (err instanceof EarshotError) return err
     throw err
-  } finally {
-    await rm(dir, { recursive: true, force: true })
   }
 }

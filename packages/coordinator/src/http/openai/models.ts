@@ -17,6 +17,8 @@ export type Model = {
   role: string | undefined
   size: number | undefined
   dimensions: number | undefined
+  /** Tokens that it can hold, where its engine says. */
+  context: number | undefined
   /** Nodes that offer it and are up, and those that would and are not. */
   up: string[]
   away: string[]
@@ -90,8 +92,8 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
 function modelsOf(nodes: readonly NodeModels[]): Model[] {
   const models = new Map<string, Model>()
   for (const { id, up, models: offered } of nodes) {
-    for (const [name, { kinds, engine, size_bytes: size, dimensions, role, aliases = [], voices = [], languages = WHISPER_LANGUAGES, translates = true }] of Object.entries(offered)) {
-      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, up: [], away: [], voices, languages, translates }
+    for (const [name, { kinds, engine, size_bytes: size, dimensions, context, role, aliases = [], voices = [], languages = WHISPER_LANGUAGES, translates = true }] of Object.entries(offered)) {
+      const model: Model = models.get(name) ?? { name, aliases, kinds, engine, role, size, dimensions, context, up: [], away: [], voices, languages, translates }
       models.set(name, model)
       const places = up ? model.up : model.away
       places.push(id)

@@ -20,6 +20,7 @@ export function createSse(reply: FastifyReply): Sse {
   const response = reply.raw
   let begun = false
   let alive: NodeJS.Timeout | undefined
+  const gone = new AbortController()
 
   function begin(): void {
     begun = true
@@ -27,7 +28,10 @@ export function createSse(reply: FastifyReply): Sse {
     const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined) as [string, string | number | string[]][]
     response.writeHead(200, { ...Object.fromEntries(headers), 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
     alive = setInterval(() => response.write(': still here\n\n'), ALIVE_MS)
-    response.once('close', () => clearInterval(alive))
+    response.once('close', () => {
+      clearInterval(alive)
+      gone.abort()
+    })
   }
 
   return {
@@ -39,7 +43,8 @@ export function createSse(reply: FastifyReply): Sse {
       if (response.destroyed) return
       const text = typeof data === 'string' ? data : JSON.stringify(data)
       if (response.write(`${event === undefined ? '' : `event: ${event}\n`}data: ${text}\n\n`)) return
-      await once(response, 'drain', { signal: AbortSignal.timeout(STUCK_MS) }).catch(() => response.destroy())
+      const over = AbortSignal.any([AbortSignal.timeout(STUCK_MS), gone.signal])
+      await once(response, 'drain', { signal: over }).catch(() => response.destroy())
     },
     end() {
       clearInterval(alive)

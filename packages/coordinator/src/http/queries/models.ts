@@ -8,6 +8,7 @@ const Offer = z.object({
   dimensions: z.number().optional().catch(undefined),
   role: z.string().optional().catch(undefined),
   aliases: z.array(z.string()).optional().catch(undefined),
+  context: z.number().optional().catch(undefined),
   voices: z.array(z.string()).optional().catch(undefined),
   languages: z.array(z.string()).optional().catch(undefined),
   translates: z.boolean().optional().catch(undefined),

@@ -29,9 +29,12 @@ export async function endUnawaitedJobs(db: Queryable, term: string): Promise<num
   return rows.map((row) => row.id)
 }
 
-/** How an awaited job stands; `result` once it is completed; `failures`: how often it failed, of one that waits for a node again. */
+/**
+ * How an awaited job stands; `result` once it is completed. Of one that waits for a node again, `failures`: how often it failed; `lacking`: the last node
+ * said that it has not what is needed, and there was no other to turn to.
+ */
 export type AwaitedState = {
-  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failures: number
+  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failures: number; lacking: boolean
 }
 
 /** How these jobs stand; one that is not listed was deleted. */
@@ -39,6 +42,8 @@ export function readAwaited(db: Queryable, ids: readonly number[]): Promise<Awai
   return call<AwaitedState>(
     db, 'http_awaited',
     `select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code,
+       j.status = 'pending' and not j.due and j.attempt > 0 and (select e.data ->> 'cause' = 'node' from earshot.events e
+         where e.job_id = j.id and e.type = 'job.requeued' order by e.id desc limit 1) is true as lacking,
        case when j.status = 'pending' and j.attempt > 0 then (select count(*)::int from earshot.events e
          where e.job_id = j.id and e.type = 'job.requeued' and e.data ->> 'cause' in ('failed', 'node')) else 0 end as failures
      from earshot.jobs j where j.id = any ($1::bigint[])`,
