@@ -141,7 +141,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asked = await listen(s)
     const job = await s.node.take()
     expect(job.payload).toEqual({ reply_to: 'http://127.0.0.1:1' })
-    const hearing = await s.waits.hearing(job.id, job.attempt)
+    const hearing = await s.waits.hearing(job.id, job)
     await hearing.say({ content: 'Hel' })
     await hearing.say({ content: 'lo' })
     hearing.end({ output: { message: 'Hello' } })
@@ -156,7 +156,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asking = listen(s)
     await late.sent
     const job = await s.node.take()
-    const hearing = s.waits.hearing(job.id, job.attempt)
+    const hearing = s.waits.hearing(job.id, job)
     late.arrive()
     await (await hearing).say({ content: 'Well' })
     await asking
@@ -169,7 +169,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asked = await listen(s)
     await late.sent
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job.attempt)
+    const hearing = await s.waits.hearing(job.id, job)
     late.arrive()
     // The next look comes after that one.
     await s.node.finish(job, { output: { message: 'Yes' } })
@@ -182,34 +182,35 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never, hear: (delta) => void s.heard.push(delta) })
     const job = await s.node.take()
     await s.node.finish(job, { output: { message: 'Yes' } })
-    const hearing = await s.waits.hearing(job.id, job.attempt).catch(() => undefined)
+    const hearing = await s.waits.hearing(job.id, job).catch(() => undefined)
     await hearing?.say({ content: 'Yes' })
     hearing?.end({ output: { message: 'Yes' } })
     // Whichever came first: one answer, and whole.
     expect(await asked.answer).toEqual({ node: 'box', result: { message: 'Yes' } })
-    const { rows: [row] } = await s.test.db.pool.query('select earshot.begin_answer($1, $2) as again', [job.id, job.attempt])
+    const { rows: [row] } = await s.test.db.pool.query('select earshot.begin_answer($1, $2, $3) as again', [job.id, job.attempt, job.fence])
     expect(row).toEqual({ again: null })
   })
 
-  test('is refused as a stream from another attempt, from a second stream, and when nobody waits', async () => {
+  test('is refused as a stream from another attempt, from one who is not its holder, from a second stream, and when nobody waits', async () => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
     const refused = { code: 'EARSHOT_CANCELLED' }
-    await expect(s.waits.hearing(job.id, job.attempt + 1)).rejects.toMatchObject(refused)
-    await expect(s.waits.hearing(job.id + 1, 1)).rejects.toMatchObject(refused)
-    const hearing = await s.waits.hearing(job.id, job.attempt)
-    await expect(s.waits.hearing(job.id, job.attempt)).rejects.toMatchObject(refused)
+    await expect(s.waits.hearing(job.id, { ...job, attempt: job.attempt + 1 })).rejects.toMatchObject(refused)
+    await expect(s.waits.hearing(job.id, { ...job, fence: String(BigInt(job.fence) ^ 1n) })).rejects.toMatchObject(refused)
+    await expect(s.waits.hearing(job.id + 1, { ...job, attempt: 1 })).rejects.toMatchObject(refused)
+    const hearing = await s.waits.hearing(job.id, job)
+    await expect(s.waits.hearing(job.id, job)).rejects.toMatchObject(refused)
     hearing.end({ output: {} })
     await asked.answer
-    await expect(s.waits.hearing(job.id, job.attempt)).rejects.toMatchObject(refused)
+    await expect(s.waits.hearing(job.id, job)).rejects.toMatchObject(refused)
   })
 
   test('that breaks off is not begun again: the job ends, and it is said why', async () => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job.attempt)
+    const hearing = await s.waits.hearing(job.id, job)
     await hearing.say({ content: 'Hel' })
     hearing.broken()
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ANSWER_CUT', message: expect.stringContaining('box') })
@@ -220,7 +221,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job.attempt)
+    const hearing = await s.waits.hearing(job.id, job)
     hearing.broken()
     await s.node.finish(job, { error: FAILURE })
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_FAILED' })
@@ -231,7 +232,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    await s.waits.hearing(job.id, job.attempt)
+    await s.waits.hearing(job.id, job)
     await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [job], { sentence: 'Node box stopped.' })
     expect(await s.statusOf(job.id)).toBe('failed')
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ANSWER_CUT', message: expect.stringContaining('Node box stopped.') })

@@ -57,6 +57,7 @@ export function createStreams({ db, key, node, log }: { db: Database; key: strin
       const headers = {
         'content-type': 'application/x-ndjson',
         'x-earshot-attempt': String(job.attempt),
+        'x-earshot-fence': job.fence,
         'x-earshot-node': encodeURIComponent(node.id),
         'x-earshot-incarnation': String(node.incarnation),
         ...(key === null ? {} : { authorization: `Bearer ${key}` }),

@@ -55,7 +55,7 @@ beforeEach(() => {
 })
 
 const open = (payload: object = { reply_to: url }) =>
-  createStreams({ db: held.db, key: 'a-key', node: { id: 'attic', incarnation: 4 }, log: silentLog() }).open({ id: 7, attempt: 3, payload } as unknown as Assignment)
+  createStreams({ db: held.db, key: 'a-key', node: { id: 'attic', incarnation: 4 }, log: silentLog() }).open({ id: 7, attempt: 3, fence: '-77', payload } as unknown as Assignment)
 const parsed = (heard: Heard) => heard.lines.map((line) => JSON.parse(line) as unknown)
 
 test('what nobody asked to hear goes nowhere, and so does what is asked for by a stranger: the mesh key would go along', async () => {
@@ -85,7 +85,7 @@ test('pieces arrive while it is made, in order, and the last line says that it i
   expect(parsed(heard)).toEqual([{ content: 'Hel' }, { content: 'lo\n' }, { done: true, output: { content: 'Hello\n' } }])
   expect(heard.request).toMatchObject({
     method: 'POST', url: '/v1/jobs/7/stream',
-    headers: { authorization: 'Bearer a-key', 'x-earshot-attempt': '3', 'x-earshot-node': 'attic', 'x-earshot-incarnation': '4', 'content-type': 'application/x-ndjson' },
+    headers: { authorization: 'Bearer a-key', 'x-earshot-attempt': '3', 'x-earshot-fence': '-77', 'x-earshot-node': 'attic', 'x-earshot-incarnation': '4', 'content-type': 'application/x-ndjson' },
   })
 })
 

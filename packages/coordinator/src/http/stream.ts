@@ -7,7 +7,10 @@ import type { Context } from './context.ts'
 import { idOf } from './input.ts'
 import type { Hearing } from './waits.ts'
 
-const Headers = z.object({ 'x-earshot-attempt': z.string().regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0').transform(Number) })
+const Headers = z.object({
+  'x-earshot-attempt': z.string().regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0').transform(Number),
+  'x-earshot-fence': z.string().regex(/^-?\d{1,19}$/, 'expected the fence of the job, as its holder got it'),
+})
 const Last = z.object({
   done: z.literal(true),
   output: z.record(z.string(), z.unknown()).optional(),
@@ -24,8 +27,8 @@ export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
     scope.post('/v1/jobs/:id/stream', async (request) => {
-      const attempt = parse(Headers, request.headers)['x-earshot-attempt']
-      const hearing = await waits.hearing(idOf(request.params), attempt)
+      const { 'x-earshot-attempt': attempt, 'x-earshot-fence': fence } = parse(Headers, request.headers)
+      const hearing = await waits.hearing(idOf(request.params), { attempt, fence })
       const cut = (): void => void request.raw.destroy()
       if (hearing.over.aborted) cut()
       hearing.over.addEventListener('abort', cut, { once: true })

@@ -35,8 +35,8 @@ export type Waits = {
    * broke off; the signal's reason.
    */
   ask(job: Submission, options: { withinS: number; signal: AbortSignal; hear?: Hear | undefined }): Promise<{ id: number; answer: Promise<Answered> }>
-  /** A worker begins to send. @throws EarshotError EARSHOT_CANCELLED when nobody waits for it, or for this attempt */
-  hearing(id: number, attempt: number): Promise<Hearing>
+  /** The holder of a job begins to send. @throws EarshotError EARSHOT_CANCELLED when nobody waits for it, for this attempt, or from whoever has not its fence */
+  hearing(id: number, holder: { attempt: number; fence: string }): Promise<Hearing>
   /** Something changed: look now. */
   look(): void
   start(): void
@@ -161,13 +161,13 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
       return { id: one.id, answer: one.settle.promise }
     },
 
-    async hearing(id, attempt) {
+    async hearing(id, { attempt, fence }) {
       // A job may be in a worker's hands before the answer to its submission is in ours.
       if (!waiting.has(id)) await Promise.allSettled(submitting)
       const one = waiting.get(id)
       if (one?.hear === undefined) throw nobody(id)
       // Written down before the first word is sent: so no other attempt is made, even should this coordinator end now.
-      const node = one.begun === undefined ? await beginAnswer(db.pool, id, attempt) : null
+      const node = one.begun === undefined ? await beginAnswer(db.pool, id, { attempt, fence }) : null
       if (node === null || one.over.signal.aborted) throw nobody(id)
       one.begun = { attempt, node }
       one.streaming = true

@@ -17,9 +17,9 @@ export async function keepWaiting(db: Queryable, ids: readonly number[]): Promis
   await call(db, 'keep_waiting', 'select earshot.keep_waiting($1::bigint[])', [ids])
 }
 
-/** Notes that a job's answer begins to be sent: it is not run again. The node that answers; null when this attempt is over, or another one began. */
-export async function beginAnswer(db: Queryable, id: number, attempt: number): Promise<string | null> {
-  const [row] = await call<{ node: string | null }>(db, 'begin_answer', 'select earshot.begin_answer($1, $2) as node', [id, attempt])
+/** Notes that a job's answer begins to be sent by its holder: it is not run again. The node that answers; null when this attempt is over, another one began, or the fence is not the holder's. */
+export async function beginAnswer(db: Queryable, id: number, { attempt, fence }: { attempt: number; fence: string }): Promise<string | null> {
+  const [row] = await call<{ node: string | null }>(db, 'begin_answer', 'select earshot.begin_answer($1, $2, $3) as node', [id, attempt, fence])
   return row?.node ?? null
 }
 
