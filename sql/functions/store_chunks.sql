@@ -5,14 +5,13 @@ as $$
 declare
   v_count int;
 begin
-  update earshot.documents d set status = 'ready', ready_at = now(), error = null, error_code = null
+  -- Vectors of other models go with the chunks they were made of; keep_vectors asks for new ones.
+  update earshot.documents d set status = 'ready', ready_at = now(), error = null, error_code = null, vectors_of = ''
     where d.id = p_job.document_id and d.status in ('processing', 'ready');
   if not found then
     raise exception 'document % is gone or has failed', coalesce(p_job.document_id::text, '(none)');
   end if;
-  -- Vectors of other models stay beside the new ones.
-  delete from earshot.chunks c where c.document_id = p_job.document_id
-    and c.model in (select distinct e ->> 'model' from jsonb_array_elements(p_output -> 'chunks') e);
+  delete from earshot.chunks c where c.document_id = p_job.document_id;
   insert into earshot.chunks (tenant_id, document_id, ordinal, start_s, end_s, text, model, embedding)
     select p_job.tenant_id, p_job.document_id, c.place - 1, (c.chunk ->> 'start_s')::double precision, (c.chunk ->> 'end_s')::double precision,
       c.chunk ->> 'text', c.chunk ->> 'model', (c.chunk ->> 'embedding')::public.vector

@@ -9,7 +9,7 @@ begin
   end if;
   case p_job.kind
     when 'transcribe', 'read' then return earshot.store_segments(p_job, p_node, p_output);
-    when 'embed' then return earshot.store_chunks(p_job, p_output);
+    when 'embed' then return case when p_job.payload ? 'model' then earshot.store_vectors(p_job, p_output) else earshot.store_chunks(p_job, p_output) end;
     when 'speak' then return earshot.store_speech(p_job, p_node, p_output);
     else return p_output;
   end case;

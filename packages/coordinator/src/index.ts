@@ -11,6 +11,7 @@ import type { Service } from '@earshot/shared/service'
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import { VERSION } from '@earshot/shared/version'
 import { createArchive } from './archive.ts'
+import { createEmbedding } from './embedding.ts'
 import { type HttpService, createHttp } from './http/server.ts'
 import { createInboxStore } from './inbox-store.ts'
 import { type Inbox, createInbox } from './inbox/inbox.ts'
@@ -59,6 +60,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   const metrics = createMetrics(db, { term: leadership.term, listener: () => listener, redis: () => transport?.redis })
   const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
+  const embedding = createEmbedding({ db, term: leadership.term, embed: config.embed, log })
   const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
 
   async function route(onNodes: (count: number) => void): Promise<number> {
@@ -74,6 +76,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   function onLead(): void {
     routing.kick()
     archiving.kick()
+    embedding.kick()
   }
 
   function onHint(payload: string): void {
@@ -95,6 +98,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
       uploads: await createMediaStore(path.join(config.home, 'uploads')),
       door: config.door,
       inbox,
+      embedWaitMs: config.embed.waitS * 1000,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
       metrics,
       redis: transport?.redis,
@@ -107,14 +111,14 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
     await greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
     listener = await db.listen({ earshot: onHint }, () => onHint(''))
     await leadership.start()
-    for (const loop of [routing, sweeping, archiving, greeting, waking]) loop.start()
+    for (const loop of [routing, sweeping, archiving, embedding, greeting, waking]) loop.start()
     onLead()
     await inbox.start()
   }
 
   async function stop(hurry?: AbortSignal): Promise<void> {
     await inbox?.stop()
-    await Promise.all([routing, sweeping, archiving, greeting].map((loop) => loop.stop()))
+    await Promise.all([routing, sweeping, archiving, embedding, greeting].map((loop) => loop.stop()))
     await leadership.stop()
     await listener?.close()
     await http?.stop(hurry)

@@ -14,10 +14,11 @@ export type NodeByHand = {
 }
 
 /** A node whose every step the test takes itself, through the same functions as a real one. */
-export async function joinNode(db: Database, id = 'box'): Promise<NodeByHand> {
+export async function joinNode(db: Database, id = 'box', models: Record<string, { kinds: string[]; engine: string }> = {}): Promise<NodeByHand> {
   const roles = ['stt_batch', 'tts', 'rag_engine']
   const incarnation = await registerNode(db.pool, {
-    id, name: id, host: null, port: null, version: '0', protocol: PROTOCOL, roles, tags: { platform: 'linux' }, capabilities: {},
+    id, name: id, host: null, port: null, version: '0', protocol: PROTOCOL, roles, tags: { platform: 'linux', ...Object.fromEntries(Object.keys(models).map((model) => [`model:${model}`, true])) },
+    capabilities: { models },
     slots: Object.fromEntries(roles.map((role) => [role, 1])),
   })
   return {

@@ -52,6 +52,8 @@ export type Config = {
   limits: { maxDurationS: number; maxMediaGb: number }
   /** Seconds by what is kept, where somebody said so. */
   retention: { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
+  /** By which model documents are embedded besides the lexical one; null: as the mesh has it. `waitS`: how long a search waits for its query's vector. */
+  embed: { model: string | null; floor: number | null; waitS: number }
   /** The door for OpenAI's clients. `aliases`: names of models and voices to those of the mesh. */
   door: { aliases: Record<string, string>; waitS: number; timeoutS: number }
   ollamaHost: string
@@ -208,6 +210,7 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     whisper: { build: values['whisper.build'] ?? null },
     engines: { silenceS: values['engines.silence_s'] ?? 300 },
     openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
+    embed: { model: values['embed.model'] ?? null, floor: values['embed.floor'] ?? null, waitS: values['embed.wait_s'] ?? 1.5 },
     door: { aliases: values['door.aliases'] ?? {}, waitS: values['door.wait_s'] ?? 60, timeoutS: values['door.timeout_s'] ?? 900 },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }

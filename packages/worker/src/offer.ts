@@ -60,7 +60,7 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   }
   if (comparing !== undefined) offer('vectors', comparing, createVectors({ engines }))
   if (indexing !== undefined) {
-    offer('embed', indexing, createEmbed({ db, engines, model: LEXICAL_MODEL }))
+    offer('embed', indexing, createEmbed({ db, engines }))
     offer('read', 'built-in', createRead({ media }))
   }
   for (const { definition, handler } of kinds) add(definition.kind, definition.role, 'own', handler)
@@ -82,22 +82,21 @@ function hearingTags(models: readonly OfferedModel[]): Record<string, string | t
 const isHeavy = ({ size_bytes }: ModelInfo): boolean => (size_bytes ?? 0) > HEAVY_BYTES
 
 /** What a model of an engine's kind is used for, as kinds of jobs. */
-function kindsOf(kind: EngineKind, { name }: ModelInfo): Kind[] {
-  if (kind !== 'embed') return [kind]
-  return name === LEXICAL_MODEL ? ['embed', 'vectors'] : ['vectors']
-}
+const kindsOf = (kind: EngineKind): Kind[] => (kind === 'embed' ? ['embed', 'vectors'] : [kind])
 
 /** The models of the kinds that are offered; of two engines with one model the first. */
 function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<string, OfferedModel> {
   const models: Record<string, OfferedModel> = {}
   for (const { engine, models: own } of engines.serving) {
     for (const model of own) {
-      const kinds = kindsOf(engine.kind, model).filter((kind) => handlers.has(kind))
+      const kinds = kindsOf(engine.kind).filter((kind) => handlers.has(kind))
       if (kinds.length === 0) continue
       const { name, ...about } = model
       const offered = (models[name] ??= { kinds: [], engine: engine.name, ...about })
       offered.kinds = [...new Set([...offered.kinds, ...kinds])]
-      if (engines.pick(engine.kind)?.model === model) offered.default_for = [...(offered.default_for ?? []), ...kinds]
+      // Documents are first embedded by the lexical model, whatever the node's default is.
+      const first = kinds.filter((kind) => engines.pick(engine.kind, kind === 'embed' ? LEXICAL_MODEL : undefined)?.model === model)
+      if (first.length > 0) offered.default_for = [...(offered.default_for ?? []), ...first]
     }
   }
   return models

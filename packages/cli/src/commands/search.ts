@@ -8,6 +8,7 @@ export async function run({ client, output, interrupts }: Context, words: string
   const query = words.join(' ')
   const answer = await client.search(query, { limit, signal: interrupts.first })
   if (output.json) return output.printJson(answer)
+  if (answer.note !== undefined) output.note(answer.note)
   if (answer.hits.length === 0) return output.note(`Nothing that was heard or read matches “${query}”.`)
   const rows = answer.hits.map((hit) => [safe(hit.title), hit.start_s === null ? '' : clock(hit.start_s), extract(hit, query, output)])
   for (const line of table(['FILE', 'AT', 'TEXT'], rows)) output.print(line)

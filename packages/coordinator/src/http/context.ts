@@ -32,6 +32,8 @@ export type HttpParts = {
   uploads: MediaStore
   /** The door for OpenAI's clients. */
   door?: Config['door']
+  /** How long a search waits for the vector of its query; 1.5 s unless given. */
+  embedWaitMs?: number
   /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
   limits?: { mediaBytes?: number; stuckMs?: number }
   /** Of this coordinator; without it the service makes its own. */
@@ -47,6 +49,7 @@ export type Context = Omit<HttpParts, 'uploads'> & {
   metrics: Metrics
   limits: { mediaBytes: number; stuckMs?: number }
   door: Config['door']
+  embedWaitMs: number
   events: EventStream
   progress: ProgressBoard
   uploads: Uploads

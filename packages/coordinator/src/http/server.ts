@@ -52,6 +52,7 @@ export type HttpService = {
 /** Bodies of JSON, except where a route says otherwise. */
 const BODY_LIMIT = 2 ** 20
 const SWEEP_MS = 50
+const EMBED_WAIT_MS = 1_500
 
 /**
  * The HTTP service of a coordinator: the API of docs/http.md.
@@ -71,7 +72,7 @@ export function createHttp(parts: HttpParts): HttpService {
   const door = parts.door ?? DOOR_DEFAULTS
   const waits = createWaits({ db: parts.db, waitMs: door.waitS * 1000, url: () => url, log })
   const uploads = createUploads({ db: parts.db.pool, store: parts.uploads, holder: parts.coordinatorId })
-  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, door, events, progress, uploads, waits, url: () => url }
+  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, embedWaitMs: parts.embedWaitMs ?? EMBED_WAIT_MS, door, events, progress, uploads, waits, url: () => url }
 
   const routes: string[] = []
   app.addHook('onRoute', ({ method, url: path }) => void routes.push(...[method].flat().filter((one) => one !== 'HEAD').map((one) => `${one} ${path}`)))

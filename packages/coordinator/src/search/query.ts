@@ -1,3 +1,5 @@
+import pg from 'pg'
+
 /** Reciprocal rank fusion's constant, 60 in Cormack, Clarke & Büttcher, SIGIR 2009: how little the first places stand out. */
 const RRF_K = 60
 /** As many nearest vectors as HNSW looks at by default (hnsw.ef_search); asking for more gives no more. */
@@ -8,18 +10,19 @@ const TEXTS = 200
 export type Model = { name: string; dimensions: number }
 
 /**
- * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `model`), $3 the similarity floor,
- * $4 how many hits, $5 a corpus's name or null.
+ * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `words`, the lexical model), $3 the similarity floor,
+ * $4 how many hits, $5 a corpus's name or null; with `meaning` $6 the query's vector of that model, and $7 its floor.
  *
  * Steps: words of the query as they are and as English stems, stop words left out unless there is nothing else; chunks with
- * any of them, by how many of them and how close together; chunks with near vectors, above the floor; both fused by rank.
- * The share of words found weighs more than any rank, so that a full match comes first. Then, for the few that are
+ * any of them, by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
+ * The share of words found weighs more than any rank, so that a full match comes first; but where there are meanings, some of the words
+ * are no better than none, and only all of them count so. Then, for the few that are
  * shown, the first matching word in the chunk's segments says when it was said.
  *
  * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL takes for the largest number.
- * The model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
+ * A model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
  */
-export const searchSql = ({ name, dimensions }: Model): string => `
+export const searchSql = (words: Model, meaning?: Model): string => `
 with words as materialized (
   select plainto_tsquery('simple', w.lexeme) || plainto_tsquery('english', w.lexeme) as query,
     numnode(plainto_tsquery('english', w.lexeme)) = 0 as stop
@@ -33,24 +36,26 @@ with words as materialized (
 ), texts as materialized (
   select c.id, m.words, row_number() over (order by m.words desc, ts_rank_cd(c.fts, w.any_word) desc, c.id) as place
   from whole w
-  join earshot.chunks c on c.fts @@ w.any_word and c.model = '${name}'
+  join earshot.chunks c on c.fts @@ w.any_word and c.model = ${literal(words)}
   cross join lateral (select count(*)::int as words from asked a where c.fts @@ a.query) m
   where $5::text is null or c.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus))
   order by place limit ${TEXTS}
 ), nearest as materialized (
-  select c.id, c.document_id, 1 - (c.embedding::vector(${dimensions}) <=> $2::vector(${dimensions})) as similarity
-  from earshot.chunks c where c.model = '${name}'
-  order by c.embedding::vector(${dimensions}) <=> $2::vector(${dimensions}) limit ${NEAREST}
-), near as materialized (
-  select n.id, row_number() over (order by n.similarity desc, n.id) as place
-  from nearest n
-  where n.similarity >= $3 and n.similarity <> 'NaN'
-    and ($5::text is null or n.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus)))
-), best as materialized (
-  select coalesce(t.id, n.id) as id, t.id is not null as by_word,
-    coalesce(t.words::float8 / w.words, 0) + coalesce(1.0 / (${RRF_K} + t.place), 0) + coalesce(1.0 / (${RRF_K} + n.place), 0) as score
-  from texts t full join near n on n.id = t.id cross join whole w
-  order by score desc, id limit $4
+  select c.id, 1 - ${distance('c.embedding', '$2', words)} as similarity
+  from earshot.chunks c where c.model = ${literal(words)}
+  order by ${distance('c.embedding', '$2', words)} limit ${NEAREST}
+), ${near('near', 'nearest', '$3')}, ${meaning === undefined ? '' : `alike as materialized (
+  select v.chunk_id as id, 1 - ${distance('v.embedding', '$6', meaning)} as similarity
+  from earshot.chunk_vectors v where v.model = ${literal(meaning)}
+  order by ${distance('v.embedding', '$6', meaning)} limit ${NEAREST}
+), ${near('meant', 'alike', '$7')}, `}best as materialized (
+  select f.id, bool_or(f.by_word) as by_word, max(f.share) + sum(1.0 / (${RRF_K} + f.place)) as score
+  from (
+    select t.id, true as by_word, ${meaning === undefined ? 't.words::float8 / w.words' : '(t.words = w.words)::int::float8'} as share, t.place from texts t cross join whole w
+    union all select n.id, false, 0, n.place from near n
+    ${meaning === undefined ? '' : 'union all select m.id, false, 0, m.place from meant m'}
+  ) f
+  group by f.id order by score desc, f.id limit $4
 )
 select d.id as document, d.title, coalesce(found.start_s, c.start_s) as start_s, c.end_s, c.text, b.score::float8 as score, d.node, b.by_word
 from best b
@@ -70,3 +75,14 @@ left join lateral (
   order by s.ordinal limit 1
 ) found on true
 order by b.score desc, b.id`
+
+const literal = ({ name }: Model): string => pg.escapeLiteral(name)
+const distance = (column: string, query: string, { dimensions }: Model): string => `(${column}::vector(${dimensions}) <=> ${query}::vector(${dimensions}))`
+
+/** Of the nearest those above the floor, and in the corpus that was asked for, by place. */
+const near = (name: string, nearest: string, floor: string): string => `${name} as materialized (
+  select n.id, row_number() over (order by n.similarity desc, n.id) as place
+  from ${nearest} n
+  where n.similarity >= ${floor} and n.similarity <> 'NaN'
+    and ($5::text is null or exists (select from earshot.chunks c join earshot.documents d on d.id = c.document_id where c.id = n.id and d.corpus_id in (select id from corpus)))
+)`

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ModelName } from '../contract/chat.ts'
 import { LOG_LEVELS } from '../log.ts'
 import { parseRedisAddress } from '../transport/address.ts'
 
@@ -132,6 +133,12 @@ export const SETTINGS = {
     about: 'How long events that are about no job stay', default: '90d, or as earshot.settings has it' }),
   'retention.nodes': setting({ schema: kept, env: [], text: 'duration', expected: HOW_LONG,
     about: 'How long a node may be offline before it is forgotten', default: '30d, or as earshot.settings has it' }),
+  'embed.model': setting({ schema: ModelName, env: ['EARSHOT_EMBED_MODEL'], text: 'text', expected: 'the name of a model, such as nomic-embed-text',
+    about: 'The model by which documents are embedded besides the built-in lexical one, and found by what they mean; lexical-384 for none', default: 'lexical-384, or as earshot.settings has it' }),
+  'embed.floor': setting({ schema: z.number().min(-1).max(1), env: ['EARSHOT_EMBED_FLOOR'], text: 'number', expected: 'a number from -1 to 1',
+    about: 'From which cosine similarity on a text counts as found by embed.model; counts only beside it', default: 'by the model (engines.md)' }),
+  'embed.wait_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
+    about: 'How long a search waits for a node to embed its query by that model, before it goes by words alone', default: '1.5' }),
   'openai.urls': setting({ schema: z.array(webAddress.refine(isPlain)).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1, without names and passwords',
     about: 'Servers that speak OpenAI\'s protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1', default: 'none' }),
   'openai.key': setting({ schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/), env: ['EARSHOT_OPENAI_KEY'], text: 'text', secret: true, expected: 'a key without spaces',

@@ -159,7 +159,10 @@ export type DocumentView = {
 
 /** One line of GET /v1/search. `document` is the document's id; `node` is the node that transcribed or read it. */
 export type Hit = { document: number; title: string; start_s: number | null; end_s: number | null; text: string; score: number; node: string | null }
-export type SearchAnswer = { hits: Hit[] }
+/**
+ * Where the mesh has a model for meanings, `model` says that its vectors were searched too, else `note` why not; both are absent where it has none.
+ */
+export type SearchAnswer = { hits: Hit[]; model?: string; note?: string }
 
 /**
  * One durable event. `id` is opaque: what Last-Event-ID carries. Types: job.queued, job.started, job.requeued, job.completed,

@@ -64,12 +64,15 @@ export const KINDS = {
     output: z.object({ segments: z.array(Segment) }),
     result: z.object({ document_id: Id, segments: z.number().int() }),
   },
-  /** A document's segments to chunks with vectors; makes the document ready. */
+  /**
+   * A document's segments to chunks with lexical vectors; makes the document ready. With a model: those chunks to vectors of that model, beside
+   * the lexical ones; the mesh itself asks for them.
+   */
   embed: {
     role: 'rag_engine',
-    payload: z.object({ document_id: Id }),
-    output: z.object({ chunks: z.array(Chunk) }),
-    result: z.object({ document_id: Id, chunks: z.number().int() }),
+    payload: z.object({ document_id: Id, model: ModelName.optional() }),
+    output: z.union([z.object({ chunks: z.array(Chunk) }), z.object({ vectors: z.array(z.object({ chunk: Id, embedding: z.array(z.number()) })) })]),
+    result: z.object({ document_id: Id, model: z.string().optional(), chunks: z.number().int() }),
   },
   /** Texts to vectors: comparable only with those of the same model. */
   vectors: {

@@ -1,25 +1,34 @@
-import type { Chunk } from '@earshot/shared/contract'
+import { type Chunk, type Output } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import { readSegments } from '@earshot/shared/db/functions/documents'
+import { readChunks } from '@earshot/shared/db/functions/vectors'
+import { knownOf } from '@earshot/shared/embedding-models'
+import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import { segmentsToChunks } from '../text/chunks.ts'
+import { embedLongTexts, embedTexts } from './embed-texts.ts'
 
-/** Texts embedded at once: keeps progress moving and memory flat on a long book. */
-const BATCH = 64
+type Doing = { signal: AbortSignal; progress: (fraction: number) => void }
 
-/** A document's segments to chunks with vectors of `model`, the one that searching holds queries against. */
-export function createEmbed({ db, engines, model: name }: { db: Database; engines: Engines; model: string }): BuiltIn<'embed'> {
-  return async ({ document_id }, { signal, progress }) => {
-    const { engine, model } = engines.need('embed', name)
-    const pieces = segmentsToChunks(await readSegments(db.pool, document_id))
-    const chunks: Chunk[] = []
-    for (let at = 0; at < pieces.length; at += BATCH) {
-      const batch = pieces.slice(at, at + BATCH)
-      const vectors = await engine.embed(batch.map((piece) => piece.text), { model: model.name, signal })
-      batch.forEach(({ start_s, end_s, text }, i) => chunks.push({ start_s, end_s, text, model: model.name, embedding: vectors[i]! }))
-      progress(chunks.length / pieces.length)
-    }
-    return { chunks }
+/** A document's segments to chunks with lexical vectors; with a model, its chunks to vectors of that model. */
+export function createEmbed({ db, engines }: { db: Database; engines: Engines }): BuiltIn<'embed'> {
+  async function chunksOf(document: number, { signal, progress }: Doing): Promise<Output<'embed'>> {
+    const pieces = segmentsToChunks(await readSegments(db.pool, document))
+    const vectors = await embedTexts(engines.need('embed', LEXICAL_MODEL), pieces.map(({ text }) => text), { signal, progress: (done) => progress(done / pieces.length) })
+    return { chunks: pieces.map((piece, at): Chunk => ({ ...piece, model: LEXICAL_MODEL, embedding: vectors[at]! })) }
   }
+
+  async function vectorsOf(document: number, model: string, { signal, progress }: Doing): Promise<Output<'embed'>> {
+    const chunks = await readChunks(db.pool, document)
+    const vectors = await embedLongTexts(engines.need('embed', model), chunks.map(({ text }) => text), {
+      prefix: knownOf(model).document, signal, progress: (done) => progress(done / chunks.length),
+    })
+    return { vectors: chunks.map(({ id }, at) => ({ chunk: id, embedding: vectors[at]!.map(shortened) })) }
+  }
+
+  return ({ document_id, model }, doing) => (model === undefined ? chunksOf(document_id, doing) : vectorsOf(document_id, model, doing))
 }
+
+/** They are kept as 32-bit floats, which hold seven digits: the rest would only travel. */
+const shortened = (value: number): number => Number(value.toPrecision(7))
