@@ -1,4 +1,4 @@
--- Assigns jobs to slots, one to one. The only statement that hands out work (route_alone_job aside).
+-- Assigns jobs to slots, one to one. Nothing else hands out work but route_job and route_alone_job, one at a time.
 --   p_term          acts only while this term leads
 --   p_ids           jobs of list_next_jobs
 --   p_slots         the node that each is to run on

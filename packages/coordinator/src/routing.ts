@@ -53,7 +53,8 @@ export type RoutingOptions = {
  */
 export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db.pool), log, asleepMs = ASLEEP_MS }: RoutingOptions): Loop {
   const bell = db.embedded ? undefined : createDoorbell({ db, onHung: kick, log })
-  let wake = new AbortController()
+  let kicked = false
+  let wake = () => {}
   let running: Promise<void> | undefined
   let stopped = true
   let lastWork = -Infinity
@@ -63,16 +64,29 @@ export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db
   let streak = 0
 
   function kick(): void {
-    wake.abort()
+    kicked = true
+    wake()
+  }
+
+  /** Until it is kicked, which may have been since the look began. No AbortSignal: its error costs more than the rest of a job's way. */
+  function rest(ms: number): Promise<void> {
+    if (kicked) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   async function run(): Promise<void> {
     while (!stopped) {
-      wake = new AbortController()
+      kicked = false
       let nodes = 0
       const pause = await look((count) => { nodes = count })
       if (nodes >= MANY_NODES && !stopped) await sleep(nodes * REST_MS_A_NODE)
-      await sleep(pause, undefined, { signal: wake.signal }).catch(() => {}) // woken
+      await rest(pause)
     }
   }
 

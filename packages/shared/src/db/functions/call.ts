@@ -30,7 +30,7 @@ const MOST_PATIENT = 32
  */
 const LIMITS_MS: Record<string, number> = {
   lead: 1_000, resign: 1_000,
-  look: ROUTING_MS, route_or_look: ROUTING_MS, list_lanes: ROUTING_MS, list_free_nodes: ROUTING_MS, list_next_jobs: ROUTING_MS, route_jobs: ROUTING_MS, sweep: ROUTING_MS,
+  look: ROUTING_MS, route_or_look: ROUTING_MS, list_lanes: ROUTING_MS, list_free_nodes: ROUTING_MS, list_next_jobs: ROUTING_MS, route_jobs: ROUTING_MS, route_job: ROUTING_MS, sweep: ROUTING_MS,
   list_waiting: ROUTING_MS, recall_jobs: ROUTING_MS, pass_on_events: ROUTING_MS,
   list_alone_jobs: ROUTING_MS, list_lone_nodes: ROUTING_MS, route_alone_job: ROUTING_MS,
   begin_answer: SHORT_MS, keep_waiting: SHORT_MS, end_unawaited_jobs: SHORT_MS,

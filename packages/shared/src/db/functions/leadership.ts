@@ -91,7 +91,12 @@ export type Given = Slot & { job: number }
 export type Assigned = Slot & { id: number; role: string; by_redis: boolean; carried: GivenToNode | null }
 
 /** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. `redis`: the caller wakes those that hear through it. */
-export function routeJobs(db: Queryable, term: string, given: readonly Given[], redis = false): Promise<Assigned[]> {
+export async function routeJobs(db: Queryable, term: string, given: readonly Given[], redis = false): Promise<Assigned[]> {
+  if (given.length === 1) {
+    const { job, node, incarnation } = given[0]!
+    const [row] = await call<{ done: Assigned | null }>(db, 'route_job', 'select earshot.route_job($1::bigint, $2, $3, $4, $5) as done', [term, job, node, incarnation, redis])
+    return row!.done === null ? [] : [row!.done]
+  }
   return call(db, 'route_jobs', 'select id, node, incarnation, role, by_redis, carried from earshot.route_jobs($1::bigint, $2::bigint[], $3::text[], $4::bigint[], $5)', [
     term,
     given.map((one) => one.job),
