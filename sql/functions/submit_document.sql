@@ -1,10 +1,11 @@
 -- Takes in one piece of media: the media row, the document and its job, in one transaction.
 --   p_kind   'audio' (heard by transcribe) or 'text' (read by read)
 --   p_class  interactive when somebody waits for it; null: as its kind is
+--   p_language  what is spoken, such as de: only nodes that hear it get the job
 -- The same content again answers with the document there is (duplicate); one that had failed is tried anew.
 create or replace function earshot.submit_document(
   p_hash text, p_size bigint, p_holder text, p_path text, p_title text, p_kind text default 'audio',
-  p_requires jsonb default '{}', p_tenant text default 'default', p_corpus text default 'default', p_class text default null
+  p_requires jsonb default '{}', p_tenant text default 'default', p_corpus text default 'default', p_class text default null, p_language text default null
 ) returns table (document_id bigint, job_id bigint, duplicate boolean)
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -40,7 +41,8 @@ begin
   end if;
   job_id := earshot.submit_job(
     case p_kind when 'text' then 'read' else 'transcribe' end,
-    jsonb_build_object('media', p_hash, 'document_id', document_id, 'title', earshot.job_title(p_title)),
+    jsonb_build_object('media', p_hash, 'document_id', document_id, 'title', earshot.job_title(p_title))
+      || case when p_kind = 'audio' and p_language is not null then jsonb_build_object('language', p_language) else '{}'::jsonb end,
     requires => p_requires, tenant => p_tenant, class => p_class);
   return next;
 end $$;

@@ -144,9 +144,13 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
   test('that is longer than the model can hold is refused, as OpenAI refuses it', async () => {
     void firstDoes(async (_, response) => json(response, 400, { error: { message: 'This model\'s maximum context length is 4096 tokens.' } }))
     const error = await failureOf(client.chat.completions.create(ask))
-    expect(error).toMatchObject({ status: 400, code: 'context_length_exceeded' })
+    expect(error).toMatchObject({ status: 400, code: 'context_length_exceeded', param: 'messages' })
     expect(error.message).toContain('4096')
     expect(chats()).toHaveLength(1)
+    const embeds = names.map((name) => talkers[name].routes['POST /v1/embeddings']!)
+    for (const name of names) talkers[name].routes['POST /v1/embeddings'] = (_, response) => json(response, 400, { error: { message: 'the input length exceeds the context length' } })
+    expect(await failureOf(client.embeddings.create({ model: 'embedder-embed', input: 'long' }))).toMatchObject({ status: 400, code: 'context_length_exceeded', param: 'input' })
+    names.forEach((name, i) => { talkers[name].routes['POST /v1/embeddings'] = embeds[i]! })
   })
 
   test('whose client goes away ends at the engine, before the first word and after', async () => {

@@ -90,11 +90,25 @@ describe('a client of OpenAI', () => {
     expect((await sdk.document(document_id)).title).toBe('rain.mp3')
   })
 
+  test('hands in a recording in a language that nobody hears: it waits, and it is said what for', async () => {
+    const form = new FormData()
+    form.set('file', new Blob([Uint8Array.from([...spoken, 1])]), 'regen.mp3')
+    form.set('language', 'de-DE')
+    const { id } = await (await fetch(`${url}/v1/audio/transcriptions?async=1`, { method: 'POST', body: form })).json() as { id: number }
+    const sdk = createClient({ url })
+    expect(await sdk.why(id)).toMatchObject({ status: 'pending', missing: ['a node that hears de (there are: en)'] })
+    await sdk.cancel(id)
+    const error = await failureOf(client.audio.transcriptions.create({ model: 'whisper-1', file: await recording(), language: 'de' }))
+    expect(error).toMatchObject({ status: 400, param: 'language', message: expect.stringContaining('en') })
+  })
+
   test('hands in a recording with a form that goes wrong after it, and leaves nothing', async () => {
     const kept = async () => (await readdir(path.join(database.home, 'media'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).length
     const before = await kept()
     const form = new FormData()
     form.set('file', new Blob([Uint8Array.from([...spoken, 0])]), 'rain.mp3')
+    form.set('language', 'not a language')
+    expect((await fetch(`${url}/v1/audio/transcriptions?async=1`, { method: 'POST', body: form })).status).toBe(400)
     form.set('prompt', 'x'.repeat(300 * 1024))
     const answer = await fetch(`${url}/v1/audio/transcriptions?async=1`, { method: 'POST', body: form })
     expect(answer.status).toBe(413)

@@ -60,7 +60,7 @@ const DEFINITIONS: Definition[] = [
   { name: 'worker', about: 'Join the mesh around DATABASE_URL with what this machine can do.', example: 'DATABASE_URL=postgres://… earshot worker --roles stt_batch,tts',
     settings: WORKER, joins: true, load: () => import('./commands/worker.ts') },
   { name: 'add', args: '<file...>', about: 'Send recordings or text files into the mesh.', example: 'earshot add talk.mp3 --wait',
-    options: [new Option('--wait', 'wait until they are ready, then print the transcripts'), new Option('--interactive', 'somebody waits: they go before all batch work')], load: () => import('./commands/add.ts') },
+    options: [new Option('--wait', 'wait until they are ready, then print the transcripts'), new Option('--interactive', 'somebody waits: they go before all batch work'), new Option('--language <code>', 'what is spoken in them, such as de; found out by the engine unless given')], load: () => import('./commands/add.ts') },
   { name: 'say', args: '<text...>', about: 'Turn text into speech.', example: 'earshot say "The kettle is on." -o kettle.wav',
     options: [new Option('-o, --output <file>', 'the WAV file to write').makeOptionMandatory(), new Option('--voice <name>', 'a voice of the engine')],
     load: () => import('./commands/say.ts') },

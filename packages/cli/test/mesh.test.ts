@@ -59,12 +59,15 @@ describe('a running mesh', () => {
   test('takes in files, the bad one not in the way of the good ones, and finds what they say', async () => {
     writeFileSync(path.join(cwd, 'it\'s "$(odd)" 🎧.txt'), 'The keeper counts ships.\n\nNobody else does.')
     writeFileSync(path.join(cwd, 'text.mp3'), 'this is no sound')
-    const { code, stdout } = await run('add', 'a.wav', 'text.mp3', 'it\'s "$(odd)" 🎧.txt', '--wait', '--json')
+    const { code, stdout } = await run('add', 'a.wav', 'text.mp3', 'it\'s "$(odd)" 🎧.txt', '--wait', '--language', 'en', '--json')
     expect(code).toBe(1)
     const [speech, bad, writing] = (JSON.parse(stdout) as Added).documents
     expect(speech).toMatchObject({ file: 'a.wav', status: 'ready', duplicate: false, text: expect.stringMatching(/lighthouse|light/) })
     expect(bad).toEqual({ file: 'text.mp3', error: { code: 'EARSHOT_MEDIA_UNREADABLE', message: expect.any(String), hint: expect.stringMatching(/earshot job \d+/) } })
     expect(writing).toMatchObject({ status: 'ready', text: expect.stringContaining('The keeper counts ships.') })
+
+    expect(await json('job', String(speech?.job))).toMatchObject({ payload: { language: 'en' } })
+    expect((await run('add', 'a.wav', '--language', 'German')).stderr).toContain('expected a language such as en')
 
     const { hits } = await json<{ hits: Hit[] }>('search', 'keeper', 'ships')
     expect(hits).toEqual([{ document: writing?.document, title: 'it\'s "$(odd)" 🎧.txt', start_s: null, end_s: null, text: expect.stringContaining('keeper'), score: expect.any(Number), node: 'box' }])

@@ -27,6 +27,18 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
     expect(await mesh.client.document(first.document_id)).toMatchObject({ status: 'failed', error: { code: 'EARSHOT_CANCELLED', message: expect.any(String) } })
   })
 
+  test('a language that is said goes to a node that hears it', async () => {
+    const { hash } = await mesh.client.addMedia(Buffer.from('Guten Morgen'))
+    const { job_id } = await mesh.client.addDocument({ media: hash, title: 'morgen.mp3', kind: 'audio', language: 'de' })
+    expect(await mesh.client.get(job_id)).toMatchObject({ payload: { language: 'de' }, requires: { hears: '*,de,*' } })
+    await mesh.client.cancel(job_id)
+    const text = await mesh.client.addMedia(Buffer.from('Guten Tag'))
+    const read = await mesh.client.addDocument({ media: text.hash, title: 'tag.txt', kind: 'text', language: 'de' })
+    expect(await mesh.client.get(read.job_id)).toMatchObject({ kind: 'read', requires: {} })
+    await mesh.client.cancel(read.job_id)
+    await expect(mesh.client.addDocument({ media: hash, title: 'x', kind: 'audio', language: 'German' })).rejects.toMatchObject({ code: 'EARSHOT_BAD_REQUEST', field: 'language' })
+  })
+
   test('a document is queued, processed, heard and read back in every format', async () => {
     const { hash } = await mesh.client.addMedia(Buffer.from('a talk'))
     const { document_id: id, job_id } = await mesh.client.addDocument({ media: hash, title: 'talk.mp3', kind: 'audio' })

@@ -132,7 +132,7 @@ export type Client = {
    */
   addMedia(body: MediaBody, options?: MediaOptions): Promise<MediaView>
   /** Makes a document of media sent before and enqueues its first job. The same content twice is one document, and said so. */
-  addDocument(document: { media: string; title: string; kind: 'audio' | 'text'; /** Batch unless somebody waits for it. */ class?: JobClass }, options?: Signal): Promise<AddedDocument>
+  addDocument(document: { media: string; title: string; kind: 'audio' | 'text'; /** Batch unless somebody waits for it. */ class?: JobClass; /** What is spoken, as `en`: a node that hears it gets the job. */ language?: string }, options?: Signal): Promise<AddedDocument>
   /** A file that a job made, such as the WAV of a `speak` job. @throws EARSHOT_NOT_FOUND, EARSHOT_MEDIA_GONE. */
   artifact(id: number, options?: Signal): Promise<Artifact>
   /**

@@ -15,12 +15,12 @@ import { unfinished } from './unfinished.ts'
 type Added = { file: string; document: number; job: number; hash: string; size: number; duplicate: boolean; status?: string; text?: string }
 type Refused = { file: string; error: ErrorBody['error'] }
 
-/** `earshot add FILE… [--wait] [--interactive]`: sends files into the mesh. One that fails does not stop the others. */
-export async function run(context: Context, files: string[], { wait = false, interactive = false }: { wait?: boolean; interactive?: boolean }): Promise<number> {
+/** `earshot add FILE… [--wait] [--interactive] [--language CODE]`: sends files into the mesh. One that fails does not stop the others. */
+export async function run(context: Context, files: string[], { wait = false, interactive = false, language }: { wait?: boolean; interactive?: boolean; language?: string }): Promise<number> {
   const { output, interrupts } = context
   const results: (Added | Refused)[] = []
   // All are sent before the first is waited for, so that several nodes can work at once.
-  for (const file of files) results.push(await attempt(file, context, () => send(context, file, interactive)))
+  for (const file of files) results.push(await attempt(file, context, () => send(context, file, { ...(interactive ? { class: 'interactive' } : {}), ...(language === undefined ? {} : { language }) })))
   if (wait) {
     for (const [at, result] of results.entries()) {
       if ('document' in result) results[at] = await attempt(result.file, context, () => finish(context, result, files.length > 1))
@@ -43,7 +43,7 @@ async function attempt(file: string, { output, interrupts }: Context, work: () =
   }
 }
 
-async function send({ client, output, interrupts, surroundings }: Context, file: string, interactive: boolean): Promise<Added> {
+async function send({ client, output, interrupts, surroundings }: Context, file: string, how: { class?: 'interactive'; language?: string }): Promise<Added> {
   const signal = interrupts.first
   const whole = path.resolve(surroundings.cwd, file)
   const size = await sizeOf(whole, file)
@@ -51,7 +51,7 @@ async function send({ client, output, interrupts, surroundings }: Context, file:
   const progress = createProgress(output, `${safe(title)}: sending`)
   const media = await client.addMedia(await openAsBlob(whole), { signal, onProgress: (sent) => progress.update(sent / size) }).finally(progress.stop)
   const kind = /\.txt$/i.test(title) ? 'text' : 'audio'
-  const added: AddedDocument = await client.addDocument({ media: media.hash, title, kind, ...(interactive ? { class: 'interactive' } : {}) }, { signal })
+  const added: AddedDocument = await client.addDocument({ media: media.hash, title, kind, ...how }, { signal })
   if (!output.json) {
     const already = added.duplicate ? ' The same content is there already; nothing was added.' : ''
     output.note(`${safe(file)}: document ${added.document_id}, job ${added.job_id}, ${bytes(size)}.${already}`)

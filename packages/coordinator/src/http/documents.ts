@@ -1,4 +1,4 @@
-import { type AddedDocument, type DocumentView, EarshotError, JOB_CLASSES, MediaHash, TRANSCRIPT_FORMATS } from '@earshot/shared/contract'
+import { type AddedDocument, type DocumentView, EarshotError, JOB_CLASSES, Language, MediaHash, TRANSCRIPT_FORMATS } from '@earshot/shared/contract'
 import { readSegments, submitDocument } from '@earshot/shared/db/functions/documents'
 import { formatTranscript } from '@earshot/shared/transcript'
 import type { FastifyInstance } from 'fastify'
@@ -8,7 +8,7 @@ import { idOf, IdText, limitOf, listOf, parse } from './input.ts'
 import { readDocuments } from './queries/documents.ts'
 import { readHeld } from './queries/media.ts'
 
-export const DocumentBody = z.object({ media: MediaHash, title: z.string().trim().min(1).max(1_000), kind: z.enum(['audio', 'text']), class: z.enum(JOB_CLASSES).optional() }).strict()
+export const DocumentBody = z.object({ media: MediaHash, title: z.string().trim().min(1).max(1_000), kind: z.enum(['audio', 'text']), class: z.enum(JOB_CLASSES).optional(), language: Language.optional() }).strict()
 export const DocumentListQuery = z.object({
   status: listOf(z.enum(['queued', 'processing', 'ready', 'failed']), 4).optional(),
   before: IdText.optional(),
@@ -27,12 +27,12 @@ export function documentRoutes(app: FastifyInstance, { db, coordinatorId }: Cont
   }
 
   app.post('/v1/documents', async (request, reply): Promise<AddedDocument> => {
-    const { media: hash, title, kind, class: jobClass } = parse(DocumentBody, request.body)
+    const { media: hash, title, kind, class: jobClass, language } = parse(DocumentBody, request.body)
     const { held } = await readHeld(db.pool, hash, coordinatorId)
     if (held === undefined) {
       throw new EarshotError('EARSHOT_NOT_FOUND', `This coordinator does not hold media ${hash.slice(0, 12)}….`, { field: 'media', hint: 'Send the file first: POST /v1/media' })
     }
-    const added = await submitDocument(db.pool, { hash, ...held, holder: coordinatorId, title, kind }, {}, jobClass)
+    const added = await submitDocument(db.pool, { hash, ...held, holder: coordinatorId, title, kind, language }, {}, jobClass)
     reply.code(added.duplicate ? 200 : 201)
     return added
   })

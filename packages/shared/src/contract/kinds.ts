@@ -6,6 +6,9 @@ import { Chunk, Segment } from './text.ts'
 /** SHA-256 of a file's content, in hex: the name by which media travels. */
 export const MediaHash = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 hash: 64 hexadecimal digits')
 
+/** A language by its code. */
+export const Language = z.string().regex(/^[a-z]{2,3}$/, 'expected a language such as en')
+
 /** Ids are drawn from a sequence; they stay far below 2^53, so a JSON number carries them. */
 export const Id = z.number().int().positive()
 
@@ -36,7 +39,7 @@ export const KINDS = {
       /** The node's default model, unless given. */
       model: ModelName.optional(),
       /** Of the speech, as `en`; found out, or the model's own, unless given. */
-      language: z.string().regex(/^[a-z]{2,3}$/, 'expected a language such as en').optional(),
+      language: Language.optional(),
       /** Written down in English, whatever was spoken. */
       translate: z.boolean().optional(),
       /** Times of single words, where the engine has them; true unless told otherwise. */

@@ -7,7 +7,7 @@ import type { z } from 'zod'
 import type { Life, Watching } from './life.ts'
 
 /** Past what a model can hold, however the servers word it. */
-const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens/i
+const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens|tokens? exceed/i
 const NO_MEMORY = /requires more (system )?memory|out of memory|insufficient memory|cudaMalloc/i
 /** Nobody is there, or nobody more: found before anything was answered. */
 const NOT_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])

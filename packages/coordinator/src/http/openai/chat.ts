@@ -50,9 +50,9 @@ async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, d
   })
 }
 
-/** Engines tell it as something that is too large; clients know it by another name. */
+/** Engines may tell it as something that is too large; clients know it by another name, and by the field that holds it. */
 function tooLong(error: unknown): never {
-  if (!(error instanceof EarshotError) || error.code !== 'EARSHOT_TOO_LARGE') throw error
+  if (!(error instanceof EarshotError) || !['EARSHOT_TOO_LARGE', 'EARSHOT_CONTEXT_TOO_LONG'].includes(error.code)) throw error
   throw new EarshotError('EARSHOT_CONTEXT_TOO_LONG', error.message, { field: 'messages' })
 }
 

@@ -25,7 +25,7 @@ export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
     const picked = await door.models.pick('vectors', model)
     checkDimensions(dimensions, picked.dimensions)
     const { answer } = await door.ask(reply, 'vectors', picked, { texts: [input].flat() })
-    const { result } = await answer
+    const { result } = await answer.catch(tooLong)
     const vectors = result.vectors as number[][]
     checkDimensions(dimensions, vectors[0]?.length)
     const tokens = typeof result.tokens === 'number' ? result.tokens : 0
@@ -36,6 +36,12 @@ export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
       usage: { prompt_tokens: tokens, total_tokens: tokens },
     }
   })
+}
+
+/** The job's own field has another name. */
+function tooLong(error: unknown): never {
+  if (!(error instanceof EarshotError) || error.code !== 'EARSHOT_CONTEXT_TOO_LONG') throw error
+  throw new EarshotError(error.code, error.message, { field: 'input' })
 }
 
 /** Vectors can be cut only where the model was made for it, which nobody tells. */

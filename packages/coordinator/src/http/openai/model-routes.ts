@@ -20,6 +20,6 @@ export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): 
 }
 
 /** `created` is not known of any model; clients want a number. */
-function view({ name, engine, kinds, up, size, dimensions, context }: Model) {
-  return { id: name, object: 'model', created: 0, owned_by: engine, kinds, nodes: up, ...(size !== undefined && { size_bytes: size }), ...(dimensions !== undefined && { dimensions }), ...(context !== undefined && { context }) }
+function view({ name, engine, kinds, up, size, dimensions, context, languages }: Model) {
+  return { id: name, object: 'model', created: 0, owned_by: engine, kinds, nodes: up, ...(size !== undefined && { size_bytes: size }), ...(dimensions !== undefined && { dimensions }), ...(context !== undefined && { context }), ...(kinds.includes('transcribe') && { languages }) }
 }

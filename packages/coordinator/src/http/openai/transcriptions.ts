@@ -72,14 +72,23 @@ async function stream(payload: Record<string, unknown>, reply: FastifyReply, doo
   })
 }
 
+async function checkAsync({ size }: Kept, fields: Record<string, unknown>): Promise<Pick<Fields, 'language'>> {
+  if (size === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.', { field: 'file' })
+  return parse(TranscriptionFields.pick({ language: true }), fields)
+}
+
 /** `?async=1`: the recording is kept, heard as a job that nobody waits for, and found by search. */
 async function takeIn(request: FastifyRequest, reply: FastifyReply, { db, media, coordinatorId, limits, url }: Context): Promise<unknown> {
-  const { file: kept, fileName } = await readForm<Kept>(request, (stream) => media.put(stream, { maxBytes: limits.mediaBytes }), async ({ hash, path, duplicate }) => {
+  const discard = async ({ hash, path, duplicate }: Kept) => {
     // The rest of the form was no good: a file that nobody had before must not stay without a row.
     if (!duplicate && (await readHeld(db.pool, hash, coordinatorId)).held === undefined) await rm(path, { force: true })
+  }
+  const { file: kept, fileName, fields } = await readForm<Kept>(request, (stream) => media.put(stream, { maxBytes: limits.mediaBytes }), discard)
+  const { language } = await checkAsync(kept, fields).catch(async (err: unknown) => {
+    await discard(kept)
+    throw err
   })
-  if (kept.size === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.', { field: 'file' })
   await writeHeld(db.pool, coordinatorId, kept)
-  const { job_id: id, document_id, duplicate } = await submitDocument(db.pool, { ...kept, holder: coordinatorId, title: fileName, kind: 'audio' })
+  const { job_id: id, document_id, duplicate } = await submitDocument(db.pool, { ...kept, holder: coordinatorId, title: fileName, kind: 'audio', language })
   return reply.code(202).header('x-earshot-job', id).header('location', `${url()}/v1/jobs/${id}`).send({ id, document_id, duplicate, status: 'queued' })
 }

@@ -5,13 +5,13 @@ import { type Queryable, call } from './call.ts'
 
 export type DocumentKind = 'audio' | 'text'
 
-export type NewDocument = { hash: string; size: number; holder: string; path: string; title: string; kind: DocumentKind }
+export type NewDocument = { hash: string; size: number; holder: string; path: string; title: string; kind: DocumentKind; /** That is spoken, as `en`. */ language?: string | undefined }
 
 /** Takes in one piece of media: media row, document and job in one transaction. Known content answers with its document. */
 export async function submitDocument(db: Queryable, doc: NewDocument, requires: Record<string, unknown> = {}, jobClass: JobClass | null = null): Promise<AddedDocument> {
   const [row] = await call<AddedDocument>(
-    db, 'submit_document', 'select * from earshot.submit_document($1, $2, $3, $4, $5, $6, $7::jsonb, p_class => $8)',
-    [doc.hash, doc.size, doc.holder, doc.path, doc.title, doc.kind, JSON.stringify(requires), jobClass],
+    db, 'submit_document', 'select * from earshot.submit_document($1, $2, $3, $4, $5, $6, $7::jsonb, p_class => $8, p_language => $9)',
+    [doc.hash, doc.size, doc.holder, doc.path, doc.title, doc.kind, JSON.stringify(requires), jobClass, doc.language ?? null],
   )
   return row!
 }
