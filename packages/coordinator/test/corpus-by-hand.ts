@@ -25,7 +25,7 @@ export async function storeDocument(db: Database, title: string, segments: Segme
     [id, JSON.stringify(segments)])
   for (const [ordinal, [from, to]] of chunks.entries()) {
     const part = segments.slice(from, to)
-    const text = part.map((segment) => segment.text).join(' ')
+    const text = part.map((segment) => segment.text).join(kind === 'text' ? '\n' : ' ')
     await db.pool.query(
       'insert into earshot.chunks (document_id, ordinal, start_s, end_s, text, model, embedding) values ($1, $2, $3, $4, $5, $6, $7::vector)',
       [id, ordinal, part[0]!.start_s, part.at(-1)!.end_s, text, LEXICAL_MODEL, JSON.stringify(Array.from(embedLexical(text)))])

@@ -28,6 +28,8 @@ describe.each(databases)('search (%s)', (kind) => {
     ], [[0, 3], [2, 4]])
     ids.kitchen = await storeDocument(db, 'kitchen.wav', [heard(2, 'put the kettle on the stove'), heard(30, 'and close the kitchen door', { words: false })])
     ids.letter = await storeDocument(db, 'letter.txt', [read('The committee met on Tuesday.'), read('It spoke about O\'Brien\'s e-mail and the harbour fees.')])
+    const steps = ['Peel the onions.', 'Crush the garlic.', 'Boil the noodles.', 'Add pepper.', 'Crush the garlic.']
+    ids.recipe = await storeDocument(db, 'recipe.txt', steps.map(read), [[0, 2], [1, 3], [2, 4], [3, 5]])
     ids.stop = await storeDocument(db, 'who.wav', [heard(1, 'who is on first what is on second')])
   })
   afterAll(() => mesh[Symbol.asyncDispose]())
@@ -69,6 +71,9 @@ describe.each(databases)('search (%s)', (kind) => {
 
   test('what two chunks share is one hit', async () => {
     expect(await find('storm')).toEqual([['harbour.wav', 12]])
+    expect(await find('noodles')).toEqual([['recipe.txt', null]])
+    expect(await find('garlic')).toHaveLength(2)
+    expect(await find('onions noodles')).toEqual([['recipe.txt', null], ['recipe.txt', null]])
   })
 
   test('without word times the segment says when, and a text has no times', async () => {

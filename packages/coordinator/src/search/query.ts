@@ -17,7 +17,7 @@ export type Model = { name: string; dimensions: number }
  * any of them, by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
  * The share of words found weighs more than any rank, so that a full match comes first; but where there are meanings, some of the words
  * are no better than none, and only all of them count so. Then, for the few that are
- * shown, the first matching word in the chunk's segments says when it was said.
+ * shown, the first matching word in the chunk's segments says when it was said; in a text, which has no times, in which paragraph it stands.
  *
  * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL takes for the largest number.
  * A model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
@@ -57,7 +57,12 @@ with words as materialized (
   ) f
   group by f.id order by score desc, f.id limit $4
 )
-select d.id as document, d.title, coalesce(found.start_s, c.start_s) as start_s, c.end_s, c.text, b.score::float8 as score, d.node, b.by_word
+select d.id as document, d.title, coalesce(found.start_s, c.start_s) as start_s, c.end_s, c.text, b.score::float8 as score, d.node, b.by_word, c.ordinal,
+  case when c.start_s is null then (
+    select p.text from string_to_table(c.text, E'\\n') with ordinality p (text, place)
+    where (to_tsvector('simple', p.text) || to_tsvector('english', p.text)) @@ w.any_word
+    order by p.place limit 1
+  ) end as paragraph
 from best b
 join earshot.chunks c on c.id = b.id
 join earshot.documents d on d.id = c.document_id

@@ -9,7 +9,8 @@ export type Meaning = { model: string; vector: readonly number[]; floor: number 
 
 export type SearchRequest = { query: string; limit: number; corpus?: string | undefined; meaning?: Meaning | undefined }
 
-type Row = Hit & { by_word: boolean }
+/** `ordinal`: the chunk's place in its document; `paragraph`: of a text, the first that holds a word of the query. */
+type Row = Hit & { by_word: boolean; ordinal: number; paragraph: string | null }
 
 const WORDS: Model = { name: LEXICAL_MODEL, dimensions: LEXICAL_DIMENSIONS }
 
@@ -32,20 +33,20 @@ export async function search(db: Queryable, { query, limit, corpus, meaning }: S
   // A statement is prepared under its name, and each model has its own.
   const name = `search_${createHash('sha256').update(sql).digest('hex').slice(0, 16)}`
   const rows = await call<Row>(db, name, sql, values)
-  return withoutRepeats(rows).slice(0, limit).map(({ by_word: _, ...hit }) => hit)
+  return withoutRepeats(rows).slice(0, limit).map(({ by_word: _, ordinal: __, paragraph: ___, ...hit }) => hit)
 }
 
 /** PostgreSQL's texts cannot hold a NUL; to a search it is a gap between words. */
 export const searched = (query: string): string => query.replaceAll('\0', ' ')
 
-/** Of hits that start at the same word of the same document only the best remains. */
+/** Of hits that start at the same word of the same document, or in the paragraph that two chunks of a text share, only the best remains. */
 function withoutRepeats(rows: readonly Row[]): Row[] {
   const seen = new Set<string>()
-  return rows.filter((row) => {
-    if (!row.by_word || row.start_s === null) return true
-    const place = `${row.document} ${row.start_s}`
-    const fresh = !seen.has(place)
-    seen.add(place)
+  return rows.filter(({ by_word, document, ordinal, start_s, paragraph }) => {
+    if (!by_word) return true
+    const place = (chunk: number) => (start_s === null ? `${document} ${chunk} ${paragraph}` : `${document} ${start_s}`)
+    const fresh = !seen.has(place(ordinal)) && !seen.has(place(ordinal - 1)) && !seen.has(place(ordinal + 1))
+    seen.add(place(ordinal))
     return fresh
   })
 }
