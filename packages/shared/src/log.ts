@@ -48,7 +48,7 @@ const REDACTED = ['password', 'key', 'secret', 'authorization', '*.password', '*
 export function maskSecrets(text: string, secrets: readonly (string | undefined)[] = []): string {
   let masked = text
     .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/"']*):[^\s@/"']+@/gi, `$1:${MASK}@`)
-    .replace(/([?&](?:signature|key|password)=)[^&\s"']+/gi, `$1${MASK}`)
+    .replace(/([?&][\w-]*(?:signature|key|password|token|secret)=)[^&\s"']+/gi, `$1${MASK}`)
   for (const secret of secrets) {
     if (secret) masked = masked.replaceAll(secret, MASK).replaceAll(JSON.stringify(secret).slice(1, -1), MASK)
   }

@@ -198,6 +198,12 @@ describe('what is written down', () => {
   })
 })
 
+test.each(['http://me:open-sesame@box:8000/v1', 'http://box:8000/v1?api_key=open-sesame'])('%s is refused as the address of a server, with where a key belongs, and without the secret', (address) => {
+  const { message } = failure({ env: { EARSHOT_OPENAI_URLS: address } })
+  expect(message).toContain('openai.key')
+  expect(message).not.toContain('open-sesame')
+})
+
 test('the password of a Redis address is masked in errors and in the log', () => {
   expect(load({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a,b/set' } }).redis.url).toBe('redis+sentinel://:hunter2@a,b/set')
   expect(failure({ env: { REDIS_URL: 'redis://:hunter2@box/0/1' } }).message).not.toContain('hunter2')

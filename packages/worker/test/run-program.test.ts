@@ -57,6 +57,16 @@ test('what a reader of lines throws ends the program and comes out', async () =>
   await expect(run).rejects.toThrow('cannot read bad')
 })
 
+test('lines are read whole however they are cut, and one without end ends the program', async () => {
+  const lines: string[] = []
+  const pieces = ['one\r', '\ntw', 'o\n\nth', 'ree']
+  const script = `(async () => { for (const piece of ${JSON.stringify(pieces)}) { process.stdout.write(piece); await new Promise((r) => setTimeout(r, 30)) } })()`
+  await runProgram({ ...node(script), onLine: (line) => lines.push(line) })
+  expect(lines).toEqual(['one', 'two', '', 'three'])
+  const endless = runProgram({ ...node('const more = () => process.stdout.write("x".repeat(65536), more); more()'), onLine: () => {} })
+  expect(await errorOf(endless)).toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: 'It printed a line without end.' })
+})
+
 test.runIf(process.platform === 'linux')('limits of processor time, memory and output hold', async () => {
   const spin = await runProgram({ ...node('for (;;);'), limits: { cpuS: 1 } })
   expect(spin.code).toBeNull()

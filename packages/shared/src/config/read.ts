@@ -121,7 +121,8 @@ export function shown(value: unknown, secret = false): string {
     // Up to the last @: a password with an @ or / in it, not encoded, is one of the ways in which an address is wrong.
     return JSON.stringify(maskSecrets(String(value).replace(/:\/\/([^:@/]*):.*@/, '://$1:***@')))
   }
-  const json = JSON.stringify(value) ?? String(value)
+  // An address may carry a password where none belongs.
+  const json = maskSecrets(JSON.stringify(value) ?? String(value))
   return json.length > 80 ? `${json.slice(0, 77)}…` : json
 }
 

@@ -139,7 +139,7 @@ export const SETTINGS = {
     about: 'From which cosine similarity on a text counts as found by embed.model; counts only beside it', default: 'by the model (engines.md)' }),
   'embed.wait_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
     about: 'How long a search waits for a node to embed its query by that model, before it goes by words alone', default: '1.5' }),
-  'openai.urls': setting({ schema: z.array(webAddress.refine(isPlain)).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1, without names and passwords',
+  'openai.urls': setting({ schema: z.array(webAddress.refine(isPlain)).max(32), env: ['EARSHOT_OPENAI_URLS'], text: 'list', expected: 'a list of addresses such as http://gaming-pc:8080/v1, without names, passwords and ?: a key belongs into openai.key',
     about: 'Servers that speak OpenAI\'s protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1', default: 'none' }),
   'openai.key': setting({ schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/), env: ['EARSHOT_OPENAI_KEY'], text: 'text', secret: true, expected: 'a key without spaces',
     about: 'Key that is sent to each of openai.urls', default: 'none' }),

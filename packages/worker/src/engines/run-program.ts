@@ -109,9 +109,14 @@ function byLine(onLine: (line: string) => void): { take(text: string): void; end
   let rest = ''
   return {
     take(text) {
-      const lines = (rest + text).split(/\r?\n/)
-      rest = lines.pop() ?? ''
-      for (const line of lines) onLine(line)
+      // What a line has so far is not looked through again.
+      const [end = '', ...lines] = text.split('\n')
+      rest += end
+      if (rest.length > MOST_STDOUT) throw new EarshotError('EARSHOT_ENGINE_FAILED', 'It printed a line without end.')
+      for (const next of lines) {
+        onLine(rest.replace(/\r$/, ''))
+        rest = next
+      }
     },
     end: () => void (rest !== '' && onLine(rest)),
   }
