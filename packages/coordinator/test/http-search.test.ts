@@ -1,4 +1,6 @@
 import { embedLexical, LEXICAL_DIMENSIONS, LEXICAL_MODEL, SIMILARITY_FLOOR } from '@earshot/shared/lexical'
+import { lead } from '@earshot/shared/db/functions/leadership'
+import { keepVectors } from '@earshot/shared/db/functions/vectors'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'
@@ -115,7 +117,7 @@ describe.each(databases)('search (%s)', (kind) => {
   })
 })
 
-test.runIf(databases.includes('postgres'))('among 10,000 chunks both indexes are used', async () => {
+test.runIf(databases.includes('postgres'))('among 10,000 chunks the indexes are used', async () => {
   await using own = await testDatabase('postgres')
   const { pool } = own.db
   await storeDocument(own.db, 'needle.wav', [heard(7, 'the needle lies in the haystack')])
@@ -138,4 +140,15 @@ test.runIf(databases.includes('postgres'))('among 10,000 chunks both indexes are
   expect(plan).toContain('Bitmap Index Scan on chunks_fts')
   expect(plan).toContain('Index Scan using chunks_lexical_384')
   expect(plan).not.toMatch(/Seq Scan on (chunks|segments)/)
+
+  await pool.query(`update earshot.settings set embed_model = 'it''s 64', embed_dimensions = 64`)
+  await pool.query(`insert into earshot.chunk_vectors (chunk_id, model, embedding)
+    select c.id, 'it''s 64', (select array_agg(random() - 0.5)::vector from generate_series(1, 64) where c.id is not null) from earshot.chunks c order by c.id limit 1500`)
+  await keepVectors(pool, (await lead(pool, 'test', true))!)
+  await pool.query('analyze earshot.chunk_vectors')
+  const meaning = { model: 'it\'s 64', vector: Array.from({ length: 64 }, (_, at) => at - 31.5), floor: 0.9 }
+  expect(await search(pool, { query: 'needle', limit: 10, meaning })).toMatchObject([{ title: 'needle.wav', start_s: 7.5 }])
+  const { rows: explained } = await pool.query<{ 'QUERY PLAN': string }>(
+    `explain ${searchSql({ name: LEXICAL_MODEL, dimensions: LEXICAL_DIMENSIONS }, { name: meaning.model, dimensions: 64 })}`, ['needle', vector, SIMILARITY_FLOOR, 20, null, JSON.stringify(meaning.vector), 0.9])
+  expect(explained.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Index Scan using chunk_vectors_hnsw_64_/)
 })

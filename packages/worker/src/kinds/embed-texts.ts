@@ -3,9 +3,13 @@ import type { Picked } from '../engines/registry.ts'
 
 /** Texts embedded at once: keeps signs of life coming and memory flat. */
 const BATCH = 64
+/** A search's query waits behind the texts that its engine has in hand: a slow box is to be through with them within a second. */
+const BACKGROUND_BATCH = 8
 
 type Options = {
   signal: AbortSignal
+  /** Texts at once; 64 unless given. */
+  batch?: number
   /** Gets how many texts are done. */
   progress?: (done: number) => void
   /** Gets how many tokens the next texts had, where the engine counts them. */
@@ -19,10 +23,10 @@ type Options = {
  *
  * @throws EarshotError EARSHOT_ENGINE_FAILED where the engine answers anything else; what the engine throws
  */
-export async function embedTexts({ engine, model }: Picked<'embed'>, texts: readonly string[], { signal, progress, onTokens, tooLong }: Options): Promise<number[][]> {
+export async function embedTexts({ engine, model }: Picked<'embed'>, texts: readonly string[], { signal, batch: size = BATCH, progress, onTokens, tooLong }: Options): Promise<number[][]> {
   const vectors: number[][] = []
-  for (let at = 0; at < texts.length; at += BATCH) {
-    const batch = texts.slice(at, at + BATCH)
+  for (let at = 0; at < texts.length; at += size) {
+    const batch = texts.slice(at, at + size)
     const made = await engine.embed(batch, { model: model.name, signal, ...(onTokens && { onTokens }) }).catch((err: unknown) => {
       if (tooLong === undefined || !isTooLong(err)) throw err
       return tooLong(batch)
@@ -37,11 +41,11 @@ export async function embedTexts({ engine, model }: Picked<'embed'>, texts: read
 }
 
 /**
- * The same, where texts may be longer than the model can hold: the vector of such a one is the mean of those of its halves.
+ * The same in the background, a few at a time, and where texts may be longer than the model can hold: the vector of such a one is the mean of those of its halves.
  *
  * @param prefix goes before each text and each half
  */
-export function embedLongTexts(picked: Picked<'embed'>, texts: readonly string[], { prefix, ...options }: Pick<Options, 'signal' | 'progress'> & { prefix: string }): Promise<number[][]> {
+export function embedInBackground(picked: Picked<'embed'>, texts: readonly string[], { prefix, ...options }: Pick<Options, 'signal' | 'progress'> & { prefix: string }): Promise<number[][]> {
   const each = async (batch: readonly string[]): Promise<number[][]> => {
     const made: number[][] = []
     for (const text of batch) made.push(await whole(text.slice(prefix.length)))
@@ -57,7 +61,7 @@ export function embedLongTexts(picked: Picked<'embed'>, texts: readonly string[]
       return mean(await whole(text.slice(0, middle)), await whole(text.slice(middle)))
     }
   }
-  return embedTexts(picked, texts.map((text) => prefix + text), { ...options, tooLong: each })
+  return embedTexts(picked, texts.map((text) => prefix + text), { ...options, batch: BACKGROUND_BATCH, tooLong: each })
 }
 
 const isTooLong = (err: unknown): boolean => err instanceof EarshotError && (err.code === 'EARSHOT_CONTEXT_TOO_LONG' || err.code === 'EARSHOT_TOO_LARGE')

@@ -7,7 +7,7 @@ import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import { segmentsToChunks } from '../text/chunks.ts'
-import { embedLongTexts, embedTexts } from './embed-texts.ts'
+import { embedInBackground, embedTexts } from './embed-texts.ts'
 
 type Doing = { signal: AbortSignal; progress: (fraction: number) => void }
 
@@ -21,7 +21,7 @@ export function createEmbed({ db, engines }: { db: Database; engines: Engines })
 
   async function vectorsOf(document: number, model: string, { signal, progress }: Doing): Promise<Output<'embed'>> {
     const chunks = await readChunks(db.pool, document)
-    const vectors = await embedLongTexts(engines.need('embed', model), chunks.map(({ text }) => text), {
+    const vectors = await embedInBackground(engines.need('embed', model), chunks.map(({ text }) => text), {
       prefix: knownOf(model).document, signal, progress: (done) => progress(done / chunks.length),
     })
     return { vectors: chunks.map(({ id }, at) => ({ chunk: id, embedding: vectors[at]!.map(shortened) })) }
