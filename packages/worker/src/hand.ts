@@ -1,4 +1,5 @@
 import type { Assignment } from '@earshot/shared/db/functions/jobs'
+import { type LateAbort, createLateAbort } from './late-abort.ts'
 import { createRecent } from './recent.ts'
 
 /** Why a running job is ended from outside. */
@@ -6,7 +7,7 @@ export type End = 'lost' | 'stopping'
 /** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
 /** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
-export type InHand = { job: Assignment; takenAt: number; abort: AbortController; state: State; settled: boolean; done: Promise<void>; ended: Promise<void> }
+export type InHand = { job: Assignment; takenAt: number; abort: LateAbort; state: State; settled: boolean; done: Promise<void>; ended: Promise<void> }
 
 export type Hand = {
   ids(): number[]
@@ -71,7 +72,7 @@ export function createHand(slots: Record<string, number>): Hand {
     add(jobs, takenAt) {
       for (const job of jobs) {
         if (hand.has(job.id) || settled.has(job.fence)) continue
-        const held: InHand = { job, takenAt, abort: new AbortController(), state: 'waiting', settled: false, done: Promise.resolve(), ended: Promise.resolve() }
+        const held: InHand = { job, takenAt, abort: createLateAbort(), state: 'waiting', settled: false, done: Promise.resolve(), ended: Promise.resolve() }
         hand.set(job.id, held)
         waiting.push(held)
       }
@@ -120,7 +121,7 @@ export function createHand(slots: Record<string, number>): Hand {
     },
     busy() {
       const counts: Record<string, number> = {}
-      const windingDown = [...hand.values()].filter(({ abort }) => abort.signal.aborted)
+      const windingDown = [...hand.values()].filter(({ abort }) => abort.aborted)
       for (const { job } of [...windingDown, ...hanging]) counts[job.role] = (counts[job.role] ?? 0) + 1
       return counts
     },

@@ -7,16 +7,17 @@ import type { Log } from '@earshot/shared/log'
 /** How long to rest between two tries to reach the database. */
 const RETRY_MS = 500
 
-type Waiting = Fenced & { outcome: Outcome; signal: AbortSignal; resolve: (answer: FinishAnswer) => void }
+type Ending = { readonly aborted: boolean }
+type Waiting = Fenced & { outcome: Outcome; lost: Ending; resolve: (answer: FinishAnswer) => void }
 
 export type Reporter = {
   /** Marks a job as running, together with others. */
   started(job: Fenced): void
   /**
    * Reports how a job ended and resolves with the database's answer. While the database cannot be reached it tries on,
-   * until `signal` says that the job is no longer ours; then it resolves with `lost`.
+   * until `lost` says that the job is no longer ours; then it resolves with `lost`.
    */
-  finished(job: Fenced, outcome: Outcome, signal: AbortSignal): Promise<FinishAnswer>
+  finished(job: Fenced, outcome: Outcome, lost: Ending): Promise<FinishAnswer>
 }
 
 /** Reports for one node: what ends while a report is under way goes with the next, many in one round trip. */
@@ -43,6 +44,8 @@ export function createReporter(options: { db: Database; node: { id: string; read
     if (sendingEnds) return
     sendingEnds = true
     while (ending.length > 0) {
+      // Short jobs that began together end in the same turn of the event loop, and go together.
+      await new Promise(setImmediate)
       const batch = ending
       ending = []
       const failed = await send(batch)
@@ -73,9 +76,9 @@ export function createReporter(options: { db: Database; node: { id: string; read
       starting.push(job)
       void sendStarts()
     },
-    finished(job, outcome, signal) {
+    finished(job, outcome, lost) {
       return new Promise((resolve) => {
-        ending.push({ ...job, outcome, signal, resolve })
+        ending.push({ id: job.id, fence: job.fence, outcome, lost, resolve })
         void sendEnds()
       })
     },
@@ -83,8 +86,8 @@ export function createReporter(options: { db: Database; node: { id: string; read
 }
 
 function dropLost(jobs: Waiting[]): Waiting[] {
-  for (const job of jobs) if (job.signal.aborted) job.resolve('lost')
-  return jobs.filter((job) => !job.signal.aborted)
+  for (const job of jobs) if (job.lost.aborted) job.resolve('lost')
+  return jobs.filter((job) => !job.lost.aborted)
 }
 
 /** What PostgreSQL says of the data itself, by class of SQLSTATE; anything else may pass. */

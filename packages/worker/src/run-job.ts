@@ -107,7 +107,7 @@ export function createRunner(options: RunnerOptions): Runner {
     } finally {
       hand.remove(held)
       begin()
-      if (abort.signal.aborted) node.beat()
+      if (abort.aborted) node.beat()
     }
   }
 
@@ -127,13 +127,13 @@ export function createRunner(options: RunnerOptions): Runner {
       options.measures.note(job.kind, (performance.now() - began) / 1000, output)
       return { outcome: { output } }
     }, (err: unknown) => {
-      if (!abort.signal.aborted) about(job).info({ err }, 'A job did not succeed')
+      if (!abort.aborted) about(job).info({ err }, 'A job did not succeed')
       hangs = err instanceof EarshotError && err.code === 'EARSHOT_SILENT'
       return judge(err)
     })
     clearTimeout(showing)
     const seconds = (performance.now() - began) / 1000
-    const end = abort.signal.aborted ? (abort.signal.reason as End) : undefined
+    const end = abort.aborted ? (abort.reason as End) : undefined
     if ('outcome' in judged && 'error' in judged.outcome && judged.outcome.error.code === 'EARSHOT_ENGINE_MISSING') options.onMissing?.()
     if (end === 'lost') return
     if ('away' in judged || end !== undefined) stream.cut()
@@ -144,9 +144,9 @@ export function createRunner(options: RunnerOptions): Runner {
     hand.report(held)
     // Short jobs that end while a report is on its way go with the next one, many at once.
     begin()
-    const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort.signal)
+    const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort)
     // Given up after the job was lost in an outage: the database may not know.
-    held.settled = !abort.signal.aborted
+    held.settled = !abort.aborted
     await told
     if (log.isLevelEnabled('info')) about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
@@ -154,7 +154,7 @@ export function createRunner(options: RunnerOptions): Runner {
   /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
   async function takeAway(held: InHand, outcome: Outcome): Promise<void> {
     about(held.job).error('A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends')
-    await reporter.finished(held.job, outcome, held.abort.signal)
+    await reporter.finished(held.job, outcome, held.abort)
     hand.disown(held)
     node.beat()
     void held.ended.then(() => {
