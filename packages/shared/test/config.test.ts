@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import { loadConfig, type Config, type ConfigSources } from '@earshot/shared/config'
+import { readSettingsFiles } from '@earshot/shared/config/files'
 import { secretsOf } from '@earshot/shared/config/secrets'
 import { SETTINGS, type Setting } from '@earshot/shared/config/settings'
 import { describe, expect, test } from 'vitest'
@@ -155,6 +157,22 @@ describe('reading', () => {
     expect(load({ env: { NODE_ID: 'linux-01' }, machine: refusing }).node).toMatchObject({ id: 'linux-01', name: 'linux-01' })
     expect(load().node.id).toBe('box-1a2b')
   })
+})
+
+test.each([
+  ['UTF-8', (text: string) => Buffer.from(text)],
+  ['UTF-8 with a mark at its front', (text: string) => Buffer.from(`\ufeff${text}`)],
+  ['UTF-16 as PowerShell writes it', (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le')],
+])('files in %s say what they say', (_, encode) => {
+  const cwd = mkdtempSync(path.join(tmpdir(), 'earshot config '))
+  try {
+    writeFileSync(path.join(cwd, '.env'), encode('NODE_NAME=Küche\r\n'))
+    writeFileSync(path.join(cwd, 'config.yaml'), encode('http: { port: 7702 }\r\n'))
+    const { node, http } = load({ cwd, files: readSettingsFiles(cwd, undefined) })
+    expect([node.name, http.port]).toEqual(['Küche', 7702])
+  } finally {
+    rmSync(cwd, { recursive: true })
+  }
 })
 
 describe('how long things are kept', () => {

@@ -19,9 +19,16 @@ const readIfThere = (file: string) => (existsSync(file) ? read(file) : undefined
 
 function read(file: string): ConfigFile {
   try {
-    return { path: file, text: readFileSync(file, 'utf8') }
+    return { path: file, text: decode(readFileSync(file)) }
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message
     throw new EarshotError('EARSHOT_BAD_CONFIG', `The settings file ${file} cannot be read: ${reason}.`, { field: '--config', cause })
   }
+}
+
+/** Windows' editors put a mark at the front of UTF-8, and its PowerShell writes UTF-16: read as plain UTF-8, the first line or all would count as not there. */
+function decode(bytes: Buffer): string {
+  const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0)
+  const encoding = mark === 0xfffe ? 'utf-16le' : mark === 0xfeff ? 'utf-16be' : 'utf-8'
+  return new TextDecoder(encoding).decode(bytes)
 }
