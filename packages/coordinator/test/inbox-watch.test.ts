@@ -169,6 +169,18 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     expect(memory.told).toHaveLength(6)
   })
 
+  test('a file over the limit is refused unread, and taken once it is smaller', async ({ onTestFinished }) => {
+    const { dir, memory, open } = await setup(watcher, onTestFinished)
+    await open({ maxBytes: 2_000_000 })
+    await writeFile(join(dir, 'big.wav'), Buffer.alloc(2_500_000))
+    expect((await memory.of('refuse', 'big.wav')).file).toMatchObject({
+      code: 'EARSHOT_TOO_LARGE', sentence: '“big.wav” has 0.0025 GB, more than the limit of 0.002 GB (limits.max_media_gb), so it is not taken in.',
+    })
+    await writeFile(join(dir, 'big.wav'), 'small')
+    await memory.of('take', 'big.wav')
+    expect(memory.told).toHaveLength(2)
+  })
+
   test('what an event and a look through the folder come upon at once is refused once', async ({ onTestFinished }) => {
     const { dir, memory, open } = await setup(watcher, onTestFinished)
     const refuse = async (file: RefusedFile) => {

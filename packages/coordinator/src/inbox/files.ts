@@ -3,7 +3,7 @@ import type { ErrorCode } from '@earshot/shared/contract'
 import type { Log } from '@earshot/shared/log'
 import { hashHandle } from '@earshot/shared/media/hash'
 import { examine, openFile, sameStat, statHandle, type FileStat } from './examine.ts'
-import { kindOf, orForbidden, unreadable } from './judge.ts'
+import { kindOf, orForbidden, tooLarge, unreadable } from './judge.ts'
 import { createQueue } from './queue.ts'
 import type { InboxStore, KnownFile } from './store.ts'
 import type { Proof } from './watcher.ts'
@@ -14,6 +14,8 @@ export type FilesSettings = {
   settleMs: number
   /** A rename within the inbox is two events; between them the file is nowhere, for no longer than this. */
   renameMs: number
+  /** The largest file that is taken in. */
+  maxBytes: number
   store: InboxStore
   log: Log
   writers: Writers
@@ -176,6 +178,7 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   async function take(entry: Entry, stat: FileStat): Promise<void> {
     entry.state = 'taking'
     entry.again = false
+    if (stat.size > settings.maxBytes) return refuseEntry(entry, 'EARSHOT_TOO_LARGE', tooLarge(entry.path, stat.size, settings.maxBytes))
     const handle = await orForbidden(openFile(root, entry.path))
     if (handle === 'forbidden') return refuseEntry(entry, 'EARSHOT_MEDIA_UNREADABLE', unreadable(entry.path))
     if (handle === null) return lookSoon(entry)

@@ -21,6 +21,8 @@ export type InboxSettings = {
   log: Log
   /** How long size and mtime must stand still where nothing better proves that a file is whole, in seconds. */
   settleS?: number
+  /** The largest file that is taken in, in bytes; any unless given. */
+  maxBytes?: number
   /** How often everything is looked through besides, in seconds. */
   rescanS?: number
   /** How often the folder itself is looked at, in seconds. */
@@ -63,7 +65,7 @@ type Running = { controller: AbortController; root: string; files: Files; rescan
  * await inbox.start() // resolves once nothing that is dropped is missed
  */
 export function createInbox(settings: InboxSettings): Inbox {
-  const { store, settleS = 10, rescanS = 60, checkS = 2, renameS = 2 } = settings
+  const { store, settleS = 10, maxBytes = Infinity, rescanS = 60, checkS = 2, renameS = 2 } = settings
   const log = settings.log.child({ part: 'inbox' })
   let running: Running | undefined
 
@@ -74,7 +76,7 @@ export function createInbox(settings: InboxSettings): Inbox {
     const { signal } = controller
     let mounts = await readMounts()
     const seesAll = (absolute: string) => mounts !== null && !isRemote(mounts, absolute)
-    const files = createFiles({ root, settleMs: settleS * 1000, renameMs: renameS * 1000, store, log, writers: createWriters(), seesAll, signal }, await store.known())
+    const files = createFiles({ root, settleMs: settleS * 1000, renameMs: renameS * 1000, maxBytes, store, log, writers: createWriters(), seesAll, signal }, await store.known())
     const rescanner = createRescanner(root, files, log, signal)
     const loop = createLoop({
       everyMs: rescanS * 1000,
