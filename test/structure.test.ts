@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { init, parse } from 'es-module-lexer'
@@ -17,7 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const MAINS = ['packages/cli/src/main.ts', 'packages/worker/src/run-worker.ts']
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-type SourceFile = { path: string; lines: number; code: string; imports: string[] }
+type SourceFile = { path: string; text: string; lines: number; code: string; imports: string[] }
 const files = new Map<string, SourceFile>()
 
 beforeAll(async () => {
@@ -52,6 +52,19 @@ describe('the rooms of the house', () => {
         .map((name) => `${path} imports ${name}`),
     )
     expect(wrong).toEqual([])
+  })
+
+  test('every page that a file names is there', () => {
+    const named = [...files.values()].flatMap(({ path, text }) => [...text.matchAll(/docs\/[\w/-]+\.(?:md|svg)/g)].map(([page]) => ({ path, page })))
+    expect(named.length).toBeGreaterThan(10)
+    expect(named.filter(({ page }) => !existsSync(join(ROOT, page)))).toEqual([])
+  })
+
+  test('every link within the documents leads to a file', () => {
+    const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md')).map((name) => join('docs', name))]
+    const links = pages.flatMap((page) => [...readFileSync(join(ROOT, page), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, to]) => ({ page, to: to! })))
+    expect(links.length).toBeGreaterThan(20)
+    expect(links.filter(({ page, to }) => !existsSync(join(ROOT, dirname(page), to)))).toEqual([])
   })
 
   test('every import between rooms leads to a file', () => {
@@ -91,6 +104,7 @@ function read(path: string): SourceFile {
   const [imports] = parse(source)
   return {
     path,
+    text: source,
     lines: source.trimEnd().split('\n').length,
     code: withoutComments(source),
     imports: imports.flatMap(({ specifier }) => specifier ?? []),
