@@ -110,6 +110,21 @@ describe.each(databases)('what documents mean, on %s', (kind) => {
     await becomes('physician ship').toContain('weather.txt')
   })
 
+  test.skipIf(embedded)('a box that is killed while it embeds leaves nothing twice', async () => {
+    const released = Promise.withResolvers<void>()
+    server.before = () => released.promise
+    await drop('feast.txt', 'The monarch had a loaf.')
+    await expect.poll(embeddedDocuments, { timeout: 120_000 }).toContain('search_document: The monarch had a loaf.')
+    await brain!.stop('SIGKILL')
+    server.before = () => {}
+    brain = await box('brain', { EARSHOT_OPENAI_URLS: `${server.url}/v1` })
+    released.resolve()
+    await becomes('ruler and bun').toContain('feast.txt')
+    const { rows } = await database.db.pool.query(`select count(*)::int as chunks, count(v.chunk_id)::int as vectors, count(distinct c.id)::int as embedded
+      from earshot.chunks c left join earshot.chunk_vectors v on v.chunk_id = c.id`)
+    expect(rows[0]).toEqual({ chunks: rows[0].embedded, vectors: rows[0].embedded, embedded: rows[0].embedded })
+  })
+
   test('where no node answers, words count and the answer says why', async () => {
     if (embedded) server.routes['POST /api/embed'] = (_, response) => void response.destroy()
     else expect(await brain!.stop()).toBe(0)

@@ -28,6 +28,7 @@ describe.each(databases)('the rights of earshot_worker, on %s', (kind) => {
       const { rows: [joined] } = await client.query(`select earshot.register_node('n', 'n', null, 0, '1', 1, '{tts}', '{}', '{}', '{"tts": 1}') as i`)
       await client.query('select earshot.heartbeat($1, $2, $3)', ['n', joined.i, {}])
       await client.query('select * from earshot.take_assignments($1, $2, $3::bigint[])', ['n', joined.i, []])
+      await client.query('select * from earshot.read_segments(1), earshot.read_chunks(1)')
       await client.query(`select earshot.schema_version(), earshot.lease_seconds(), earshot.node_channel('n')`)
       await client.query('select earshot.leave_node($1, $2)', ['n', joined.i])
     })

@@ -7,6 +7,8 @@ export type KnownModel = {
   floor: number
 }
 
+const INSTRUCTION = 'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:'
+
 /**
  * By a part of the name, in small letters; the first that fits. Prefixes are those of the models' own cards. Cosines of different models are no more
  * comparable than their vectors: the floors lie between what is published of unrelated and of fitting texts, and were not measured here
@@ -14,9 +16,10 @@ export type KnownModel = {
  */
 const KNOWN: readonly [RegExp, Partial<KnownModel>][] = [
   [/nomic-embed-text/, { query: 'search_query: ', document: 'search_document: ', floor: 0.6 }],
+  [/(^|[^a-z])e5-.*instruct/, { query: `${INSTRUCTION} `, floor: 0.7 }],
   [/(^|[^a-z])e5([^a-z0-9]|$)/, { query: 'query: ', document: 'passage: ', floor: 0.8 }],
   [/embeddinggemma/, { query: 'task: search result | query: ', document: 'title: none | text: ' }],
-  [/qwen3-embedding/, { query: 'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:' }],
+  [/qwen3-embedding/, { query: INSTRUCTION }],
   [/arctic-embed-?2|arctic-embed-[lm]-v2/, { query: 'query: ' }],
   [/arctic-embed/, { query: 'Represent this sentence for searching relevant passages: ' }],
   [/mxbai-embed/, { query: 'Represent this sentence for searching relevant passages: ', floor: 0.5 }],

@@ -5,6 +5,8 @@ test.each([
   ['nomic-embed-text:latest', 'search_query: ', 'search_document: ', 0.6],
   ['hf.co/nomic-ai/nomic-embed-text-v1.5-GGUF', 'search_query: ', 'search_document: ', 0.6],
   ['intfloat/multilingual-e5-large', 'query: ', 'passage: ', 0.8],
+  ['e5-mistral-7b-instruct', 'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: ', '', 0.7],
+  ['qwen3-embedding:0.6b', 'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:', '', 0.4],
   ['snowflake-arctic-embed2:568m', 'query: ', '', 0.4],
   ['snowflake-arctic-embed:335m', 'Represent this sentence for searching relevant passages: ', '', 0.4],
   ['mxbai-embed-large', 'Represent this sentence for searching relevant passages: ', '', 0.5],

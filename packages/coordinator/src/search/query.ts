@@ -41,13 +41,11 @@ with words as materialized (
   where $5::text is null or c.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus))
   order by place limit ${TEXTS}
 ), nearest as materialized (
-  select c.id, 1 - ${distance('c.embedding', '$2', words)} as similarity
-  from earshot.chunks c where c.model = ${literal(words)}
-  order by ${distance('c.embedding', '$2', words)} limit ${NEAREST}
+  select c.id, ${distance('c.embedding', '$2', words)} as distance
+  from earshot.chunks c where c.model = ${literal(words)} order by distance limit ${NEAREST}
 ), ${near('near', 'nearest', '$3')}, ${meaning === undefined ? '' : `alike as materialized (
-  select v.chunk_id as id, 1 - ${distance('v.embedding', '$6', meaning)} as similarity
-  from earshot.chunk_vectors v where v.model = ${literal(meaning)}
-  order by ${distance('v.embedding', '$6', meaning)} limit ${NEAREST}
+  select v.chunk_id as id, ${distance('v.embedding', '$6', meaning)} as distance
+  from earshot.chunk_vectors v where v.model = ${literal(meaning)} order by distance limit ${NEAREST}
 ), ${near('meant', 'alike', '$7')}, `}best as materialized (
   select f.id, bool_or(f.by_word) as by_word, max(f.share) + sum(1.0 / (${RRF_K} + f.place)) as score
   from (
@@ -86,8 +84,8 @@ const distance = (column: string, query: string, { dimensions }: Model): string 
 
 /** Of the nearest those above the floor, and in the corpus that was asked for, by place. */
 const near = (name: string, nearest: string, floor: string): string => `${name} as materialized (
-  select n.id, row_number() over (order by n.similarity desc, n.id) as place
+  select n.id, row_number() over (order by n.distance, n.id) as place
   from ${nearest} n
-  where n.similarity >= ${floor} and n.similarity <> 'NaN'
+  where 1 - n.distance >= ${floor} and n.distance <> 'NaN'
     and ($5::text is null or exists (select from earshot.chunks c join earshot.documents d on d.id = c.document_id where c.id = n.id and d.corpus_id in (select id from corpus)))
 )`
