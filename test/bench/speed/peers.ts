@@ -55,7 +55,12 @@ export const draining: Part = async (bench) => {
 
 export const closed: Part = async (bench) => {
   const pairs = taking(bench, [{ ours: 'notify', peer: 'graphile', than: 2 }, { ours: 'redis', peer: 'graphile', than: 3 }])
-  const found = await inTurn(bench, named(pairs), '4 clients', (one) => closedLoop(one, bench.seconds), (rate) => `${short(rate)} jobs/s`)
+  const found = await inTurn(bench, named(pairs), '4 clients', async (one) => {
+    const before = used(one)
+    const { rate, jobs } = await closedLoop(one, bench.seconds)
+    bench.say(`  its own processes used ${short((used(one) - before) / jobs * 1e6)} µs of processor time a job`)
+    return rate
+  }, (rate) => `${short(rate)} jobs/s`)
   return pairLines(pairs, found, { measure: '4 clients, one job a transaction', unit: 'jobs/s' })
 }
 

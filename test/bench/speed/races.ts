@@ -44,8 +44,8 @@ export async function drain(contender: Contender, jobs: number): Promise<number>
   return jobs / (now() - began) * 1000
 }
 
-/** Clients that enqueue one job a transaction, the next when the one before is committed; jobs a second until the last one's end is committed. */
-export async function closedLoop(contender: Contender, seconds: number, count = 4): Promise<number> {
+/** Clients that enqueue one job a transaction, the next when the one before is committed. `rate`: jobs a second until the last one's end is committed. */
+export async function closedLoop(contender: Contender, seconds: number, count = 4): Promise<{ rate: number; jobs: number }> {
   contender.ran.reset()
   const clients = await Promise.all(Array.from({ length: count }, () => contender.connect()))
   const began = now()
@@ -59,7 +59,7 @@ export async function closedLoop(contender: Contender, seconds: number, count = 
   await settled(contender, jobs)
   const rate = jobs / (now() - began) * 1000
   await Promise.all(clients.map((client) => client.close()))
-  return rate
+  return { rate, jobs }
 }
 
 /** Milliseconds from a client's enqueueing to the handler's start, one job at a time, at irregular moments. */

@@ -101,7 +101,7 @@ async function writeStatements(url: string, into: string): Promise<void> {
   await admin.query('create extension if not exists pg_stat_statements')
   const { rows } = await admin.query<Record<string, string>>(`
     select d.datname, s.toplevel, s.calls, round(s.total_exec_time) as ms, round(s.mean_exec_time::numeric, 3) as mean_ms, s.rows,
-      regexp_replace(left(s.query, 200), '\s+', ' ', 'g') as query
+      regexp_replace(left(s.query, 200), '\\s+', ' ', 'g') as query
     from pg_stat_statements s join pg_database d on d.oid = s.dbid order by s.total_exec_time desc limit 150`)
   await admin.end()
   await writeFile(path.join(into, 'statements.tsv'), rows.map((row) => Object.values(row).join('\t')).join('\n'))
