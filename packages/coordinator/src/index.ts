@@ -89,7 +89,7 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
     transport = await open({ db, url: config.redis.url, log })
     waking = createWaking({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
-    inbox = createInbox({ dir: config.inbox.path, settleS: config.inbox.settleS, maxBytes: config.limits.maxMediaGb * 1e9, store: createInboxStore(db, id), log })
+    inbox = createInbox({ dir: config.inbox.path, home: config.home, settleS: config.inbox.settleS, maxBytes: config.limits.maxMediaGb * 1e9, store: createInboxStore(db, id), log })
     http = createHttp({
       db,
       coordinatorId: id,

@@ -176,6 +176,23 @@ describe.runIf(process.platform === 'linux')('the inbox in trouble', () => {
     expect(existsSync(join(home, 'file', 'inbox'))).toBe(false)
   })
 
+  test('an inbox that holds Earshot\'s own files is refused; one within them, and one with them under a hidden name, are not', async () => {
+    const dir = await folder()
+    await mkdir(join(dir, '.earshot', 'inbox'), { recursive: true })
+    await mkdir(join(dir, 'state'))
+    await symlink(join(dir, 'state'), join(dir, '.earshot', 'link'))
+    const start = async (inbox: string, home: string) => {
+      const one = createInbox({ dir: inbox, home, store: createMemoryStore().store, log: silentLog() })
+      await one.start()
+      await one.stop()
+    }
+    for (const home of [dir, join(dir, 'state'), join(dir, '.earshot', 'link')]) {
+      await expect(start(dir, home), home).rejects.toMatchObject({ code: 'EARSHOT_BAD_CONFIG', field: 'inbox.path', message: expect.stringContaining(home) })
+    }
+    await start(dir, join(dir, '.earshot'))
+    await start(join(dir, '.earshot', 'inbox'), join(dir, '.earshot'))
+  })
+
   test('a file that was open at start is taken when its writer closes it, and who has it open is told', async () => {
     const dir = await folder()
     const handle = spawn(process.execPath, [join(import.meta.dirname, 'inbox-writer.mjs'), join(dir, 'open.wav'), 'grow'])

@@ -6,6 +6,7 @@ import { createLoop, type Loop } from '@earshot/shared/loop'
 import type { Hashed } from '@earshot/shared/media/hash'
 import type { Service } from '@earshot/shared/service'
 import { createFiles, type Files, type Waiting } from './files.ts'
+import { isIgnored } from './ignored.ts'
 import { isRemote, readMounts, type Mount } from './mounts.ts'
 import { createRescanner, type Rescanner } from './rescan.ts'
 import type { InboxStore } from './store.ts'
@@ -17,6 +18,8 @@ import { createWriters } from './writers.ts'
 export type InboxSettings = {
   /** The watched folder; made when it is missing at start. */
   dir: string
+  /** Where Earshot keeps its own files. They must not lie in the inbox: each would be taken for a recording, for ever. */
+  home?: string
   store: InboxStore
   log: Log
   /** How long size and mtime must stand still where nothing better proves that a file is whole, in seconds. */
@@ -58,7 +61,7 @@ type Running = { controller: AbortController; root: string; files: Files; rescan
 
 /**
  * The watched folder: what is dropped into it and whole is handed to the store, once; the files themselves are only read.
- * Throws EARSHOT_BAD_CONFIG at start when the folder cannot be made, and what `store.known()` throws.
+ * Throws EARSHOT_BAD_CONFIG at start when the folder cannot be made or holds `home`, and what `store.known()` throws.
  *
  * @example
  * const inbox = createInbox({ dir: './inbox', store, log })
@@ -72,6 +75,7 @@ export function createInbox(settings: InboxSettings): Inbox {
   async function start(): Promise<void> {
     if (running !== undefined) return
     const root = await makeFolder(settings.dir)
+    if (settings.home !== undefined) await refuseHome(root, settings.home)
     const controller = new AbortController()
     const { signal } = controller
     let mounts = await readMounts()
@@ -183,6 +187,17 @@ async function makeFolder(dir: string): Promise<string> {
       cause,
     })
   }
+}
+
+/** Under a name that is passed over, such as .earshot, nothing of it is taken. */
+async function refuseHome(root: string, home: string): Promise<void> {
+  const real = await realpath(home)
+  const inside = real === root ? '' : within(root, real)
+  if (inside === null || isIgnored(inside)) return
+  throw new EarshotError('EARSHOT_BAD_CONFIG', `The inbox ${root} holds ${home}, where Earshot keeps its own files: each would be taken for a recording.`, {
+    field: 'inbox.path',
+    hint: 'Name another folder with EARSHOT_INBOX or EARSHOT_HOME.',
+  })
 }
 
 function within(root: string, path: string): string | null {
