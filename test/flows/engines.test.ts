@@ -92,7 +92,7 @@ test('speech comes in the format and at the speed that was asked for', async () 
 })
 
 describe.runIf(databases.includes('postgres') && process.platform === 'linux')('whisper.cpp on two boxes', () => {
-  test('one that is killed on the way costs a retry elsewhere, and no worker', async () => {
+  test('one that is killed on the way costs a retry elsewhere, and no worker; German goes to the box that hears it', async () => {
     await using shared = await testDatabase('postgres')
     const processes: MeshProcess[] = []
     const start = async (command: 'coordinator' | 'worker', id: string) => {
@@ -104,17 +104,22 @@ describe.runIf(databases.includes('postgres') && process.platform === 'linux')('
     }
     try {
       for (const id of ['one', 'two']) await writeEmptyModel(`${shared.home}/${id}`, 'empty.en')
+      await writeEmptyModel(`${shared.home}/two`, 'empty', { multilingual: true })
       const desk = await start('coordinator', 'desk')
       await Promise.all([start('worker', 'one'), start('worker', 'two')])
       const client = clientOf(desk)
       // Ten minutes are one piece, and long enough to be found at work.
-      const media = await (await fetch(`${desk.announced.url}/v1/media`, { method: 'POST', body: Buffer.concat([wavHeader(BYTES_PER_S * 300), Buffer.alloc(BYTES_PER_S * 300, 'tone')]), headers: { 'content-type': 'audio/wav' } })).json() as { hash: string }
+      const send = (seconds: number) => client.addMedia(Buffer.concat([wavHeader(BYTES_PER_S * seconds), Buffer.alloc(BYTES_PER_S * seconds, 'tone')]))
+      const media = await send(300)
       const job = await client.enqueue('transcribe', { media: media.hash, store: false, model: 'empty.en' }, { class: 'interactive' })
       const child = await whisperChild(processes.slice(1).map((one) => one.child.pid!))
       process.kill(child, 'SIGKILL')
       const ended = await client.wait(job)
       expect(ended).toMatchObject({ status: 'completed', attempt: 2, result: { engine: 'whisper.cpp', text: '' } })
       expect((await client.nodes()).map(({ status }) => status)).toEqual(['online', 'online'])
+      const { hash } = await send(2)
+      const german = await client.enqueue('transcribe', { media: hash, store: false, language: 'de' })
+      expect(await client.wait(german)).toMatchObject({ status: 'completed', assigned_node: 'two', attempt: 1, result: { model: 'whisper-empty', language: 'de' } })
     } finally {
       await Promise.all(processes.reverse().map((one) => one.stop()))
     }

@@ -35,7 +35,7 @@ describe.each(Object.entries(KINDS))('%s', (_, { chat, other, type, piece, end, 
 
   test('that answers nothing at all hangs: the node is charged, nobody waits for it again, and when it is back it is asked', async () => {
     server.routes = { [chat]: hang, [other]: hang }
-    const engine = create({ askS: 0.05, answerS: 0.1 })
+    const engine = create({ askS: 0.2, answerS: 1 })
     const thrown = await thrownBy(ask(engine))
     expect(thrown).toMatchObject({ code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('hangs') })
     expect(judge(thrown)).toMatchObject({ outcome: { error: { verdict: 'node' } } })
@@ -49,7 +49,7 @@ describe.each(Object.entries(KINDS))('%s', (_, { chat, other, type, piece, end, 
   test('that stops in the middle of its answer, and answers nothing else, hangs', async () => {
     server.routes = { [chat]: (_asked, response) => void response.writeHead(200, { 'content-type': type }).write(piece), [other]: hang }
     const heard: GenerateDelta[] = []
-    expect(await thrownBy(ask(create({ askS: 0.05, answerS: 0.1 }), { onDelta: (delta) => heard.push(delta) }))).toMatchObject({ code: 'EARSHOT_ENGINE_MISSING' })
+    expect(await thrownBy(ask(create({ askS: 0.2, answerS: 1 }), { onDelta: (delta) => heard.push(delta) }))).toMatchObject({ code: 'EARSHOT_ENGINE_MISSING' })
     expect(heard).toEqual([{ content: 'Hel' }])
   })
 

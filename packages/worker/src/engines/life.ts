@@ -51,7 +51,8 @@ export function createLife({ who, ask, patience }: { who: string; ask(signal: Ab
   return {
     async check() {
       if (!hung) return
-      await ask(AbortSignal.timeout(BACK_MS)).catch(() => { throw hangs(BACK_MS / 1000) })
+      const ms = Math.min(BACK_MS, patience().answerS * 1000)
+      await ask(AbortSignal.timeout(ms)).catch(() => { throw hangs(ms / 1000) })
       hung = false
     },
 
