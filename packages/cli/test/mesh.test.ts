@@ -44,6 +44,7 @@ describe('a running mesh', () => {
     expect(refused.code).toBe(1)
     expect(refused.stderr).toMatch(/^earshot: There is no voice "nobody"\. Voices on this node: .*slt.*\n {2}What happened to it: earshot job \d+\n$/)
     expect((await run('say', 'hello', '-o', 'no/where.wav')).stderr).toContain('The folder')
+    expect((await run('say', 'hello', '-o', 'inbox')).stderr).toContain('inbox is a folder.\n  Name a file in it.')
     expect(readdirSync(cwd).sort()).toEqual(['a.wav', 'home', 'inbox'])
   })
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { access, rename, rm } from 'node:fs/promises'
+import { access, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -13,7 +13,7 @@ import { unfinished } from './unfinished.ts'
 /** `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the WAV file. */
 export async function run({ client, output, interrupts, surroundings }: Context, words: string[], options: { output?: string; voice?: string }): Promise<void> {
   const file = path.resolve(surroundings.cwd, options.output ?? '')
-  await refuseMissingFolder(file)
+  await refuseWrongPlace(file)
   const signal = interrupts.first
   const enqueued = await client.enqueue('speak', { text: words.join(' '), ...(options.voice === undefined ? {} : { voice: options.voice }) }, { signal, priority: 10 })
   const progress = createProgress(output, 'speaking')
@@ -27,11 +27,13 @@ export async function run({ client, output, interrupts, surroundings }: Context,
 }
 
 // Before the mesh works for nothing.
-async function refuseMissingFolder(file: string): Promise<void> {
+async function refuseWrongPlace(file: string): Promise<void> {
   const folder = path.dirname(file)
   await access(folder).catch((cause: unknown) => {
     throw new EarshotError('EARSHOT_NOT_FOUND', `The folder ${folder} is not there, so ${path.basename(file)} cannot be written into it.`, { field: '--output', cause })
   })
+  const there = await stat(file).catch(() => undefined)
+  if (there?.isDirectory()) throw new EarshotError('EARSHOT_NOT_FOUND', `${file} is a folder.`, { field: '--output', hint: 'Name a file in it.' })
 }
 
 /** Written beside and renamed, so that a watcher of the folder (the inbox, say) never sees half a file. */
