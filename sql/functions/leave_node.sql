@@ -5,7 +5,7 @@ as $$
 declare
   v_count int;
 begin
-  update earshot.nodes n set status = 'offline', lease_until = now(), busy = '{}' where n.id = p_node and n.incarnation = p_incarnation;
+  update earshot.nodes n set status = 'offline', reason = 'It was stopped.', lease_until = now(), busy = '{}' where n.id = p_node and n.incarnation = p_incarnation;
   if not found then
     return 0;
   end if;

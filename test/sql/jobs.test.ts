@@ -223,6 +223,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       await assignAll(db(), 'n1', n1)
       expect(await leaveNode(db().pool, 'n1', n1)).toBe(1)
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 0 })
+      expect((await db().pool.query(`select status, reason from earshot.nodes where id = 'n1'`)).rows).toEqual([{ status: 'offline', reason: 'It was stopped.' }])
     })
   })
 
