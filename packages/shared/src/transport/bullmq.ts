@@ -62,7 +62,7 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     async send({ node, incarnation, hint, given }: Wake) {
       if (!redis.up) throw new Error('Redis is away')
       const name = queueName(node, incarnation)
-      await Promise.all([redis.client.sadd(known, name), queueOf(name).add(hint, { hint, ...(given && { given }) })])
+      await Promise.all([queueOf(name).add(hint, { hint, ...(given && { given }) }), redis.client.sadd(known, name)])
     },
     async hear(node, incarnation, onHint) {
       const name = queueName(node, incarnation)
