@@ -6,6 +6,8 @@ import { type Loop, createLoop } from '@earshot/shared/loop'
 
 /** How long a document that became ready may wait until it is asked to be embedded by the mesh's model. */
 const EVERY_MS = 2_000
+/** Where the settings of this coordinator name none, there is mostly nothing to do: an idle mesh is to ask the database little. */
+const SELDOM_MS = 10_000
 
 /**
  * While this coordinator leads: asks for the embedding of documents by the model that earshot.settings names, and removes vectors of former
@@ -28,6 +30,6 @@ export function createEmbedding(options: { db: Database; term: () => string | nu
     if (gone > 0) log.info({ term: current, vectors: gone }, 'Vectors of a former model were removed')
     gone = 0
   }
-  const loop = createLoop({ everyMs: EVERY_MS, work, log })
+  const loop = createLoop({ everyMs: model === null ? SELDOM_MS : EVERY_MS, work, log })
   return loop
 }
