@@ -167,7 +167,7 @@ describe('media that stayed in an inbox', () => {
 
   test('what is not there while its disk may come back is away, not gone; what was taken in from another folder is compared where it lies', async () => {
     let holds = true
-    const inbox = { holds: () => holds, isGone: async () => false, verify: async () => 'gone' as const }
+    const inbox = { holds: () => holds, isGone: () => false, verify: async () => 'gone' as const }
     await using second = await startMesh('embedded', { test: own, inbox })
     const { hash, path } = await inboxFile('away.wav', Buffer.from('on a disk of its own'))
     await own.db.pool.query(`insert into earshot.inbox_files (holder, path, size, mtime_ns, hash, status) values ('here', 'away.wav', 20, 1, $1, 'taken')`, [hash])
@@ -195,7 +195,7 @@ describe('media that stayed in an inbox', () => {
       test: own,
       inbox: {
         holds: () => true,
-        isGone: async () => true,
+        isGone: () => true,
         async verify(path, was) {
           asked.push({ path, ...was })
           return answers[asked.length - 1] ?? 'gone'

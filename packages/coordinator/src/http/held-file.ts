@@ -4,8 +4,9 @@ import { type FileHandle, open } from 'node:fs/promises'
 import type { Context } from './context.ts'
 import type { HeldMedia } from './queries/media.ts'
 
-/** What the system says of a path at which no such file lies; anything else may pass. */
-const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'])
+/** What the system says of a path at which nothing lies, and of one at which a link, a pipe or a socket was put; anything else may pass. */
+const NOTHING = new Set(['ENOENT', 'ENOTDIR'])
+const REPLACED = new Set(['ELOOP', 'ENXIO'])
 
 /**
  * Opens a media file to be streamed; the caller closes it.
@@ -17,9 +18,10 @@ const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'])
  */
 export async function openHeld({ path, size }: HeldMedia, inbox: Context['inbox']): Promise<FileHandle> {
   // Neither flag is known on Windows.
-  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch(async (cause: NodeJS.ErrnoException) => {
-    if (!NOT_THERE.has(cause.code ?? '')) throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator cannot read the file ${path} now: ${cause.message}.`, { cause })
-    throw await missing(path, inbox, cause)
+  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch((cause: NodeJS.ErrnoException) => {
+    if (NOTHING.has(cause.code ?? '')) throw missing(path, inbox, cause)
+    if (REPLACED.has(cause.code ?? '')) throw mediaGone(cause)
+    throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator cannot read the file ${path} now: ${cause.message}.`, { cause })
   })
   try {
     const found = await file.stat()
@@ -33,9 +35,9 @@ export async function openHeld({ path, size }: HeldMedia, inbox: Context['inbox'
 }
 
 /** What is said of a media file that is not at its place: gone, or, while that is in doubt, only away. */
-export async function missing(path: string, inbox: Context['inbox'], cause?: unknown): Promise<EarshotError> {
-  if (inbox === undefined || (await inbox.isGone(path))) return mediaGone(cause)
-  return new EarshotError('EARSHOT_UNREACHABLE', `The file ${path} is not there now, and it is not sure that it was removed: if its disk is not mounted, mount it.`, { cause })
+export function missing(path: string, inbox: Context['inbox'], cause?: unknown): EarshotError {
+  if (inbox === undefined || inbox.isGone(path)) return mediaGone(cause)
+  return new EarshotError('EARSHOT_UNREACHABLE', `The file ${path} is not there now; whether it was removed is not known yet. If its disk is not mounted, mount it.`, { cause })
 }
 
 function mediaGone(cause?: unknown): EarshotError {

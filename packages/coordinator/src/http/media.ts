@@ -90,7 +90,7 @@ async function isUnchanged(hash: string, held: HeldMedia, context: Context, sign
   const mtimeNs = inbox?.holds(held.path) ? await readInboxMtime(db.pool, coordinatorId, hash, held.path) : undefined
   if (inbox === undefined || mtimeNs === undefined) return hasContent(hash, held, context, signal)
   const verdict = await inbox.verify(held.path, { hash, size: held.size, mtimeNs }, signal)
-  if (verdict === 'gone') throw await missing(held.path, inbox)
+  if (verdict === 'gone') throw missing(held.path, inbox)
   return verdict === 'unchanged'
 }
 

@@ -47,10 +47,10 @@ export type Inbox = Service & {
    */
   verify(path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal): Promise<Verdict>
   /**
-   * Whether a file taken in earlier that is not there (an absolute path) is surely gone: a disk that is not mounted now may come back.
-   * True for what lies in no inbox.
+   * Whether a file taken in earlier that is not there (an absolute path) is gone for the inbox too, which has then ended what needed it.
+   * Until then it may be under a new name in a moment, or its disk may come back. True for what lies in no inbox.
    */
-  isGone(absolute: string): Promise<boolean>
+  isGone(absolute: string): boolean
   /** What is there but not taken in yet, and why. */
   waiting(): Waiting[]
   /** Whether an absolute path lies in this inbox. */
@@ -133,9 +133,9 @@ export function createInbox(settings: InboxSettings): Inbox {
       }
       return verdict
     },
-    async isGone(absolute) {
+    isGone(absolute) {
       const inside = within(running?.root ?? resolve(settings.dir), absolute)
-      return inside === null || (running !== undefined && (await running.rescanner.isGone(inside)))
+      return inside === null || (running !== undefined && running.files.known.get(inside)?.status !== 'taken')
     },
     waiting: () => running?.files.waiting() ?? [],
     holds: (absolute) => isAbsolute(absolute) && within(running?.root ?? resolve(settings.dir), absolute) !== null,

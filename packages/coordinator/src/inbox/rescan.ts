@@ -11,8 +11,6 @@ export type Rescanner = {
   all(): Promise<void>
   /** Looks through one folder that appeared. */
   folder(path: string, proof: Proof): Promise<void>
-  /** Whether a known file that is not there is surely gone, and not merely its disk. */
-  isGone(path: string): Promise<boolean>
 }
 
 /**
@@ -104,21 +102,8 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
     return false
   }
 
-  async function isGone(path: string): Promise<boolean> {
-    if (suspects?.has(path)) return false
-    const folders = ['', ...path.split('/').slice(0, -1).map((_, depth, names) => names.slice(0, depth + 1).join('/'))]
-    for (const folder of folders) {
-      const found = await lstat(join(root, folder), { bigint: true }).catch(() => null)
-      if (found === null) return folder !== ''
-      if (folder === '' && `${found.dev}:${found.ino}` !== identity) return false
-      if (found.dev !== (devices.get(folder) ?? found.dev)) return false
-    }
-    return !(await exists(join(root, path)))
-  }
-
   return {
     all,
-    isGone,
     async folder(path, proof) {
       for await (const found of scan(root, path, signal)) {
         if (found.what === 'file') await visit(found.path, proof)
