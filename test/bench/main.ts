@@ -3,4 +3,10 @@
  * pnpm bench door: how much later the first token of a chat comes through the mesh (door.ts).
  */
 const parts: Record<string, string> = { mesh: './speed/main.ts', door: './door.ts' }
-await import(parts[process.argv[2] ?? ''] ?? './path.ts')
+const named = process.argv[2] ?? ''
+const part = named === '' || named.startsWith('-') ? './path.ts' : parts[named]
+if (part !== undefined) await import(part)
+else {
+  process.stderr.write(`There is no bench "${named}"; there are: ${Object.keys(parts).join(', ')}, and without a name that of the path.\n`)
+  process.exitCode = 2
+}
