@@ -79,6 +79,12 @@ export function faultIn(output) {
   return lines.findLast((line) => /^E:|\bERR|error|fail|cannot|could not|unable/i.test(line)) ?? lines.at(-1) ?? 'it said nothing'
 }
 
+/** What to do where a program's output says that it does not trust a certificate; empty where it says no such thing. */
+export function certificateHint(output) {
+  if (!/self.signed certificate|unable to get local issuer|unable to verify the first certificate|UnknownIssuer|invalid peer certificate/i.test(output)) return ''
+  return '\nA proxy that reads along? Name its authority:  export NODE_EXTRA_CA_CERTS=/path/to/ca.pem'
+}
+
 /** A fault the launcher reports as one sentence and ends with. */
 export class LauncherError extends Error {}
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { childEnvironment, faultIn, LauncherError, run } from './child.mjs'
+import { certificateHint, childEnvironment, faultIn, LauncherError, run } from './child.mjs'
 import { findTool, installTool, root } from './tool.mjs'
 
 /** Inside node_modules, so that whoever deletes that folder deletes the claim that it is complete. */
@@ -26,7 +26,7 @@ export async function ensureDependencies(node) {
   // CI: pnpm must not ask, also where it has to replace a node_modules of other making.
   const env = childEnvironment({ path: [dirname(node), dirname(pnpm)], set: { CI: 'true' } })
   const { ok, output } = await run(pnpm, ['install', '--frozen-lockfile'], { doing: 'installing dependencies', cwd: root, env })
-  if (!ok) throw new LauncherError(`pnpm could not install the dependencies: ${faultIn(output)}\n${output.trim()}`)
+  if (!ok) throw new LauncherError(`pnpm could not install the dependencies: ${faultIn(output)}\n${output.trim()}${certificateHint(output)}`)
   writeFileSync(`${STAMP}.new`, stamp())
   renameSync(`${STAMP}.new`, STAMP)
 }

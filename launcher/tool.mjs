@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { childEnvironment, faultIn, LauncherError, run } from './child.mjs'
+import { certificateHint, childEnvironment, faultIn, LauncherError, run } from './child.mjs'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const tools = join(root, '.tools')
@@ -87,7 +87,7 @@ function removeLeftovers() {
 
 async function npm(args, doing) {
   const { ok, output } = await run(process.execPath, [npmProgram(), ...args], { doing, cwd: tools, env: childEnvironment() })
-  if (!ok) throw new LauncherError(`npm could not do its part (${doing}): ${faultIn(output)}`)
+  if (!ok) throw new LauncherError(`npm could not do its part (${doing}): ${faultIn(output)}${certificateHint(output)}`)
 }
 
 /** npm's own JavaScript file: started by Node directly, because Windows' npm.cmd needs a shell. */

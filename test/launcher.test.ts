@@ -25,6 +25,14 @@ describe('what was never set up', () => {
     await expect(ran).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/^earshot: .*npm run setup.*\n$/) })
   })
 
+  test('set-up refuses what it does not know, and says what helps where a proxy reads along', async () => {
+    const ran = promisify(execFile)(process.execPath, [join(ROOT, 'launcher/setup.mjs'), '--yse'])
+    await expect(ran).rejects.toMatchObject({ code: 1, stderr: 'earshot: setup knows no --yse; it takes --yes alone:  npm run setup -- --yes\n' })
+    const hints = await runScript(`import { certificateHint } from '${LAUNCHER}child.mjs'
+      console.log([certificateHint('npm error reason: self-signed certificate in certificate chain'), certificateHint('npm error 404')].join('|'))`)
+    expect(hints).toMatch(/NODE_EXTRA_CA_CERTS=.*\|\n$/)
+  })
+
   test.skipIf(process.platform !== 'linux')('missing programs are named with one command, and set-up goes on', async () => {
     const stdout = await runScript(
       `import { ensurePrograms } from '${LAUNCHER}system.mjs'
