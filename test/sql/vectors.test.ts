@@ -177,6 +177,21 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
     expect(await models()).toEqual([{ title: 'talk.wav', model: MODEL, vectors: 2 }])
   })
 
+  test('what another model\'s turn kept from being embedded is asked for again', async () => {
+    await store('made.wav')
+    await use(MODEL)
+    await embedAll()
+    await keep()
+    await store('waits.wav')
+    expect(await keep()).toEqual({ asked: 1, removed: 0 })
+    // Somebody thought better of it before any document was asked for.
+    await use('misspelt')
+    await use(MODEL)
+    expect(await keep()).toEqual({ asked: 1, removed: 0 })
+    await embedAll()
+    expect(await models()).toEqual([{ title: 'made.wav', model: MODEL, vectors: 2 }, { title: 'waits.wav', model: MODEL, vectors: 2 }])
+  })
+
   test('what comes from a model that is not named any more is passed over', async () => {
     const id = await store()
     await submitJobs(db().pool, [{ kind: 'embed', payload: { document_id: id, model: MODEL } }])
