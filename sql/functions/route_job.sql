@@ -7,6 +7,7 @@ as $$
 declare
   v_role text;
   v_message jsonb;
+  v_text text;
   v_redis boolean;
 begin
   if not earshot.is_leading(p_term) then
@@ -25,8 +26,9 @@ begin
     p_redis and (select n.hears = 'redis' from earshot.nodes n where n.id = p_node)
   into v_message, v_redis from earshot.assignments a where a.id = p_id;
   if not v_redis then
+    v_text := v_message;
     -- What is longer than a notification may be is fetched.
-    perform pg_notify(earshot.node_channel(p_node), case when octet_length(v_message::text) < 7900 then v_message::text else '' end);
+    perform pg_notify(earshot.node_channel(p_node), case when octet_length(v_text) < 7900 then v_text else '' end);
   end if;
   return jsonb_build_object('id', p_id, 'node', p_node, 'incarnation', p_incarnation, 'role', v_role, 'by_redis', v_redis, 'carried', case when v_redis then v_message end);
 end $$;
