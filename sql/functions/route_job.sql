@@ -25,10 +25,14 @@ begin
   select jsonb_build_object('incarnation', p_incarnation, 'at', extract(epoch from now()), 'jobs', jsonb_build_array(to_jsonb(a) - '{node,incarnation}'::text[])),
     p_redis and (select n.hears = 'redis' from earshot.nodes n where n.id = p_node)
   into v_message, v_redis from earshot.assignments a where a.id = p_id;
+  v_text := v_message;
+  -- What is longer than a notification may be is fetched.
+  if octet_length(v_text) >= 7900 then
+    v_message := null;
+    v_text := '';
+  end if;
   if not v_redis then
-    v_text := v_message;
-    -- What is longer than a notification may be is fetched.
-    perform pg_notify(earshot.node_channel(p_node), case when octet_length(v_text) < 7900 then v_text else '' end);
+    perform pg_notify(earshot.node_channel(p_node), v_text);
   end if;
   return jsonb_build_object('id', p_id, 'node', p_node, 'incarnation', p_incarnation, 'role', v_role, 'by_redis', v_redis, 'carried', case when v_redis then v_message end);
 end $$;

@@ -48,12 +48,14 @@ begin
   )
   select array_agg(g.id), array_agg(g.node), array_agg(g.incarnation), array_agg(g.role) into v_ids, v_nodes, v_lives, v_roles from given g;
   return query
-  with messages as materialized (
+  with told as materialized (
     select a.node, jsonb_build_object('incarnation', a.incarnation, 'at', extract(epoch from now()), 'jobs', jsonb_agg(to_jsonb(a) - '{node,incarnation}'::text[])) as message
     from earshot.assignments a where v_carries and a.id = any (v_ids) group by a.node, a.incarnation
-  ), woken as (
+  ), messages as materialized (
     -- What is longer than a notification may be is fetched.
-    select pg_notify(earshot.node_channel(n.node), case when octet_length(m.message::text) < 7900 then m.message::text else '' end)
+    select t.node, t.message from told t where octet_length(t.message::text) < 7900
+  ), woken as (
+    select pg_notify(earshot.node_channel(n.node), coalesce(m.message::text, ''))
     from (select distinct u.node from unnest(v_nodes) u (node)) n left join messages m on m.node = n.node
     where n.node = any (v_redis) is not true
   )

@@ -1,5 +1,6 @@
 import { type Assignment, givenToNode, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { nodeChannel } from '@earshot/shared/db/functions/nodes'
+import { lead, routeJobs } from '@earshot/shared/db/functions/leadership'
+import { nodeChannel, setHearing } from '@earshot/shared/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, join, speak } from './fixture.ts'
@@ -38,5 +39,24 @@ describe.each(databases)('assigning on %s', (kind) => {
     const { payload, jobs } = await tell(test_, () => speak(test_.db, 'ö'.repeat(4000)))
     expect(payload).toBe('')
     expect(jobs).toHaveLength(1)
+  })
+
+  test.each([1, 2])('gives whoever wakes the node through Redis what it would notify: of %i jobs that are long only who was given them', async (count) => {
+    await using test_ = await testDatabase(kind)
+    const { db } = test_
+    const incarnation = await join(db, 'n1')
+    await setHearing(db.pool, 'n1', incarnation, 'redis')
+    const term = (await lead(db.pool, 'test', true))!
+    const route = async (text: string) => {
+      const given = []
+      for (let i = 0; i < count; i++) given.push({ job: await speak(db, text), node: 'n1', incarnation })
+      return routeJobs(db.pool, term, given, true)
+    }
+    const short = await route('hello')
+    expect(short).toHaveLength(count)
+    for (const { by_redis, carried } of short) expect({ by_redis, jobs: carried?.jobs.length }).toEqual({ by_redis: true, jobs: count })
+    const long = await route('ö'.repeat(4000))
+    expect(long.map(({ by_redis, carried }) => ({ by_redis, carried }))).toEqual(long.map(() => ({ by_redis: true, carried: null })))
+    expect(long).toHaveLength(count)
   })
 })
