@@ -7,7 +7,7 @@ import { thisMachine } from '@earshot/shared/config/machine'
 import { submitJobs } from '@earshot/shared/db/functions/jobs'
 import { nodeChannel } from '@earshot/shared/db/functions/nodes'
 import { type Database, openDatabase } from '@earshot/shared/db/open'
-import { silentLog } from '@earshot/shared/log'
+import { createLog, silentLog } from '@earshot/shared/log'
 import { openTransport } from '@earshot/shared/transport/open'
 import type { Wake } from '@earshot/shared/transport/wakes'
 import { createWorker, handle } from '@earshot/worker'
@@ -181,8 +181,9 @@ describe.runIf(databases.includes('postgres') && findRedis())('a worker with a R
       flags: { home: path.join(held.home, node), 'node-id': node }, cwd: held.home, machine: thisMachine(true), files: {},
       env: { DATABASE_URL: held.url!, EARSHOT_PORT: '0', EARSHOT_INBOX: path.join(held.home, 'inbox'), ...more },
     })
+    let told = ''
     const hears = (by: string) => expect.poll(async () => (await db.pool.query('select hears from earshot.nodes')).rows[0].hears, { timeout: 60_000 }).toBe(by)
-    const worker = createWorker({ db, config: settings('attic', { REDIS_URL: redis.url }), log: silentLog(), kinds: [handle(work, async () => ({ attempt: 1 }))] })
+    const worker = createWorker({ db, config: settings('attic', { REDIS_URL: redis.url }), log: createLog({ level: 'warn', destination: { write: (line: string) => void (told += line) }, human: false, colours: false, secrets: [] }), kinds: [handle(work, async () => ({ attempt: 1 }))] })
     const without = createCoordinator({ db, config: settings('desk', {}), log: silentLog() })
     const coordinator = createCoordinator({ db, config: settings('desk', { REDIS_URL: redis.url }), log: silentLog() })
     await without.start()
@@ -190,6 +191,7 @@ describe.runIf(databases.includes('postgres') && findRedis())('a worker with a R
     try {
       await hears('redis')
       await hears('notify')
+      await expect.poll(() => told, { timeout: 60_000 }).toContain('No coordinator that leads sends through this Redis')
       await without.stop()
       await coordinator.start()
       await hears('redis')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 
-/** A TCP port in front of a PostgreSQL server or pooler, where the network can be made to fail. */
+/** A TCP port in front of a PostgreSQL server, a pooler or another server, where the network can be made to fail. */
 export type Proxy = AsyncDisposable & {
   /** The address given, through this port. */
   url: string
@@ -25,7 +25,7 @@ const NOTIFICATION = 'A'
 const READY = 'Z'
 
 /**
- * Opens a port on loopback that passes everything on.
+ * Opens a port on loopback that passes everything on. What looks into messages (loseAnswer, muffled) is for PostgreSQL.
  *
  * @example
  * await using proxy = await openProxy(process.env.DATABASE_URL)
@@ -33,13 +33,14 @@ const READY = 'Z'
  */
 export async function openProxy(url: string): Promise<Proxy> {
   const target = new URL(url)
+  const isPostgres = target.protocol.startsWith('postgres')
   const lines = new Set<Line>()
   let stalled = false
   let losing: { text: string; lost: () => void } | undefined
 
   function onSocket(socket: Socket): void {
     const onward = connect(Number(target.port), target.hostname)
-    const line: Line = { socket, onward, answers: splitMessages(), deaf: false }
+    const line: Line = { socket, onward, answers: isPostgres ? splitMessages() : (data) => [data], deaf: false }
     lines.add(line)
     for (const end of [socket, onward]) {
       end.on('error', () => end.destroy())

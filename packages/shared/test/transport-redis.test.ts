@@ -6,6 +6,7 @@ import path from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freePort } from '../../../test/helpers/cluster.ts'
+import { openProxy } from '../../../test/helpers/proxy.ts'
 import { type TestRedis, findRedis, startRedis } from '../../../test/helpers/redis.ts'
 import { type Log, silentLog } from '../src/log.ts'
 import { type QueueWakes, createQueueWakes } from '../src/transport/bullmq.ts'
@@ -98,6 +99,34 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     await vi.waitFor(() => expect(redis.up).toBe(true), waiting)
     await works()
     await hearing.close()
+  })
+
+  test('connections that died in silence are made anew, those too over which messages are heard', { timeout: 60_000 }, async () => {
+    await using network = await openProxy(server.url)
+    const link = await open(network.url, 'c')
+    const ours = createQueueWakes(link)
+    let heard = 0
+    const hearing = await ours.hear('attic', 1, () => (heard += 1))
+    await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+    await vi.waitFor(() => expect(heard).toBe(1), waiting)
+    network.deaden()
+    await vi.waitFor(() => expect(link.up).toBe(false), waiting)
+    await vi.waitFor(() => expect(link.up).toBe(true), waiting)
+    await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+    await vi.waitFor(() => expect(heard).toBe(2), waiting)
+    await hearing.close()
+    await link.close()
+  })
+
+  test('one that was started anew with another password says so, besides that it was lost', async () => {
+    await using other = await startRedis()
+    const told: string[] = []
+    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
+    const link = await openRedis({ url: other.url, mesh: 'a', log })
+    await other.client.config('SET', 'requirepass', 'another')
+    await other.client.call('CLIENT', 'KILL', 'TYPE', 'normal')
+    await vi.waitFor(() => expect(told).toEqual(['the connection was lost', expect.stringContaining('WRONGPASS')]), waiting)
+    await link.close()
   })
 
   test('one that answers and takes no message, being full, counts as away', async () => {

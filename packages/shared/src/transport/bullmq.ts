@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { Queue, Worker } from 'bullmq'
 import { type GivenToNode, givenToNode } from '../db/functions/jobs.ts'
 import type { RedisLink } from './redis.ts'
-import type { Hint, Wake, Wakes } from './wakes.ts'
+import type { Hearing, Hint, OnHint, Wake, Wakes } from './wakes.ts'
 
 type Message = { hint: Hint; given?: GivenToNode }
 
@@ -46,6 +46,25 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     return found
   }
 
+  /** Takes what comes into a queue, over connections of its own. */
+  function take(name: string, onHint: OnHint): Hearing {
+    const connection = redis.connect()
+    const worker = new Worker<Message>(name, async ({ data: { hint, given } }) => onHint(hint, given && givenToNode(given)), {
+      connection, prefix: redis.prefix, skipVersionCheck: true,
+      // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
+      skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
+      // After an outage it takes again as soon as the link is used again.
+      runRetryDelay: RETRY_MS,
+    })
+    worker.on('error', () => {}) // the link says it
+    return {
+      async close() {
+        await worker.close(true)
+        connection.disconnect()
+      },
+    }
+  }
+
   async function remove(name: string): Promise<void> {
     await queueOf(name).obliterate({ force: true })
     await redis.client.srem(known, name)
@@ -66,19 +85,17 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     },
     async hear(node, incarnation, onHint) {
       const name = queueName(node, incarnation)
-      const connection = redis.connect()
-      const worker = new Worker<Message>(name, async ({ data: { hint, given } }) => onHint(hint, given && givenToNode(given)), {
-        connection, prefix: redis.prefix, skipVersionCheck: true,
-        // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
-        skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
-        // After an outage it takes again as soon as the link is used again.
-        runRetryDelay: RETRY_MS,
+      let taking = take(name, onHint)
+      // Its connections may have lost their other end without being told, and would take nothing, for ever.
+      const forgo = redis.onChange((up) => {
+        if (!up) return
+        void taking.close()
+        taking = take(name, onHint)
       })
-      worker.on('error', () => {}) // the link says it
       return {
         async close() {
-          await worker.close(true)
-          connection.disconnect()
+          forgo()
+          await taking.close()
           if (redis.up) await remove(name).catch(() => {}) // then the leader does
         },
       }

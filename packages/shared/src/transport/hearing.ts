@@ -35,17 +35,24 @@ export function createNodeHearing(options: {
   let taking: Hearing | undefined
   // What a node that registers is taken to hear.
   let told: 'notify' | 'redis' = 'notify'
+  let upSince = monotonicMs()
   // Until it had the time to say so.
   let ledAt = monotonicMs()
-  let isLed = true
+  let warned = false
 
   async function way(): Promise<'notify' | 'redis'> {
     if (!transport?.redis.up) return 'notify'
-    if (await transport.wakes.isLed().catch(() => false)) ledAt = monotonicMs()
-    const was = isLed
-    isLed = monotonicMs() - ledAt < LED_MS
-    if (was && !isLed && transport.redis.up) log.warn('No coordinator that leads sends through this Redis; notifications are heard until one does. Do all have the same REDIS_URL?')
-    return isLed ? 'redis' : 'notify'
+    if (await transport.wakes.isLed().catch(() => false)) {
+      ledAt = monotonicMs()
+      warned = false
+    }
+    if (monotonicMs() - ledAt < LED_MS) return 'redis'
+    // After an outage the leader, too, needs a moment.
+    if (!warned && transport.redis.up && monotonicMs() - upSince > LED_MS) {
+      log.warn('No coordinator that leads sends through this Redis; notifications are heard until one does. Do all have the same REDIS_URL?')
+      warned = true
+    }
+    return 'notify'
   }
 
   async function settle(): Promise<void> {
@@ -69,7 +76,10 @@ export function createNodeHearing(options: {
     joined(current) {
       incarnation = current
       if (transport === undefined) return
-      transport.redis.onChange(() => settling.kick())
+      transport.redis.onChange((up) => {
+        if (up) upSince = monotonicMs()
+        settling.kick()
+      })
       settling.start()
       settling.kick()
     },

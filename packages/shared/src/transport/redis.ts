@@ -8,7 +8,7 @@ import { type RedisAddress, parseRedisAddress } from './address.ts'
 const PROBE_MS = 1000
 const COMMAND_MS = 1000
 /** After so many questions without an answer the connection is made anew: one whose other end vanished in silence would never tell. */
-const ANEW_AFTER = 5
+const ANEW_AFTER = 2
 
 export type RedisClient = Redis | Cluster
 
@@ -25,8 +25,8 @@ export type RedisLink = {
   publish(topic: Topic, message: string): Promise<number>
   /** Hears a topic, for ever; what is sent while the connection is lost is missed. */
   subscribe(topic: Topic, hear: (message: string) => void): void
-  /** Called with every change of `up`. */
-  onChange(hear: (up: boolean) => void): void
+  /** Called with every change of `up`, until what it answers is called. */
+  onChange(hear: (up: boolean) => void): () => void
   close(): Promise<void>
 }
 
@@ -49,12 +49,21 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
   let unanswered = 0
   /** Why the last attempt to connect failed: a wrong password, say. */
   let cause: Error | undefined
+  /** What it was last said to refuse with. */
+  let refusal: string | undefined
 
   function become(next: boolean, err?: unknown): void {
-    if (next === up) return
+    const reason = err instanceof Error ? err.message : String(err)
+    if (next === up) {
+      // That a connection was lost says little; why it is not let in again does.
+      if (!next && err instanceof ioredis.ReplyError && reason !== refusal) log.warn({ reason }, 'Redis is still away')
+      if (err instanceof ioredis.ReplyError) refusal = reason
+      return
+    }
     const first = up === undefined
     up = next
-    if (!next) log.warn({ reason: err instanceof Error ? err.message : String(err) }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
+    refusal = !next && err instanceof ioredis.ReplyError ? reason : undefined
+    if (!next) log.warn({ reason }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
     else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
     if (next && !first) subscriptions.renew()
     for (const hear of hearers) hear(next)
@@ -92,7 +101,10 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     connect: () => clientOf(url, { maxRetriesPerRequest: null }),
     publish: (topic, message) => client.publish(`${prefix}:${topic}`, message),
     subscribe: (topic, hear) => subscriptions.add(`${prefix}:${topic}`, hear),
-    onChange: (hear) => void hearers.add(hear),
+    onChange(hear) {
+      hearers.add(hear)
+      return () => void hearers.delete(hear)
+    },
     async close() {
       hearers.clear()
       client.removeAllListeners('close')
