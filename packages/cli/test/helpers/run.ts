@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { inject } from 'vitest'
+import { COMPILE_CACHE } from '../../../../test/helpers/mesh.ts'
 
 export const MAIN = path.resolve(import.meta.dirname, '../../src/main.ts')
 
@@ -16,7 +17,7 @@ export const emptyFolder = (): string => mkdtempSync(path.join(inject('databases
 /** The tests' environment without anybody's own settings. */
 export function environment(settings: Record<string, string> = {}): Record<string, string | undefined> {
   const { PATH, HOME, TMPDIR } = process.env
-  return { PATH, HOME, TMPDIR, EARSHOT_SELF_TEST: 'off', ...settings }
+  return { PATH, HOME, TMPDIR, EARSHOT_SELF_TEST: 'off', NODE_COMPILE_CACHE: COMPILE_CACHE, ...settings }
 }
 
 /** Runs the command as a process of its own, from an empty folder unless told otherwise. */
