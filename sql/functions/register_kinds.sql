@@ -1,7 +1,7 @@
 -- Makes kinds of the users' own known, so that jobs of them may be submitted and wait for a node that runs them.
 --   p_kinds  [{kind, role, priority?, max_tries?, class?, silence_s?, payload_schema?, result_schema?}]; schemas are JSON Schema, draft 7
 -- Returns the kinds that are new or were changed. A kind that is known under another definition takes the new one: the newest wins, for jobs
--- that are submitted from now on.
+-- that are submitted from now on. Kinds that share a role may be run by different workers: from the second on, their jobs require that a node has them.
 -- Refuses (22023) all of them when one takes the name or a role of a built-in kind (every worker that offers that role would be given
 -- jobs it cannot run), or changes the role of a kind whose jobs are open: they wait in the lane of the old one.
 create or replace function earshot.register_kinds(p_kinds jsonb) returns setof text
@@ -13,8 +13,8 @@ begin
   if p_kinds is null or jsonb_typeof(p_kinds) <> 'array' then
     raise exception 'register_kinds takes a JSON array of kinds.' using errcode = '22023';
   end if;
-  -- Held in one order, so that two that register at once wait for each other.
-  perform from earshot.job_kinds k where k.kind in (select a.def ->> 'kind' from jsonb_array_elements(p_kinds) a (def)) order by k.kind for update;
+  -- One after the other: what is new to one may share a role with what is new to the other.
+  lock table earshot.job_kinds in share row exclusive mode;
   select w.wrong into v_wrong
   from jsonb_array_elements(p_kinds) with ordinality a (def, ord)
   left join earshot.job_kinds k on k.kind = a.def ->> 'kind'
@@ -46,4 +46,6 @@ begin
     where (k.role, k.priority, k.max_tries, k.class, k.silence, k.payload_schema, k.result_schema) is distinct from
       (excluded.role, excluded.priority, excluded.max_tries, excluded.class, excluded.silence, excluded.payload_schema, excluded.result_schema)
   returning k.kind;
+  update earshot.job_kinds k set requires = jsonb_build_object('kind:' || k.kind, true)
+  where not k.built_in and k.requires = '{}' and exists (select from earshot.job_kinds o where o.role = k.role and o.kind <> k.kind);
 end $$;

@@ -21,7 +21,7 @@ begin
     and jsonb_typeof(coalesce(submit_job.payload, '{}')) = 'object' and jsonb_typeof(coalesce(submit_job.requires, '{}')) = 'object'
     and coalesce(submit_job.payload, '{}') ?& v_kind.required and exists (select from earshot.tenants t where t.id = submit_job.tenant) then
     insert into earshot.jobs (tenant_id, kind, role, requires, payload, priority, run_at, due, deadline, max_tries, class)
-    values (submit_job.tenant, v_kind.kind, coalesce(submit_job.role, v_kind.role), coalesce(submit_job.requires, '{}'), coalesce(submit_job.payload, '{}'),
+    values (submit_job.tenant, v_kind.kind, coalesce(submit_job.role, v_kind.role), v_kind.requires || coalesce(submit_job.requires, '{}'), coalesce(submit_job.payload, '{}'),
       coalesce(submit_job.priority, v_kind.priority), coalesce(submit_job.run_at, now()), coalesce(submit_job.run_at <= now(), true), submit_job.deadline,
       coalesce(submit_job.max_tries, v_kind.max_tries), coalesce(submit_job.class, v_kind.class))
     returning jobs.id into v_id;

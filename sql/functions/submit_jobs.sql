@@ -2,7 +2,7 @@
 --   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, class?, after?}]
 --             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
 --   p_tenant  whose jobs they are
--- What the payload of a built-in kind needs is required of the node: see needs_of.
+-- What a kind requires, and what the payload of a built-in kind needs, is required of the node: see register_kinds and needs_of.
 -- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
 -- Refuses all of them (22023) when one is wrong, and names it.
 -- The plan is made once a session: making it takes longer than enqueueing.
@@ -28,7 +28,7 @@ begin
     -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.
     select o.*, nextval(pg_get_serial_sequence('earshot.jobs', 'id')) as id
     from (
-      select a.ord::int, a.job, k.kind, k.role, k.priority, k.max_tries, k.class, k.built_in,
+      select a.ord::int, a.job, k.kind, k.role, k.requires, k.priority, k.max_tries, k.class, k.built_in,
         -- Told apart by their first character: a key may be any text, also one that looks like a place.
         coalesce('=' || nullif(a.job ->> 'idempotency_key', ''), '#' || a.ord) as key,
         coalesce((a.job ->> 'run_at')::timestamptz, now()) as run_at
@@ -47,7 +47,7 @@ begin
       idempotency_key, document_id, class)
     overriding system value
     select id, p_tenant, kind, coalesce(job ->> 'role', role),
-      coalesce(job -> 'requires', '{}') || case when built_in then earshot.needs_of(kind, coalesce(job -> 'payload', '{}')) else '{}' end,
+      requires || coalesce(job -> 'requires', '{}') || case when built_in then earshot.needs_of(kind, coalesce(job -> 'payload', '{}')) else '{}' end,
       coalesce(job -> 'payload', '{}'),
       coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
       coalesce((job ->> 'max_tries')::int, max_tries), nullif(job ->> 'idempotency_key', ''),

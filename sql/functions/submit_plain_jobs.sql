@@ -9,13 +9,13 @@ begin
   with asked as materialized (
     select o.*, nextval('earshot.jobs_id_seq') as id
     from (
-      select a.ord::int, a.job, k.kind, k.role, k.priority, k.max_tries, k.class, coalesce((a.job ->> 'run_at')::timestamptz, now()) as run_at
+      select a.ord::int, a.job, k.kind, k.role, k.requires, k.priority, k.max_tries, k.class, coalesce((a.job ->> 'run_at')::timestamptz, now()) as run_at
       from jsonb_array_elements(p_jobs) with ordinality a (job, ord) join earshot.job_kinds k on k.kind = a.job ->> 'kind'
       order by a.ord) o
   ), made as (
     insert into earshot.jobs (id, tenant_id, kind, role, requires, payload, priority, run_at, due, deadline, max_tries, class)
     overriding system value
-    select id, p_tenant, kind, coalesce(job ->> 'role', role), coalesce(job -> 'requires', '{}'), coalesce(job -> 'payload', '{}'),
+    select id, p_tenant, kind, coalesce(job ->> 'role', role), requires || coalesce(job -> 'requires', '{}'), coalesce(job -> 'payload', '{}'),
       coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
       coalesce((job ->> 'max_tries')::int, max_tries), coalesce(job ->> 'class', class)
     from asked

@@ -50,6 +50,22 @@ describe.each(databases)('kinds of the users\' own, on %s', (kind) => {
     expect(await registerKinds(pool(), [moved])).toEqual(['thumbnail'])
   })
 
+  test('kinds that share a role require a node that has them, whichever way they are submitted; one that is alone in its role requires nothing', async () => {
+    const kinds = ['crop', 'turn'].map((name) => ({ ...thumbnail, kind: name, role: 'scissors' }))
+    const requires = async (ids: number[]) => (await pool().query('select requires from earshot.jobs where id = any ($1) order by id', [ids])).rows.map((row) => row.requires)
+    await registerKinds(pool(), [kinds[0]!])
+    const payload = { image: 'a.png' }
+    const [alone] = await submitJobs(pool(), [{ kind: 'crop', payload }])
+    expect(await requires([alone!.id])).toEqual([{}])
+    await registerKinds(pool(), [kinds[1]!])
+    const many = await submitJobs(pool(), [{ kind: 'crop', payload }, { kind: 'turn', payload, requires: { gpu: true } }])
+    const [keyed] = await submitJobs(pool(), [{ kind: 'turn', payload, idempotency_key: 'once' }])
+    const { rows: [one] } = await pool().query(`select earshot.submit_job('crop', '{"image": "b.png"}') as id`)
+    expect(await requires([...many.map(({ id }) => id), keyed!.id, one.id])).toEqual([
+      { 'kind:crop': true }, { 'kind:turn': true, gpu: true }, { 'kind:turn': true }, { 'kind:crop': true },
+    ])
+  })
+
   test('a worker\'s role of the database may register them', async () => {
     await held.db.transaction(async (client) => {
       await client.query('set local role earshot_worker')

@@ -22,7 +22,7 @@ export type Offering = {
   roles: string[]
   handlers: Map<string, Handler>
   slots: Record<string, number>
-  /** What jobs require: `model:NAME` for each model, the languages that are heard, and whether they are translated. */
+  /** What jobs require: `model:NAME` for each model, `kind:NAME` for each kind of the users' own, the languages that are heard, and whether they are translated. */
   tags: Record<string, string | true>
   /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
   capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel>; /** What is here and does not serve, by its name, with the reason. */ not_offered?: Record<string, string> }
@@ -68,7 +68,11 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   const names = Object.entries(models).flatMap(([name, { aliases = [] }]) => [name, ...aliases])
   return {
     roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots, { [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel }),
-    tags: { ...Object.fromEntries(names.map((name) => [`model:${name}`, true as const])), ...hearingTags(Object.values(models)) },
+    tags: {
+      ...Object.fromEntries(names.map((name) => [`model:${name}`, true as const])),
+      ...Object.fromEntries(kinds.filter(({ definition }) => handlers.has(definition.kind)).map(({ definition }) => [`kind:${definition.kind}`, true as const])),
+      ...hearingTags(Object.values(models)),
+    },
     capabilities: { engines: serving, models, ...(Object.keys(engines.notOffered).length === 0 ? {} : { not_offered: { ...engines.notOffered } }) },
   }
 }
