@@ -135,6 +135,29 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
     expect(sent).toMatchObject({ max_tokens: 7, temperature: 0, stop: ['\n'], response_format: { json_schema: { schema } } })
   })
 
+  test('hands schemas on in their own order: models answer by it', async () => {
+    const schema = { type: 'object', properties: { reasoning: { type: 'string' }, answer: { type: 'string' } }, required: ['reasoning', 'answer'], additionalProperties: false }
+    const tools = [{ type: 'function' as const, function: { name: 'ring', parameters: schema } }]
+    await client.chat.completions.create({ ...ask, tools, response_format: { type: 'json_schema', json_schema: { name: 'thought', schema } } })
+    const sent = names.flatMap((name) => talkers[name].chats())[0]!.json() as unknown as { tools: typeof tools; response_format: { json_schema: { schema: object } } }
+    expect([sent.response_format.json_schema.schema, sent.tools[0]!.function.parameters].map((one) => JSON.stringify(one))).toEqual([JSON.stringify(schema), JSON.stringify(schema)])
+  })
+
+  test('takes texts that were cut in the middle of an emoji, and gives such ones back', async () => {
+    const cut = '🦊'.slice(0, 1)
+    for (const name of names) {
+      talkers[name].talk = async (_, __, { piece, end }) => {
+        piece({ content: `A fox: ${cut}` }, 'stop')
+        end()
+      }
+    }
+    const { choices: [choice] } = await client.chat.completions.create({ ...ask, max_tokens: -1, messages: [{ role: 'user', content: `What is \0this: ${cut}` }] })
+    expect(choice!.message.content).toBe('A fox: \ufffd')
+    const [sent] = names.flatMap((name) => talkers[name].chats().map((asked) => asked.json()))
+    expect(sent!.messages).toEqual([{ role: 'user', content: 'What is this: \ufffd' }])
+    expect(sent).not.toHaveProperty('max_tokens')
+  })
+
   test('makes vectors with a model that knows meaning', async () => {
     const { data, model } = await client.embeddings.create({ model: 'text-embedding-3-small', input: ['rain', 'hail and rain'] })
     expect(model).toBe('embedder-embed')

@@ -1,7 +1,10 @@
 import { z } from 'zod'
 
-/** JSON Schema of what a tool takes, or of what is to be answered. */
-const JsonSchema = z.record(z.string(), z.unknown())
+/**
+ * JSON Schema of what a tool takes, or of what is to be answered; as it is, or as JSON text. Models answer in the order in which a schema names its fields,
+ * and the database keeps no order of keys: text does.
+ */
+const JsonSchema = z.union([z.record(z.string(), z.unknown()), z.string().max(1_000_000).refine(isObjectText, 'expected a JSON Schema')], 'expected a JSON Schema')
 const Text = z.string().max(10_000_000)
 const ToolName = z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, dashes and underscores, up to 64')
 
@@ -22,7 +25,7 @@ export type ToolCall = z.infer<typeof ToolCall>
 /** One message of a conversation, shaped as OpenAI's chat completions have it. */
 export const ChatMessage = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
-  content: z.union([Text, z.array(ChatPart).max(1_000)]).nullish(),
+  content: z.union([Text, z.array(ChatPart).max(1_000)], 'expected a text of up to 10,000,000 characters, or a list of parts of type "text" or "image_url"').nullish(),
   name: z.string().optional(),
   tool_calls: z.array(ToolCall).max(128).optional(),
   tool_call_id: z.string().optional(),
@@ -36,7 +39,8 @@ export const ChatTool = z.object({
 })
 export type ChatTool = z.infer<typeof ChatTool>
 
-export const ToolChoice = z.union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), function: z.object({ name: ToolName }) })])
+export const ToolChoice = z.union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), function: z.object({ name: ToolName }) })],
+  'expected "none", "auto", "required", or {"type": "function", "function": {"name": "…"}}')
 export type ToolChoice = z.infer<typeof ToolChoice>
 
 /** How the model is to answer; what is left out is as the model has it. */
@@ -59,7 +63,7 @@ export const GenerateRequest = z.object({
   messages: z.array(ChatMessage).min(1).max(10_000),
   tools: z.array(ChatTool).max(128).optional(),
   tool_choice: ToolChoice.optional(),
-  /** `json`: any JSON object. A JSON Schema: an answer that fits it. */
+  /** `json`: any JSON object. A JSON Schema: an answer that fits it; see there for the order of its fields. */
   format: z.union([z.literal('json'), JsonSchema]).optional(),
   options: GenerateOptions.optional(),
   /** How long the model stays loaded afterwards: `10m`, or seconds; -1 for ever. Engines that cannot tell leave it out. */
@@ -83,3 +87,29 @@ export type Generated = z.output<typeof Generated>
 
 /** A piece of an answer while it is made; put together they are its message. A tool call comes whole, in one piece. */
 export type GenerateDelta = { content?: string; tool_calls?: ToolCall[] }
+
+/** The same request, its schemas as they are: what was text is read, in its own order. */
+export function withSchemas({ format, tools, ...request }: GenerateRequest): GenerateRequest {
+  return {
+    ...request,
+    ...(format === undefined ? {} : { format: format === 'json' ? format : schemaOf(format) }),
+    ...(tools === undefined ? {} : { tools: tools.map((tool) => withParameters(tool, schemaOf)) }),
+  }
+}
+
+/** The same tool, with what `change` makes of the schema of its parameters, where it has one. */
+export function withParameters(tool: ChatTool, change: (schema: z.infer<typeof JsonSchema>) => z.infer<typeof JsonSchema>): ChatTool {
+  const { parameters } = tool.function
+  return parameters === undefined ? tool : { ...tool, function: { ...tool.function, parameters: change(parameters) } }
+}
+
+const schemaOf = (given: z.infer<typeof JsonSchema>): Record<string, unknown> => (typeof given === 'string' ? JSON.parse(given) as Record<string, unknown> : given)
+
+function isObjectText(text: string): boolean {
+  try {
+    const read: unknown = JSON.parse(text)
+    return typeof read === 'object' && read !== null && !Array.isArray(read)
+  } catch {
+    return false
+  }
+}

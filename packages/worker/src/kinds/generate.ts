@@ -1,4 +1,4 @@
-import type { GenerateDelta, ToolCall } from '@earshot/shared/contract'
+import { type GenerateDelta, type ToolCall, withSchemas } from '@earshot/shared/contract'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 
@@ -11,8 +11,8 @@ export function createGenerate({ engines }: { engines: Engines }): BuiltIn<'gene
       progress(0)
       emit(withoutNul(delta))
     }
-    const answer = await engine.generate({ ...request, model: model.name }, { onDelta, onAlive: () => progress(0), signal })
-    const { content, tool_calls } = withoutNul(answer.message)
+    const answer = await engine.generate({ ...withSchemas(request), model: model.name }, { onDelta, onAlive: () => progress(0), signal })
+    const { content, tool_calls } = withoutNul(answer.message, (text) => text.toWellFormed())
     return { ...answer, message: { role: 'assistant', content, ...(tool_calls === undefined ? {} : { tool_calls }) }, engine: engine.name }
   }
 }
@@ -25,9 +25,9 @@ function pickFor(engines: Engines, name: string | undefined, role: string) {
   return engines.need('generate', largest?.name)
 }
 
-/** PostgreSQL's texts cannot hold a NUL. */
-function withoutNul<T extends { content?: string; tool_calls?: ToolCall[] }>(piece: T): T {
-  const clean = (text: string) => text.replaceAll('\0', '')
+/** PostgreSQL's texts cannot hold a NUL, nor half a surrogate pair, of which the other half may come with the next piece: that is for `whole` to see. */
+function withoutNul<T extends { content?: string; tool_calls?: ToolCall[] }>(piece: T, whole = (text: string) => text): T {
+  const clean = (text: string) => whole(text.replaceAll('\0', ''))
   return {
     ...piece,
     ...(piece.content === undefined ? {} : { content: clean(piece.content) }),

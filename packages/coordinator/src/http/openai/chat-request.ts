@@ -1,4 +1,4 @@
-import { ChatMessage, ChatTool, ToolChoice } from '@earshot/shared/contract'
+import { ChatMessage, ChatTool, ToolChoice, withParameters } from '@earshot/shared/contract'
 import { z } from 'zod'
 
 const Format = z.discriminatedUnion('type', [
@@ -12,6 +12,9 @@ const maybe = <S extends z.ZodType>(schema: S) => schema.nullish().transform((gi
 const { name, tool_calls, tool_call_id } = ChatMessage.shape
 const Message = ChatMessage.extend({ name: maybe(name.unwrap()), tool_calls: maybe(tool_calls.unwrap()), tool_call_id: maybe(tool_call_id.unwrap()) })
 
+/** -1 is what clients of llama-server, LM Studio and Ollama say for "no limit". */
+const Limit = z.union([z.literal(-1), z.number().int().positive()], 'expected a whole number above 0')
+
 /** Fields that are not named here change nothing, and are passed over; those that would change the answer are refused. */
 export const ChatRequest = z.object({
   model: z.string().min(1).max(200),
@@ -23,8 +26,8 @@ export const ChatRequest = z.object({
   response_format: Format.nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
-  max_tokens: z.number().int().positive().nullish(),
-  max_completion_tokens: z.number().int().positive().nullish(),
+  max_tokens: Limit.nullish(),
+  max_completion_tokens: Limit.nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
   seed: z.number().int().nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
@@ -38,14 +41,18 @@ export type ChatRequest = z.output<typeof ChatRequest>
 
 /** What a `generate` job is sent with. */
 export function generatePayload(asked: ChatRequest): Record<string, unknown> {
-  const { messages, tools, tool_choice, response_format: format, temperature, top_p, seed, stop, frequency_penalty, presence_penalty } = asked
-  const max_tokens = asked.max_completion_tokens ?? asked.max_tokens
+  const { messages, tool_choice, response_format: format, temperature, top_p, seed, stop, frequency_penalty, presence_penalty } = asked
+  const max_tokens = limitOf(asked.max_completion_tokens) ?? limitOf(asked.max_tokens)
+  // Schemas travel as text, which keeps their order.
+  const tools = asked.tools?.map((tool) => withParameters(tool, (schema) => JSON.stringify(schema)))
   return present({
     messages, tools, tool_choice,
-    format: format?.type === 'json_object' ? 'json' : format?.type === 'json_schema' ? format.json_schema.schema : undefined,
+    format: format?.type === 'json_object' ? 'json' : format?.type === 'json_schema' ? JSON.stringify(format.json_schema.schema) : undefined,
     options: present({ temperature, top_p, max_tokens, seed, stop, frequency_penalty, presence_penalty }),
     stream: asked.stream === true,
   })
 }
+
+const limitOf = (tokens: number | null | undefined): number | undefined => (tokens == null || tokens < 0 ? undefined : tokens)
 
 const present = (fields: Record<string, unknown>) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null))

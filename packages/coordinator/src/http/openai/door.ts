@@ -27,13 +27,24 @@ export function createDoor({ db, waits, door: settings }: Context): Door {
     models: createModels({ db: db.pool, aliases }),
     async ask(reply, kind, { model, requires, role }, payload, hear) {
       const job: Submission = {
-        kind, payload: { ...payload, ...(model !== undefined && { model }) }, ...(requires && { requires }), ...(role !== undefined && { role }),
+        kind, payload: { ...storable(payload) as Record<string, unknown>, ...(model !== undefined && { model }) }, ...(requires && { requires }), ...(role !== undefined && { role }),
       }
       const { id, answer } = await waits.ask(job, { withinS: settings.timeoutS, signal: goneSignal(reply), hear })
       reply.header('x-earshot-job', id)
       return { id, answer: answer.then((answered) => tell(reply, answered)) }
     },
   }
+}
+
+/**
+ * The same with every text as the database can hold it, where JSON can say more: without NULs, which nobody reads, and with a replacement character for half
+ * an emoji, which clients send that cut texts by length.
+ */
+function storable(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\0', '').toWellFormed()
+  if (Array.isArray(value)) return value.map(storable)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, storable(part)]))
 }
 
 /** Fires when the client's connection ends before the answer does. */
