@@ -126,10 +126,24 @@ describe('a client of OpenAI', () => {
     }
   })
 
+  test('may send null, or an empty field of a form, for what it leaves open', async () => {
+    const { data } = await client.embeddings.create({ model: 'lexical-384', input: 'rain', dimensions: null, encoding_format: null } as never)
+    expect(data).toHaveLength(1)
+    const speech = await client.audio.speech.create({ model: 'flite', voice: null, input: 'Rain.', speed: null, response_format: null } as never)
+    expect(speech.headers.get('content-type')).toBe('audio/mpeg')
+    const form = new FormData()
+    for (const name of ['language', 'prompt', 'temperature', 'response_format', 'stream']) form.set(name, '')
+    form.set('file', await recording())
+    form.set('model', 'whisper-1')
+    expect((await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', body: form })).status).toBe(200)
+  })
+
   test('lists the models', async () => {
     const { data } = await client.models.list()
     expect(data.map(({ id }) => id)).toEqual(expect.arrayContaining(['flite', 'lexical-384', 'pocketsphinx-en-us']))
     expect(await client.models.retrieve('flite')).toMatchObject({ id: 'flite', owned_by: 'flite' })
+    expect(await client.models.retrieve('whisper-1')).toMatchObject({ id: 'whisper-1', kinds: ['transcribe'] })
+    await expect(client.models.retrieve('gpt-4o'), 'nobody here chats').rejects.toMatchObject({ status: 404, code: 'model_not_found' })
   })
 
   test.each([
@@ -161,6 +175,7 @@ describe('a client of OpenAI', () => {
   test.each([
     ['JSON where a form belongs', '/v1/audio/transcriptions', { 'content-type': 'application/json' }, '{}', 400],
     ['a form without a file', '/v1/audio/transcriptions', { 'content-type': 'multipart/form-data; boundary=x' }, '--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--x--\r\n', 400],
+    ['a form with two files', '/v1/audio/transcriptions', { 'content-type': 'multipart/form-data; boundary=x' }, `${'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n'.repeat(2)}--x--\r\n`, 400],
     ['a form that breaks off', '/v1/audio/transcriptions', { 'content-type': 'multipart/form-data; boundary=x' }, '--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF', 400],
     ['a form where JSON belongs', '/v1/chat/completions', { 'content-type': 'multipart/form-data; boundary=x' }, '--x--', 400],
     ['broken JSON', '/v1/chat/completions', { 'content-type': 'application/json' }, '{"model":', 400],

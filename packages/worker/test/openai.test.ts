@@ -245,6 +245,10 @@ describe('speech with a server that speaks OpenAI\'s protocol', () => {
     expect(await hear()).toEqual({ words: [], segments: [{ start_s: 0, end_s: 1, text: 'Hello there.', confidence: null, words: [] }] })
   })
 
+  test('is not translated by a server that only hears: what was asked is wrong, and not the node', async () => {
+    expect(await thrownBy(hear({ translate: true }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST', message: expect.stringContaining('does not translate') })
+  })
+
   test('is translated where that is asked', async () => {
     server.routes['POST /v1/audio/translations'] = (_, response) => json(response, 200, { text: '' })
     expect(await hear({ translate: true })).toEqual({ words: [], segments: [] })

@@ -74,8 +74,16 @@ async function ask(server: OpenAiServer, { model = '', language, translate, word
     form.append('timestamp_granularities[]', 'segment')
     if (words !== false) form.append('timestamp_granularities[]', 'word')
   }
-  const answer = await server.post(translate === true ? '/audio/translations' : '/audio/transcriptions', form)
+  const answer = await (translate === true ? translated(server, form) : server.post('/audio/transcriptions', form))
   return readJson(answer, Verbose, server.asking)
+}
+
+/** Many servers hear, and have no such route: a matter of what was asked, and none of a node that does all else. */
+async function translated(server: OpenAiServer, form: FormData): Promise<Response> {
+  return await server.post('/audio/translations', form).catch((err: unknown) => {
+    if (!(err instanceof EarshotError) || err.code !== 'EARSHOT_ENGINE_MISSING' || !/answered (404|405)/.test(err.message) || /\bmodel\b/i.test(err.message)) throw err
+    throw new EarshotError('EARSHOT_BAD_REQUEST', `${server.asking.who} does not translate.`, { cause: err, field: 'model', hint: 'Ask for another model.' })
+  })
 }
 
 function heardOf({ text, language, segments, words }: z.output<typeof Verbose>, durationS: number): Heard {

@@ -14,8 +14,8 @@ const NOT_TEXTS = `expected a text, or up to ${MOST} texts; lists of tokens are 
 export const EmbeddingsRequest = z.object({
   model: z.string().min(1).max(200),
   input: z.union([Text, z.array(Text).min(1).max(MOST)], NOT_TEXTS).refine((input) => ![input].flat().includes(''), 'a text is empty'),
-  encoding_format: z.enum(['float', 'base64']).default('float'),
-  dimensions: z.number().int().positive().optional(),
+  encoding_format: z.enum(['float', 'base64']).nullish(),
+  dimensions: z.number().int().positive().nullish(),
 })
 
 /** POST /v1/embeddings: texts to vectors. */
@@ -45,8 +45,8 @@ function tooLong(error: unknown): never {
 }
 
 /** Vectors can be cut only where the model was made for it, which nobody tells. */
-function checkDimensions(asked: number | undefined, has: number | undefined): void {
-  if (asked === undefined || has === undefined || asked === has) return
+function checkDimensions(asked: number | null | undefined, has: number | undefined): void {
+  if (asked == null || has === undefined || asked === has) return
   throw new EarshotError('EARSHOT_BAD_REQUEST', `The vectors of this model have ${has} dimensions, and are not cut to ${asked}.`, { field: 'dimensions' })
 }
 

@@ -35,6 +35,7 @@ export async function readForm<File>(request: FastifyRequest, keep: (stream: Asy
     // What is left of a refused upload is read and dropped, so that the refusal can be heard.
     request.raw.unpipe()
     request.raw.resume()
+    if (error instanceof Error && 'code' in error && error.code === 'FST_FILES_LIMIT') throw new EarshotError('EARSHOT_BAD_REQUEST', 'The form has more than one file.', { field: 'file' })
     throw isBrokenForm(error) ? new EarshotError('EARSHOT_BAD_REQUEST', 'The form breaks off, or is none.', { cause: error }) : error
   }
 }
@@ -45,6 +46,8 @@ function isBrokenForm(error: unknown): boolean {
 }
 
 function addField(fields: Form<unknown>['fields'], given: string, value: string): void {
+  // Forms send what nobody filled in, too.
+  if (value === '') return
   const name = given.replace(/\[\]$/, '')
   const before = fields[name]
   if (before !== undefined) fields[name] = [...(Array.isArray(before) ? before : [before]), value]

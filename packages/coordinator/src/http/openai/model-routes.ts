@@ -1,5 +1,6 @@
 import { EarshotError } from '@earshot/shared/contract'
 import type { FastifyInstance } from 'fastify'
+import { DOOR_KINDS } from './aliases.ts'
 import type { Door } from './door.ts'
 import type { Model } from './models.ts'
 
@@ -15,6 +16,10 @@ export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): 
     const name = aliases.model(params['*'])
     const model = there.find((one) => one.name === name || one.aliases.includes(name))
     if (model !== undefined) return view(model)
+    for (const kind of DOOR_KINDS) {
+      const able = there.filter(({ kinds }) => kinds.includes(kind))
+      if (able.length > 0 && aliases.builtIn(kind, name)) return { id: params['*'], object: 'model', created: 0, owned_by: 'earshot', kinds: [kind], nodes: [...new Set(able.flatMap(({ up }) => up))] }
+    }
     throw new EarshotError('EARSHOT_UNKNOWN_MODEL', `No node that is up offers model "${params['*']}".`, { field: 'model', hint: `There are: ${there.map((one) => one.name).join(', ')}.` })
   })
 }

@@ -18,20 +18,20 @@ const Voice = z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice'
 export const SpeechRequest = z.object({
   model: z.string().min(1).max(200),
   input: z.string().trim().min(1).max(20_000),
-  voice: z.union([Asked, z.object({ id: Asked }).transform(({ id }) => id)]).optional(),
-  response_format: z.enum(FORMATS, `expected one of ${FORMATS.join(', ')}`).default('mp3'),
-  speed: z.number().min(0.25).max(4).optional(),
-  stream_format: z.literal('audio', 'only audio is sent').optional(),
+  voice: z.union([Asked, z.object({ id: Asked }).transform(({ id }) => id)]).nullish(),
+  response_format: z.enum(FORMATS, `expected one of ${FORMATS.join(', ')}`).nullish().transform((format) => format ?? 'mp3'),
+  speed: z.number().min(0.25).max(4).nullish(),
+  stream_format: z.literal('audio', 'only audio is sent').nullish(),
 })
 
 /** POST /v1/audio/speech: text to speech, as a file. */
 export function speechRoutes(scope: FastifyInstance, door: Door, context: Context): void {
   scope.post('/v1/audio/speech', async (request, reply) => {
     const { model, input, voice, response_format: format, speed } = parse(SpeechRequest, request.body)
-    const named = voice === undefined ? undefined : door.aliases.voice(voice)
+    const named = voice == null ? undefined : door.aliases.voice(voice)
     if (named !== undefined) parse(Voice, named, 'voice')
     const picked = await door.models.pick('speak', model, { voice: named })
-    const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed !== undefined && { speed }) })
+    const { answer } = await door.ask(reply, 'speak', picked, { text: input, format, ...(named !== undefined && { voice: named }), ...(speed != null && { speed }) })
     const { result } = await answer
     const artifact = await readArtifact(context.db.pool, Number(result.artifact_id))
     if (artifact === undefined) throw new EarshotError('EARSHOT_MEDIA_GONE', 'The speech was made, and is gone already.')
