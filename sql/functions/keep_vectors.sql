@@ -2,8 +2,9 @@
 -- In this order: the index over the model's vectors, where it is not there yet; embed jobs for documents that are ready and were
 -- not asked for by this model (no more than 100 wait for a node at a time, however many documents there are); once there are none, and vectors of the model are there, those of
 -- former models go; then their indexes. Returns how many documents were asked for, and how many vectors were removed.
+-- Without sequential scans: a plan of before the table was analyzed would read all vectors at each call.
 create or replace function earshot.keep_vectors(p_term bigint) returns table (asked int, removed int)
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -192,6 +192,21 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
     expect(await models()).toEqual([{ title: 'made.wav', model: MODEL, vectors: 2 }, { title: 'waits.wav', model: MODEL, vectors: 2 }])
   })
 
+  test('to find out that there is nothing to do costs no look at each vector, also where nothing was ever analyzed', async () => {
+    await store()
+    await use(MODEL)
+    await embedAll()
+    await keep()
+    const [before, after] = await db().transaction(async (client) => {
+      const scans = async () => (await client.query(`select relname, seq_scan::int from pg_stat_xact_user_tables where relname in ('chunk_vectors', 'documents', 'jobs') order by 1`)).rows
+      const first = await scans()
+      expect(await keepVectors(client, term)).toEqual({ asked: 0, removed: 0 })
+      return [first, await scans()]
+    })
+    expect(after).toEqual(before)
+    expect(after).toHaveLength(3)
+  })
+
   test('what comes from a model that is not named any more is passed over', async () => {
     const id = await store()
     await submitJobs(db().pool, [{ kind: 'embed', payload: { document_id: id, model: MODEL } }])
