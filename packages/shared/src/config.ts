@@ -115,7 +115,10 @@ function readAll({ flags, env, files, cwd }: Omit<ConfigSources, 'machine'>): Re
 function check(given: Given, homeFolder: string): { value: unknown } | Problem {
   const setting: Setting = SETTINGS[given.key]
   const parsed = setting.schema.safeParse(given.written === 'text' ? fromText(setting, String(given.value)) : fromYaml(setting, given.value))
-  if (!parsed.success) return { where: given.where, what: `is ${shown(given.value, setting.secret)}; expected ${setting.expected}` }
+  if (!parsed.success) {
+    const advice = setting.advise?.(String(given.value).trim())
+    return { where: given.where, what: `is ${shown(given.value, setting.secret)}; expected ${setting.expected}${advice === undefined ? '' : `: ${advice}`}` }
+  }
   if (setting.text !== 'path') return { value: parsed.data }
   return { value: path.resolve(given.folder, String(parsed.data).replace(/^~(?=$|[/\\])/, homeFolder)) }
 }

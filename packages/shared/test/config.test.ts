@@ -225,5 +225,6 @@ test.each(['http://me:open-sesame@box:8000/v1', 'http://box:8000/v1?api_key=open
 test('the password of a Redis address is masked in errors and in the log', () => {
   expect(load({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a,b/set' } }).redis.url).toBe('redis+sentinel://:hunter2@a,b/set')
   expect(failure({ env: { REDIS_URL: 'redis://:hunter2@box/0/1' } }).message).not.toContain('hunter2')
+  expect(failure({ env: { REDIS_URL: 'box:6379' } }).message).toContain('it begins with redis://')
   expect(secretsOf(load({ env: { REDIS_URL: 'redis://:s%40cret@box' } }))).toEqual(expect.arrayContaining(['s@cret', 's%40cret']))
 })

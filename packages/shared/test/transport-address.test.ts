@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseRedisAddress } from '../src/transport/address.ts'
+import { adviseOnRedisAddress, parseRedisAddress } from '../src/transport/address.ts'
 
 test.each([
   ['redis://box', { mode: 'single', tls: false, hosts: [{ host: 'box', port: 6379 }], db: 0 }],
@@ -12,7 +12,25 @@ test.each([
 })
 
 test.each([
-  'http://box', 'redis://', 'redis://a,b', 'redis://box:99999', 'redis://box/x', 'redis://box/0/1', 'redis+sentinel://a', 'redis+cluster://a/1', 'redis://:%zz@box', 'redis://a b',
-])('%s is none', (address) => {
+  ['localhost:6379', 'begins with redis://'],
+  ['http://box', 'begins with redis://'],
+  ['redis:/box', 'begins with redis://'],
+  ['redis://ada:p@ss@box', '%40'],
+  ['redis://:p/ss@box:6379', '%2F'],
+  ['redis://box:6379?tls=true', 'rediss://'],
+  ['redis://a,b', 'redis+cluster://'],
+  ['redis+sentinel://a', 'redis+sentinel://host:26379/name'],
+  ['redis+cluster://a/1', 'no database but 0'],
+  ['redis://box:99999', 'port'],
+  ['redis://box:0', 'port'],
+  ['redis://:pw@box:/0', 'port'],
+  ['redis://', undefined],
+  ['redis://box/x', undefined],
+  ['redis://box/0/1', undefined],
+  ['redis://:%zz@box', '%25'],
+  ['redis://a b', undefined],
+])('%s is none, and why is told where it can be', (address, why) => {
   expect(parseRedisAddress(address)).toBeUndefined()
+  if (why === undefined) expect(adviseOnRedisAddress(address)).toBeUndefined()
+  else expect(adviseOnRedisAddress(address)).toContain(why)
 })

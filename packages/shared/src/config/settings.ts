@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { ModelName } from '../contract/chat.ts'
 import { LOG_LEVELS } from '../log.ts'
-import { parseRedisAddress } from '../transport/address.ts'
+import { adviseOnRedisAddress, parseRedisAddress } from '../transport/address.ts'
 
 /**
  * One setting: where it may be written, what it may be, and what it is when nobody says. This table is the only list of
@@ -18,6 +18,8 @@ export type Setting<S extends z.ZodType = z.ZodType> = {
   text: 'text' | 'number' | 'list' | 'tags' | 'slots' | 'path' | 'duration' | 'address'
   /** What belongs there, for the error: "expected …". */
   expected: string
+  /** What is most likely wrong with a text that is none of these, where that can be told. */
+  advise?: (text: string) => string | undefined
   /** For the docs and `--help`. */
   about: string
   /** For the docs, where the default is not a plain value. */
@@ -115,7 +117,7 @@ export const SETTINGS = {
     about: 'After how long a connection is replaced; the variable also takes 5m or 1h', default: '1800' }),
   'database.connect_timeout_s': setting({ schema: seconds, env: [], text: 'duration', expected: SECONDS,
     about: 'How long to wait for a connection', default: '10' }),
-  'redis.url': setting({ schema: redisAddress, env: ['REDIS_URL'], text: 'text', secret: true, expected: 'an address such as redis://user:password@host:6379/0',
+  'redis.url': setting({ schema: redisAddress, env: ['REDIS_URL'], text: 'text', secret: true, expected: 'an address such as redis://user:password@host:6379/0', advise: adviseOnRedisAddress,
     about: 'A Redis that carries wake-ups, hints and progress; nothing is kept there', default: 'none: all goes through PostgreSQL and HTTP' }),
   'log.level': setting({ schema: z.enum(LOG_LEVELS), env: ['EARSHOT_LOG_LEVEL'], flag: 'log-level', text: 'text', expected: `one of ${LOG_LEVELS.join(', ')}`,
     about: 'From which level on the log is written, to standard error', default: 'info' }),

@@ -41,9 +41,26 @@ export function parseRedisAddress(address: string): RedisAddress | undefined {
   }
 }
 
+/** The ways in which addresses are wrong most often, the first that fits told; none shows the address, which may carry a password. */
+const FAULTS: [looksLike: RegExp, advice: string][] = [
+  [/^(?!rediss?(\+sentinel|\+cluster)?:\/\/)/, 'it begins with redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://'],
+  [/^[^@]*\/\/[^@]*[/?#][^@]*@|@.*@/, 'signs with a meaning are percent-encoded in user and password: @ is %40, / is %2F, ? is %3F, % is %25'],
+  [/%(?![0-9a-f]{2})/i, 'a percent sign in user, password or name is written %25'],
+  [/[?#]/, 'nothing follows the path; TLS is asked for by rediss://'],
+  [/^rediss?:\/\/.*,/, 'several hosts need redis+sentinel://host,host/name or redis+cluster://host,host'],
+  [/^rediss?\+sentinel:\/\/[^/]*\/?$/, 'what the Sentinels call the set follows their addresses: redis+sentinel://host:26379/name'],
+  [/^rediss?\+cluster:\/\/[^/]*\/./, 'a cluster has no database but 0, so that nothing follows its hosts'],
+  [/^[^/]*\/\/(.*@)?[^/@]*:(\D|0*(\/|,|$)|\d{5})[^@]*$/, 'a port is a number from 1 to 65535'],
+]
+
+/** What most likely is wrong with an address that `parseRedisAddress` does not take; undefined when that is not known. */
+export function adviseOnRedisAddress(address: string): string | undefined {
+  return FAULTS.find(([looksLike]) => looksLike.test(address))?.[1]
+}
+
 function readHost(text: string, standard: number): { host: string; port: number } | undefined {
   const { v6, name, port } = HOST.exec(text)?.groups ?? {}
   const host = v6 ?? name
-  if (host === undefined || Number(port ?? standard) > 65_535) return undefined
+  if (host === undefined || Number(port ?? standard) > 65_535 || Number(port ?? standard) === 0) return undefined
   return { host, port: Number(port ?? standard) }
 }

@@ -89,7 +89,7 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
       // Its connections may have lost their other end without being told, and would take nothing, for ever.
       const forgo = redis.onChange((up) => {
         if (!up) return
-        void taking.close()
+        taking.close().catch(() => {}) // what is gone needs no goodbye
         taking = take(name, onHint)
       })
       return {

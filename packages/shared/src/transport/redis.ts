@@ -7,8 +7,12 @@ import { type RedisAddress, parseRedisAddress } from './address.ts'
 /** How often it is asked whether it answers, and how long it has for that, as for every other command. */
 const PROBE_MS = 1000
 const COMMAND_MS = 1000
-/** After so many questions without an answer the connection is made anew: one whose other end vanished in silence would never tell. */
+/**
+ * After so many questions without an answer the connection is made anew: one whose other end vanished in silence would never tell. What
+ * is still being made has its own patience, and a cluster asks one node after the other meanwhile; it is not cut short.
+ */
 const ANEW_AFTER = 2
+const ANEW_AFTER_MAKING = 10
 
 export type RedisClient = Redis | Cluster
 
@@ -77,7 +81,9 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     } catch (err) {
       become(false, client.status === 'ready' ? err : (cause ?? err))
       unanswered += 1
-      if (unanswered % ANEW_AFTER === 0 && client.status !== 'reconnecting') client.disconnect(true)
+      if (client.status === 'reconnecting' || unanswered < (client.status === 'ready' ? ANEW_AFTER : ANEW_AFTER_MAKING)) return
+      unanswered = 0
+      client.disconnect(true)
     }
   }
   const probe: Loop = createLoop({ everyMs: PROBE_MS, log, work: ask })
