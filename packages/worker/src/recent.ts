@@ -4,7 +4,7 @@ import { monotonicMs } from '@earshot/shared/monotonic'
 export type Recent<T> = {
   add(one: T): void
   has(one: T): boolean
-  /** Forgets nothing while this work runs, and for `ms` after it. */
+  /** Forgets nothing while this work runs. */
   during<R>(work: () => Promise<R>): Promise<R>
 }
 
@@ -21,11 +21,12 @@ export function createRecent<T>(ms: number, clock: () => number = monotonicMs): 
   let latest = new Set<T>()
   let before = new Set<T>()
   let since = clock()
+  let lastAdded = -Infinity
   let holding = 0
 
   function turn(): void {
     if (holding > 0 || clock() - since < ms) return
-    before = clock() - since < 2 * ms ? latest : new Set()
+    before = clock() - lastAdded < ms ? latest : new Set()
     latest = new Set()
     since = clock()
   }
@@ -34,6 +35,7 @@ export function createRecent<T>(ms: number, clock: () => number = monotonicMs): 
     add(one) {
       turn()
       latest.add(one)
+      lastAdded = clock()
     },
     has: (one) => latest.has(one) || before.has(one),
     async during(work) {
@@ -42,8 +44,8 @@ export function createRecent<T>(ms: number, clock: () => number = monotonicMs): 
         return await work()
       } finally {
         holding -= 1
-        // What was added meanwhile has its full time from now on.
-        since = clock()
+        // Here too: it may be that all is added while such work runs.
+        turn()
       }
     },
   }

@@ -40,3 +40,17 @@ test('while some work runs, nothing is forgotten', async () => {
   recent.add('e')
   expect([recent.has('a'), recent.has('c')]).toEqual([false, false])
 })
+
+test.each(['while it runs', 'between'])('work that runs again and again does not keep it from forgetting what is added %s', async (when) => {
+  let now = 0
+  const recent = createRecent<number>(MS, () => now)
+  for (let one = 0; one < 100; one += 1) {
+    await recent.during(async () => {
+      now += MS / 4
+      if (when === 'while it runs') recent.add(one)
+    })
+    if (when === 'between') recent.add(one)
+  }
+  expect(recent.has(98)).toBe(true)
+  expect(Array.from({ length: 80 }, (_, one) => one).filter(recent.has)).toEqual([])
+})
