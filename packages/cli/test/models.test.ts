@@ -34,6 +34,13 @@ test('the models of a box are listed, chosen and deleted; a name that nobody kno
   expect(after('whisper-tiny.en')).toMatchObject({ default: false })
 
   expect(await run('use', 'nonsense')).toMatchObject({ code: 1, said: { error: { code: 'EARSHOT_NOT_FOUND', hint: expect.stringContaining('whisper-base.en') } } })
+  expect(await run('rm', 'lexical-384')).toMatchObject({ code: 1, said: { error: { code: 'EARSHOT_BAD_REQUEST', message: expect.stringContaining('part of lexical') } } })
+  expect(JSON.stringify((await run('rm', 'small')).said), 'what could be had is not what is there').not.toContain('whisper-small')
+
+  // It failed its self-test: another is what jobs get, whatever was chosen.
+  writeFileSync(path.join(home, 'self-test.json'), JSON.stringify({ 'transcribe pocketsphinx': { ok: false, engine: 'pocketsphinx', reason: 'It heard nothing.', key: 'x' } }))
+  expect((await list())('pocketsphinx-en-us')).toMatchObject({ default: false, problem: 'It heard nothing.' })
+
   // The same file by the name that another engine has for it.
   for (const name of ['base.en', 'whisper-node-tiny.en']) expect((await run('rm', name)).said).toEqual({ removed: `whisper-${name.replace('whisper-node-', '')}` })
   expect([file, other].some(existsSync)).toBe(false)

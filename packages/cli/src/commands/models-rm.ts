@@ -1,3 +1,4 @@
+import { EarshotError } from '@earshot/shared/contract'
 import { rm } from 'node:fs/promises'
 import { listWhisperModels } from '@earshot/worker/engines/whisper-models'
 import { removeOllama } from '@earshot/worker/engines/ollama'
@@ -11,7 +12,9 @@ export async function run(context: Context, [name = '']: string[]): Promise<void
   if (file !== undefined) await rm(file.file, { force: true })
   else {
     const rows = await listModels(context)
-    if (!rows.some((row) => row.engine === 'ollama' && (row.name === name || row.name === `${name}:latest`))) throw unknownModel(name, rows)
+    const here = rows.find((row) => row.state !== 'available' && (row.name === name || row.name === `${name}:latest`))
+    if (here === undefined) throw unknownModel(name, rows)
+    if (here.engine !== 'ollama') throw new EarshotError('EARSHOT_BAD_REQUEST', `Model "${name}" is part of ${here.engine}.`, { field: 'model', hint: 'Only models of whisper.cpp and Ollama can be deleted from here.' })
     await removeOllama(config.ollamaHost, name, interrupts.first)
   }
   if (output.json) output.printJson({ removed: file?.name ?? name })
