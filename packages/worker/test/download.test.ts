@@ -47,6 +47,8 @@ test('a model is loaded, checked, and renamed; a second time nobody is asked', a
   expect(fractions.at(-1)).toBe(1)
   await pull()
   expect(server.asked).toHaveLength(1)
+  await pull({ source: `${server.url}/models/ggml-test.bin`, folder: path.join(folder, 'by its own address') })
+  expect(server.asked.at(-1)!.path).toBe('/models/ggml-test.bin')
 })
 
 test('one that was broken off goes on where it was, and says what to do without a network', async () => {

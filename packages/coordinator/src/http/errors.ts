@@ -30,6 +30,8 @@ export function toEarshotError(error: unknown): EarshotError {
     if (!isBadValue(error)) return error
     return new EarshotError('EARSHOT_BAD_REQUEST', 'The request holds a character or a number that cannot be stored.', { cause: error })
   }
+  // JSON is read at any depth, and checked and written by recursion.
+  if (error instanceof RangeError && error.message.includes('call stack')) return new EarshotError('EARSHOT_BAD_REQUEST', 'The request is nested too deep.', { cause: error })
   const { code, statusCode, message } = error as Coded
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new EarshotError('EARSHOT_TOO_LARGE', 'The body is larger than this route takes.')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {

@@ -14,7 +14,7 @@ import type { Downloadable } from './catalogue.ts'
 const SILENCE_MS = 60_000
 
 export type DownloadOptions = {
-  /** Where it comes from: this address, a slash, the file's name. */
+  /** Where it comes from: this address, a slash, the file's name; or the file's own address. */
   source: string
   /** Where it goes. */
   folder: string
@@ -49,7 +49,7 @@ export async function download(model: Downloadable, { source, folder, signal, on
 }
 
 async function fetchRest(model: Downloadable, { source, folder, signal, onProgress }: DownloadOptions, partial: string): Promise<void> {
-  const url = `${source.replace(/\/+$/, '')}/${model.file}`
+  const url = source.endsWith(`/${model.file}`) ? source : `${source.replace(/\/+$/, '')}/${model.file}`
   const from = await sizeOf(partial)
   const silence = new AbortController()
   const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${SILENCE_MS / 1000} s`)), SILENCE_MS)

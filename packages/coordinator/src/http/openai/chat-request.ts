@@ -28,7 +28,7 @@ export const ChatRequest = z.object({
   top_p: z.number().min(0).max(1).nullish(),
   max_tokens: Limit.nullish(),
   max_completion_tokens: Limit.nullish(),
-  stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)], 'expected a text, or up to 16 texts').nullish(),
   seed: z.number().int().nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
