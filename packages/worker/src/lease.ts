@@ -2,6 +2,13 @@ import { monotonicMs } from '@earshot/shared/monotonic'
 
 /** Of what was given longer ago it is not known whether this node had it already. */
 const FRESH_S = 1
+/**
+ * The database's clock may be set, and by it no age can be told then. Set back or far ahead, it makes messages come from the future, by more than
+ * clocks drift between two heartbeats. Set a little ahead, it makes a message look younger than it is, but no older than the last heartbeat: so
+ * that has to be no longer ago than what has ended is known for (hand.ts).
+ */
+const DRIFT_S = 0.2
+const UNWATCHED_MS = 3000
 
 /** What a node knows of its own lease, all by this machine's clocks and what heartbeats were answered with. */
 export type Lease = {
@@ -39,7 +46,8 @@ export function createLease(ms: number, joinedAt: number, clock: () => number = 
       if (last === undefined || at < since || clock() >= until) return false
       // As much time has passed for the database since it told its own, or less.
       const passedMs = Math.max(clock() - last.askedAt, wall() - last.wall)
-      return last.now + passedMs / 1000 - at < FRESH_S
+      const ageS = last.now + passedMs / 1000 - at
+      return passedMs < UNWATCHED_MS && ageS > -DRIFT_S && ageS < FRESH_S
     },
   }
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createLease } from '../src/lease.ts'
 
 const LEASE_MS = 3000
@@ -50,4 +50,39 @@ test('nothing is fresh after the machine slept, since only its time of day tells
   expect(lease.isFresh(0.1)).toBe(true)
   wall = 3_600_000
   expect(lease.isFresh(0.1)).toBe(false)
+})
+
+describe('when the database\'s clock is set', () => {
+  let now = 0
+  const beat = (database: number) => {
+    const lease = createLease(15_000, 0, () => now, () => now)
+    lease.renewed({ now: database, askedAt: now })
+    return lease
+  }
+
+  test('ahead, nothing that was given since is fresh until a heartbeat brings the new time', () => {
+    now = 0
+    const lease = beat(0)
+    now = 2500
+    expect(lease.isFresh(3600.5)).toBe(false)
+    lease.renewed({ now: 3602.5, askedAt: now })
+    expect(lease.isFresh(3602.4)).toBe(true)
+    expect(lease.isFresh(3600.5)).toBe(false)
+  })
+
+  test('back, what was given before is not fresh', () => {
+    now = 0
+    const lease = beat(3600)
+    now = 2000
+    lease.renewed({ now: 2, askedAt: now })
+    expect(lease.isFresh(3600.1)).toBe(false)
+  })
+
+  test('a little ahead while heartbeats are not answered, what came late is not fresh', () => {
+    now = 0
+    const lease = beat(0)
+    // Given a moment after the heartbeat, by a clock that was set 4 s ahead; 4 s on its way.
+    now = 4100
+    expect(lease.isFresh(4.1)).toBe(false)
+  })
 })
