@@ -1,5 +1,5 @@
--- Assigns one job to one node: what route_jobs does for many, in a third of the time. Parameters and precondition as there; a job that must run alone is
--- taken too, which never is due. Returns null when it was not assigned; otherwise what route_jobs returns of a job, as an object.
+-- Assigns one job to one node: what route_jobs does for many, in a third of the time. Parameters and precondition as there.
+-- Returns null when it was not assigned; otherwise what route_jobs returns of a job, as an object.
 create or replace function earshot.route_job(p_term bigint, p_id bigint, p_node text, p_incarnation bigint, p_redis boolean default false) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off
@@ -17,7 +17,7 @@ begin
   update earshot.jobs j
   set status = 'assigned', assigned_node = p_node, incarnation = p_incarnation, attempt = j.attempt + 1,
     fence = uuid_hash_extended(gen_random_uuid(), 0), assigned_at = now(), started_at = null
-  where j.ctid = (select q.ctid from earshot.jobs q where q.id = p_id and q.status || '' = 'pending' and (q.due or q.alone) for update skip locked)
+  where j.ctid = (select q.ctid from earshot.jobs q where q.id = p_id and q.status || '' = 'pending' and q.due for update skip locked)
   returning j.role into v_role;
   if not found then
     return null;
