@@ -75,7 +75,10 @@ describe('a client of OpenAI', () => {
   test('hears it as a stream', async () => {
     const events = []
     for await (const event of await client.audio.transcriptions.create({ model: 'gpt-4o-transcribe', file: await recording(), stream: true })) events.push(event)
-    expect(events.at(-1)).toMatchObject({ type: 'transcript.text.done', text: expect.stringContaining('rain') })
+    expect(events.at(-1)).toMatchObject({ type: 'transcript.text.done', text: expect.stringContaining('rain'), model: 'pocketsphinx-en-us' })
+    const { response } = await client.audio.transcriptions.create({ model: 'pocketsphinx-en-us', file: await recording(), stream: true }).withResponse()
+    expect(response.headers.get('x-earshot-model')).toBe('pocketsphinx-en-us')
+    await response.body?.cancel()
     expect(events.flatMap((event) => (event.type === 'transcript.text.delta' ? [event.delta] : [])).join('')).toContain('rain')
   })
 

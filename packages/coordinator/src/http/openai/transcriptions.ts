@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
 import { readHeld, writeHeld } from '../queries/media.ts'
-import type { Door } from './door.ts'
+import { type Door, headerText } from './door.ts'
 import { readForm } from './form.ts'
 import { answerBySse, createSse } from './sse.ts'
 import { formatHeard, type Heard, RESPONSE_FORMATS, textOf } from './transcript-formats.ts'
@@ -61,14 +61,16 @@ async function answer(fields: Fields, upload: Upload, task: Task, reply: Fastify
 async function stream(payload: Record<string, unknown>, reply: FastifyReply, door: Door, picked: Awaited<ReturnType<Door['models']['pick']>>): Promise<unknown> {
   const sse = createSse(reply)
   const { answer: answered } = await door.ask(reply, 'transcribe', picked, payload, async ({ text }, { node }) => {
-    if (!sse.begun) reply.header('x-earshot-node', node)
+    if (!sse.begun) reply.headers({ 'x-earshot-node': node, ...(picked.model !== undefined && { 'x-earshot-model': headerText(picked.model) }) })
     const piece = sse.begun ? ` ${String(text)}` : String(text)
     await sse.send({ type: 'transcript.text.delta', delta: piece }, 'transcript.text.delta')
   })
   return answerBySse(reply, sse, async () => {
-    const text = textOf((await answered).result as Heard)
+    const heard = (await answered).result as Heard
+    const text = textOf(heard)
     if (!sse.begun) await sse.send({ type: 'transcript.text.delta', delta: text }, 'transcript.text.delta')
-    await sse.send({ type: 'transcript.text.done', text }, 'transcript.text.done')
+    // Whichever engine could begin soonest heard it: the headers were sent before it was known what it is called.
+    await sse.send({ type: 'transcript.text.done', text, model: heard.model ?? heard.engine }, 'transcript.text.done')
   })
 }
 
