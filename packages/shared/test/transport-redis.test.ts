@@ -1,6 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
@@ -10,6 +12,7 @@ import { openProxy } from '../../../test/helpers/proxy.ts'
 import { type TestRedis, findRedis, startRedis } from '../../../test/helpers/redis.ts'
 import { type Log, silentLog } from '../src/log.ts'
 import { type QueueWakes, createQueueWakes } from '../src/transport/bullmq.ts'
+import { checkRedis } from '../src/transport/check.ts'
 import { type RedisLink, openRedis } from '../src/transport/redis.ts'
 import type { Hint } from '../src/transport/wakes.ts'
 
@@ -153,6 +156,23 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     await link.close()
   })
 
+  test.each<[what: string, url: (server: TestRedis, web: string) => string, why: string]>([
+    ['a password that is wrong', ({ url, password }) => url.replace(password, 'wrong'), 'WRONGPASS'],
+    ['a password that is wrong, of a cluster', ({ url, password }) => url.replace(password, 'wrong').replace('redis:', 'redis+cluster:'), 'WRONGPASS'],
+    ['a server that is no cluster', ({ url }) => url.replace('redis:', 'redis+cluster:'), 'cluster support disabled'],
+    ['a cluster of which nobody is there', () => 'redis+cluster://127.0.0.1:1', 'does not answer'],
+    ['a server that is no Sentinel', ({ url }) => `${url.replace('redis:', 'redis+sentinel:')}/mesh`, 'unknown command'],
+    ['a server that is no Redis', (_, web) => web, 'no Redis'],
+  ])('%s: the check ends, and says so, and so does the mesh', async (_, url, why) => {
+    await using web = await openWeb()
+    const address = url(server, `redis://127.0.0.1:${web.port}`)
+    await expect(checkRedis(address)).rejects.toThrow(why)
+    const told: string[] = []
+    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
+    await (await openRedis({ url: address, mesh: 'a', log })).close()
+    expect(told).toEqual([expect.stringContaining(why)])
+  })
+
   test('closing is not held up by one that does not answer', async () => {
     await using other = await startRedis()
     const link = await open(other.url)
@@ -222,6 +242,20 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     }
   })
 })
+
+/** A server that speaks something else. */
+async function openWeb(): Promise<AsyncDisposable & { port: number }> {
+  const web = createServer((_, response) => response.end()).listen(0, '127.0.0.1')
+  await once(web, 'listening')
+  return {
+    port: (web.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      web.closeAllConnections()
+      web.close()
+      await once(web, 'close')
+    },
+  }
+}
 
 /** A message gets through, and one published. */
 async function worksAt(url: string): Promise<void> {

@@ -3,6 +3,7 @@ import ioredis, { type Cluster, type Redis, type RedisOptions } from 'ioredis'
 import type { Log } from '../log.ts'
 import { type Loop, createLoop } from '../loop.ts'
 import { type RedisAddress, parseRedisAddress } from './address.ts'
+import { causeOf, reasonOf } from './reason.ts'
 
 /** How often it is asked whether it answers, and how long it has for that, as for every other command. */
 const PROBE_MS = 1000
@@ -57,16 +58,17 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
   let refusal: string | undefined
 
   function become(next: boolean, err?: unknown): void {
-    const reason = err instanceof Error ? err.message : String(err)
+    const reason = reasonOf(err)
+    const isRefusal = causeOf(err) instanceof ioredis.ReplyError
     if (next === up) {
       // That a connection was lost says little; why it is not let in again does.
-      if (!next && err instanceof ioredis.ReplyError && reason !== refusal) log.warn({ reason }, 'Redis is still away')
-      if (err instanceof ioredis.ReplyError) refusal = reason
+      if (!next && isRefusal && reason !== refusal) log.warn({ reason }, 'Redis is still away')
+      if (isRefusal) refusal = reason
       return
     }
     const first = up === undefined
     up = next
-    refusal = !next && err instanceof ioredis.ReplyError ? reason : undefined
+    refusal = !next && isRefusal ? reason : undefined
     if (!next) log.warn({ reason }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
     else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
     if (next && !first) subscriptions.renew()
