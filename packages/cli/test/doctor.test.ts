@@ -34,6 +34,12 @@ test.skipIf(process.platform !== 'linux')('a machine without any program: each i
   expect(check(report, 'inotifywait')).toMatchObject({ status: 'warning', fix: 'dnf install -y inotify-tools' })
 })
 
+test('a server of the settings that does not answer is told, with what to do', async () => {
+  const { report } = await doctor({ EARSHOT_OPENAI_URLS: `${await unusedAddress()}/v1` })
+  const [server] = report.checks.filter(({ name }) => name.startsWith('generate: openai:'))
+  expect(server).toMatchObject({ status: 'warning', found: expect.stringContaining('ECONNREFUSED'), fix: expect.stringContaining('EARSHOT_OPENAI_URLS') })
+})
+
 test('another program on the port, a database that does not answer, and a short key are told, with what to do', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')

@@ -97,7 +97,7 @@ function enginesOf(address: string, key: string | undefined, patience: Partial<P
       return (await models(kind)).length > 0 ? { available: true } : { available: false, reason: `${who} has no model for ${kind}.` }
     } catch (err) {
       if (!(err instanceof EarshotError)) throw err
-      return { available: false, reason: err.message, broken: true }
+      return { available: false, reason: err.message, broken: true, missing: 'openai-server' }
     }
   }
   const about = <K extends EngineKind>(kind: K) => ({ name, kind, changes: true, remote: true, probe: () => probe(kind), models: () => models(kind) })
