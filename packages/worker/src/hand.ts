@@ -12,8 +12,11 @@ export type InHand = { job: Assignment; takenAt: number; abort: LateAbort; state
 export type Hand = {
   ids(): number[]
   has(id: number): boolean
-  /** Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. */
-  add(jobs: readonly Assignment[], takenAt: number): void
+  /**
+   * Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. False when
+   * a job is in hand under another assignment still, say while it is being handed back.
+   */
+  add(jobs: readonly Assignment[], takenAt: number): boolean
   /** What ends while this work runs is known for as long. */
   during<T>(work: () => Promise<T>): Promise<T>
   remove(held: InHand): void
@@ -77,6 +80,7 @@ export function createHand(slots: Record<string, number>): Hand {
         waiting.push(held)
       }
       waiting.sort(goesFirst)
+      return jobs.every(({ id, fence }) => (hand.get(id)?.job.fence ?? fence) === fence)
     },
     during: settled.during,
     remove(held) {

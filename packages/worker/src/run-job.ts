@@ -81,12 +81,12 @@ export function createRunner(options: RunnerOptions): Runner {
     begin()
   }
 
-  /** Whether what came with a message can be taken up: it is this incarnation's, and cannot have been taken back since. */
+  /** Takes up what came with a message, where it is this incarnation's and cannot have been taken back since; false where the database is to be asked for it, or for some of it. */
   function takeGiven({ incarnation, at, jobs }: GivenToNode): boolean {
     if (stopping || recalled || incarnation !== node.incarnation || !node.isFresh(at)) return false
-    hand.add(jobs, monotonicMs())
+    const all = hand.add(jobs, monotonicMs())
     begin()
-    return true
+    return all
   }
   // The timer is only the fallback of the fallback: NOTIFY and heartbeats wake it.
   const loop = createLoop({ everyMs: 10_000, work: take, log })

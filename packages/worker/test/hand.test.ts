@@ -136,4 +136,16 @@ describe('what a node has in hand', () => {
     hand.add([job(2)], 1)
     expect(hand.ids()).toEqual([1])
   })
+
+  test('what is given again while it is being handed back is told from what is in hand already, so that it is asked for once it went back', () => {
+    const hand = createHand({ tts: 1 })
+    const again = job(1, { attempt: 2, fence: 'another' })
+    expect(hand.add([job(1)], 0)).toBe(true)
+    expect(hand.add([job(1)], 1)).toBe(true)
+    hand.leave()
+    expect(hand.add([again, job(2)], 2)).toBe(false)
+    hand.left()
+    expect(hand.add([again], 3)).toBe(true)
+    expect(hand.ids()).toEqual([2, 1])
+  })
 })
