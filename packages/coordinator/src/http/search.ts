@@ -24,7 +24,7 @@ export function searchRoutes(app: FastifyInstance, { db, waits, embedWaitMs }: C
     }
     const query = searched(q)
     const { meaning, note } = await vectors.understand(query)
-    const hits = await search(db.pool, { query, limit, corpus, meaning })
+    const hits = await db.transaction((client) => search(client, { query, limit, corpus, meaning }))
     return { hits, ...(meaning && { model: meaning.model }), ...(note !== undefined && { note }) }
   })
 }

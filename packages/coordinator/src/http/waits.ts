@@ -143,7 +143,7 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
   }
 
   async function noNode(id: number): Promise<EarshotError> {
-    const facts = await readFacts(db.pool, id).catch(() => undefined)
+    const facts = await readFacts(db, id).catch(() => undefined)
     const hint = 'How long a request waits for a node is the setting door.wait_s.'
     return new EarshotError('EARSHOT_NO_NODE', `No node began with it within ${Math.round(waitMs / 1000)} s. ${facts === undefined ? '' : explain(facts).sentence}`.trim(), { hint })
   }

@@ -9,7 +9,7 @@ import { idOf } from './input.ts'
 export function whyRoutes(app: FastifyInstance, { db }: Context): void {
   app.get('/v1/jobs/:id/why', async ({ params }) => {
     const id = idOf(params)
-    const facts = await readFacts(db.pool, id)
+    const facts = await readFacts(db, id)
     if (facts === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
     return explain(facts)
   })

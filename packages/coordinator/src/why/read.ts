@@ -1,5 +1,6 @@
 import { PROTOCOL } from '@earshot/shared/contract'
-import { type Queryable, call } from '@earshot/shared/db/functions/call'
+import { call } from '@earshot/shared/db/functions/call'
+import type { Transactions } from '@earshot/shared/db/transaction'
 import type { Facts, JobFacts, MeshFacts } from './facts.ts'
 
 const seconds = (since: string): string => `extract(epoch from clock_timestamp() - ${since})::float8`
@@ -53,11 +54,12 @@ const MESH = `
   from earshot.all_jobs j cross join earshot.settings s where j.id = $1`
 
 /** Everything that tells why a job is where it is, in two reads; undefined when there is no such job. */
-export async function readFacts(db: Queryable, id: number): Promise<Facts | undefined> {
-  const [[found], [known]] = await Promise.all([
-    call<{ job: JobFacts }>(db, 'why_job', JOB, [id]),
-    call<MeshFacts & { now: number }>(db, 'why_mesh', MESH, [id, PROTOCOL]),
-  ])
+export async function readFacts(db: Transactions, id: number): Promise<Facts | undefined> {
+  const [found, known] = await db.transaction(async (client) => {
+    const [job] = await call<{ job: JobFacts }>(client, 'why_job', JOB, [id])
+    const [mesh] = await call<MeshFacts & { now: number }>(client, 'why_mesh', MESH, [id, PROTOCOL])
+    return [job, mesh]
+  })
   if (found === undefined || known === undefined) return undefined
   const { now, ...mesh } = known
   return { now, job: found.job, mesh }

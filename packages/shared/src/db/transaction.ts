@@ -37,9 +37,12 @@ export function createTransactions(pool: pg.Pool, begin: string): Transactions {
   return { transaction }
 }
 
-/** Begins a transaction that the server rolls back when it sits idle for longer than `idleS` seconds. */
+/**
+ * Begins a transaction that the server rolls back when it sits idle for longer than `idleS` seconds. Its statements are not compiled: none runs
+ * for long, and the planner, whose costs of many small subqueries are far too high, would have some compiled for a second and run for a millisecond.
+ */
 export function beginOnServer(idleS: number): string {
-  return `begin; set local idle_in_transaction_session_timeout = ${Math.round(idleS * 1000)}`
+  return `begin; set local idle_in_transaction_session_timeout = ${Math.round(idleS * 1000)}; set local jit = off`
 }
 
 async function commit(client: pg.PoolClient): Promise<void> {
