@@ -4,8 +4,7 @@ import { type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
 import { type Database, openDatabase } from '@earshot/shared/db/open'
 import { silentLog } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
-import { monotonicMs } from '@earshot/shared/monotonic'
-import type { FromThread, ThreadData, ToThread } from './heartbeat.ts'
+import { type FromThread, type ThreadData, type ToThread, askedNow } from './heartbeat.ts'
 
 /** A main loop that did not run for so long is wedged, and its work is better done elsewhere. */
 const WEDGED_MS = 30_000
@@ -18,12 +17,12 @@ let measured: Partial<Measured> = {}
 let db: Database | undefined
 
 async function beat(): Promise<void> {
-  const askedAt = monotonicMs()
-  if (askedAt - seen[0]! > WEDGED_MS) return say({ warning: 'The main loop did not run for 30 s; the lease is not renewed' })
+  const asked = askedNow()
+  if (asked.askedAt - seen[0]! > WEDGED_MS) return say({ warning: 'The main loop did not run for 30 s; the lease is not renewed' })
   try {
     // Opened here and not at the start, so that a database that is away for a moment is tried again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
-    say({ beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured)), askedAt } })
+    say({ beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured)), ...asked } })
   } catch (err) {
     say({ warning: 'The heartbeat did not reach the database; it is tried again', err: err instanceof Error ? err.message : String(err) })
   }

@@ -9,8 +9,11 @@ import { monotonicMs } from '@earshot/shared/monotonic'
 const BEAT_MS = 2000
 const TICK_MS = 500
 
-/** What came back: what the database says this node holds (null: replaced), its clock, and monotonicMs() before it was asked. */
-export type Beat = HeartbeatReply & { askedAt: number }
+/** What came back: what the database says this node holds (null: replaced), its clock, and when it was asked: monotonicMs(), and Date.now(), which goes on while the machine sleeps. */
+export type Beat = HeartbeatReply & Asked
+export type Asked = { askedAt: number; askedOn: number }
+
+export const askedNow = (): Asked => ({ askedAt: monotonicMs(), askedOn: Date.now() })
 
 export type HeartbeatOptions = {
   db: Database
@@ -46,8 +49,8 @@ function beatHere({ db, node, incarnation, busy, measured, onBeat, log }: Heartb
     everyMs: BEAT_MS,
     log,
     work: async () => {
-      const askedAt = monotonicMs()
-      onBeat({ ...(await heartbeat(db.pool, node, incarnation, busy(), measured())), askedAt })
+      const asked = askedNow()
+      onBeat({ ...(await heartbeat(db.pool, node, incarnation, busy(), measured())), ...asked })
     },
   })
   loop.start()
@@ -66,9 +69,14 @@ function beatInThread({ settings, node, incarnation, busy, measured, onBeat, onF
   const data: ThreadData = { settings, node, incarnation, tick, beatMs: BEAT_MS }
   const thread = new Worker(beside(import.meta.url, 'heartbeat-thread'), { workerData: data })
   const say = (message: ToThread) => thread.postMessage(message)
+  let said = ''
   const ticking = setInterval(() => {
     seen[0] = monotonicMs()
-    say({ kick: false, busy: busy(), measured: measured() })
+    const news = { busy: busy(), measured: measured() }
+    const text = JSON.stringify(news)
+    // A message wakes the thread: an idle worker is to use next to nothing.
+    if (text !== said) say({ kick: false, ...news })
+    said = text
   }, TICK_MS)
   thread.on('message', (message: FromThread) => {
     if ('beat' in message) onBeat(message.beat)

@@ -12,8 +12,8 @@ const UNWATCHED_MS = 3000
 
 /** What a node knows of its own lease, all by this machine's clocks and what heartbeats were answered with. */
 export type Lease = {
-  /** A heartbeat was answered. `now`: the database's clock, in seconds since 1970; `askedAt`: monotonicMs() before it was sent. */
-  renewed(beat: { now: number; askedAt: number }): void
+  /** A heartbeat was answered. `now`: the database's clock, in seconds since 1970; `askedAt`, `askedOn`: monotonicMs() and Date.now() before it was sent. */
+  renewed(beat: { now: number; askedAt: number; askedOn: number }): void
   /** monotonicMs() until which it surely lasts: counted from before the last heartbeat that was answered. */
   until(): number
   /** Whether what the database gave at this moment (seconds since 1970, by its clock) was surely given less than a second ago, and the lease has lasted since then: so nobody else was given it. */
@@ -27,25 +27,25 @@ export type Lease = {
  * @param wall this machine's time of day in milliseconds: unlike the other clock it goes on while the machine sleeps
  * @example
  * const lease = createLease(15_000, monotonicMs())
- * lease.renewed({ now: 1795289198.3, askedAt: monotonicMs() })
+ * lease.renewed({ now: 1795289198.3, askedAt: monotonicMs(), askedOn: Date.now() })
  */
 export function createLease(ms: number, joinedAt: number, clock: () => number = monotonicMs, wall: () => number = Date.now): Lease {
   let until = joinedAt + ms
-  let last: { now: number; askedAt: number; wall: number } | undefined
+  let last: { now: number; askedAt: number; askedOn: number } | undefined
   /** By the database's clock: it has not ended since. */
   let since = Infinity
   return {
-    renewed({ now, askedAt }) {
+    renewed({ now, askedAt, askedOn }) {
       // It may have ended before the database renewed it.
       if (last === undefined || clock() >= until) since = now
       until = askedAt + ms
-      last = { now, askedAt, wall: wall() }
+      last = { now, askedAt, askedOn }
     },
     until: () => until,
     isFresh(at) {
       if (last === undefined || at < since || clock() >= until) return false
       // As much time has passed for the database since it told its own, or less.
-      const passedMs = Math.max(clock() - last.askedAt, wall() - last.wall)
+      const passedMs = Math.max(clock() - last.askedAt, wall() - last.askedOn)
       const ageS = last.now + passedMs / 1000 - at
       return passedMs < UNWATCHED_MS && ageS > -DRIFT_S && ageS < FRESH_S
     },

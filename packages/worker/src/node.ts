@@ -54,7 +54,7 @@ export function createNode({ db, settings, registration, log, busy, measured, on
   let lease: Lease | undefined
   let heart: Heartbeat | undefined
 
-  function onBeat({ held, now, askedAt }: Beat): void {
+  function onBeat({ held, now, askedAt, askedOn }: Beat): void {
     if (held === null) {
       ended.reject(new EarshotError('EARSHOT_REPLACED', `Another process took over as node ${id}.`, {
         hint: 'Give each worker an id of its own: NODE_ID, or node.id in config.yaml.',
@@ -62,7 +62,7 @@ export function createNode({ db, settings, registration, log, busy, measured, on
       void heart?.stop()
       return
     }
-    lease?.renewed({ now, askedAt })
+    lease?.renewed({ now, askedAt, askedOn })
     onReport({ held, askedAt })
   }
 

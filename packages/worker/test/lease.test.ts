@@ -21,7 +21,7 @@ test('what counts as fresh was given less than a second ago, under a lease that 
       if (renewedAt > heldTo) heldFrom = renewedAt
       heldTo = renewedAt + LEASE_MS
       now += back
-      lease.renewed({ now: (renewedAt + AHEAD_MS) / 1000, askedAt })
+      lease.renewed({ now: (renewedAt + AHEAD_MS) / 1000, askedAt, askedOn: askedAt })
     }
     now += later
     const givenAt = now - ago
@@ -37,7 +37,7 @@ test('what was given a moment ago is fresh once a heartbeat was answered, and no
   const lease = createLease(LEASE_MS, 0, () => now, () => now)
   now = 10
   expect(lease.isFresh(0.01)).toBe(false)
-  lease.renewed({ now: 0.01, askedAt: 10 })
+  lease.renewed({ now: 0.01, askedAt: 10, askedOn: 10 })
   now = 900
   expect(lease.isFresh(0.2)).toBe(true)
   expect(lease.until()).toBe(10 + LEASE_MS)
@@ -46,9 +46,12 @@ test('what was given a moment ago is fresh once a heartbeat was answered, and no
 test('nothing is fresh after the machine slept, since only its time of day tells that it did', () => {
   let wall = 0
   const lease = createLease(LEASE_MS, 0, () => 100, () => wall)
-  lease.renewed({ now: 0.1, askedAt: 100 })
+  lease.renewed({ now: 0.1, askedAt: 100, askedOn: 0 })
   expect(lease.isFresh(0.1)).toBe(true)
   wall = 3_600_000
+  expect(lease.isFresh(0.1)).toBe(false)
+  // It slept between the question and its answer.
+  lease.renewed({ now: 0.1, askedAt: 100, askedOn: 3_500_000 })
   expect(lease.isFresh(0.1)).toBe(false)
 })
 
@@ -56,7 +59,7 @@ describe('when the database\'s clock is set', () => {
   let now = 0
   const beat = (database: number) => {
     const lease = createLease(15_000, 0, () => now, () => now)
-    lease.renewed({ now: database, askedAt: now })
+    lease.renewed({ now: database, askedAt: now, askedOn: now })
     return lease
   }
 
@@ -65,7 +68,7 @@ describe('when the database\'s clock is set', () => {
     const lease = beat(0)
     now = 2500
     expect(lease.isFresh(3600.5)).toBe(false)
-    lease.renewed({ now: 3602.5, askedAt: now })
+    lease.renewed({ now: 3602.5, askedAt: now, askedOn: now })
     expect(lease.isFresh(3602.4)).toBe(true)
     expect(lease.isFresh(3600.5)).toBe(false)
   })
@@ -74,7 +77,7 @@ describe('when the database\'s clock is set', () => {
     now = 0
     const lease = beat(3600)
     now = 2000
-    lease.renewed({ now: 2, askedAt: now })
+    lease.renewed({ now: 2, askedAt: now, askedOn: now })
     expect(lease.isFresh(3600.1)).toBe(false)
   })
 

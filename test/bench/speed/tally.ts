@@ -9,14 +9,17 @@ const EVERY_MS = 10
 export function createTally(): { ran(payload: unknown): void; ready(): void } {
   let count = 0
   let delays: number[] = []
-  setInterval(() => {
-    if (count === 0) return
+  let timer: NodeJS.Timeout | undefined
+  function tell(): void {
     process.send!({ count, delays } satisfies Told)
+    timer = undefined
     count = 0
     delays = []
-  }, EVERY_MS).unref()
+  }
   return {
     ran(payload) {
+      // No timer that always runs: a process that idles is measured, too.
+      timer ??= setTimeout(tell, EVERY_MS)
       count += 1
       const { t } = payload as { t?: number }
       if (t !== undefined) delays.push(now() - t)

@@ -7,9 +7,12 @@ import type { Context } from './context.ts'
 import { idOf } from './input.ts'
 import type { Hearing } from './waits.ts'
 
+/** Whether PostgreSQL takes it for a bigint. */
+const isBigint = (text: string): boolean => /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)
+
 const Headers = z.object({
   'x-earshot-attempt': z.string().regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0').transform(Number),
-  'x-earshot-fence': z.string().regex(/^-?\d{1,19}$/, 'expected the fence of the job, as its holder got it'),
+  'x-earshot-fence': z.string().refine(isBigint, 'expected the fence of the job, as its holder got it'),
 })
 const Last = z.object({
   done: z.literal(true),
