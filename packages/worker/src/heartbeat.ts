@@ -9,11 +9,12 @@ import { monotonicMs } from '@earshot/shared/monotonic'
 const BEAT_MS = 2000
 const TICK_MS = 500
 
-/** What came back: what the database says this node holds (null: replaced), its clock, and when it was asked: monotonicMs(), and Date.now(), which goes on while the machine sleeps. */
-export type Beat = HeartbeatReply & Asked
+/** When something was asked: monotonicMs(), and Date.now(), which goes on while the machine sleeps. */
 export type Asked = { askedAt: number; askedOn: number }
-
 export const askedNow = (): Asked => ({ askedAt: monotonicMs(), askedOn: Date.now() })
+
+/** What came back: what the database says this node holds (null: replaced), its clock, and when it was asked. */
+export type Beat = HeartbeatReply & Asked
 
 export type HeartbeatOptions = {
   db: Database
