@@ -16,7 +16,9 @@ await main(async () => {
     await pack(name, out)
   }
   rmSync(join(out, 'js'), { recursive: true })
-  const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz')).map((file) => join(out, file))
+  const tarballs = readdirSync(out)
+    .filter((file) => file.endsWith('.tgz'))
+    .map((file) => join(out, file))
   process.stdout.write(`${tarballs.join('\n')}\n`)
   say('in a project of yours, all of them in one call:  npm install FILE FILE FILE')
   return 0
@@ -25,8 +27,13 @@ await main(async () => {
 /** One run for all: a type that one package takes from another is checked once. */
 async function compile(folder) {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  if (!existsSync(tsc)) throw new LauncherError('this folder is not set up yet: run  npm run setup  first')
-  await step(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', folder], 'compiling')
+  if (!existsSync(tsc))
+    throw new LauncherError('this folder is not set up yet: run  npm run setup  first')
+  await step(
+    process.execPath,
+    [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', folder],
+    'compiling',
+  )
   for (const name of PACKAGES) {
     const dist = join(root, 'packages', name, 'dist')
     rmSync(dist, { recursive: true, force: true })
@@ -37,16 +44,28 @@ async function compile(folder) {
 
 /** pnpm writes the workspace's own versions into the package.json that it packs, and the exports that only a package has. */
 async function pack(name, out) {
-  await step(findTool('pnpm') ?? onPath('pnpm'), ['pack', '--pack-destination', out], `packing ${name}`, join(root, 'packages', name))
+  await step(
+    findTool('pnpm') ?? onPath('pnpm'),
+    ['pack', '--pack-destination', out],
+    `packing ${name}`,
+    join(root, 'packages', name),
+  )
 }
 
 async function step(program, args, doing, cwd = root) {
-  const { ok, output } = await run(program, args, { doing, cwd, env: childEnvironment({ path: [dirname(process.execPath)] }) })
+  const { ok, output } = await run(program, args, {
+    doing,
+    cwd,
+    env: childEnvironment({ path: [dirname(process.execPath)] }),
+  })
   if (!ok) throw new LauncherError(`${doing} failed: ${faultIn(output)}\n${output.trim()}`)
 }
 
 function onPath(program) {
-  const found = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program)).find((file) => existsSync(file))
+  const found = (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, program))
+    .find((file) => existsSync(file))
   if (found === undefined) throw new LauncherError('pnpm was not found: run  npm run setup  first')
   return found
 }

@@ -42,7 +42,12 @@ export function run(program, args, { doing, env = childEnvironment(), ...options
       progress(ok)
       resolve({ ok, output, stdout })
     }
-    const child = spawn(program, args, { ...options, env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
+    const child = spawn(program, args, {
+      ...options,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      windowsHide: true,
+    })
     child.stdout.on('data', (data) => {
       output += data
       stdout += data
@@ -75,13 +80,25 @@ function showProgress(doing) {
 
 /** The line of a program's output that most likely names the fault: the last that speaks of an error, else the last. */
 export function faultIn(output) {
-  const lines = output.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !/complete log of this run/i.test(line))
-  return lines.findLast((line) => /^E:|\bERR|error|fail|cannot|could not|unable/i.test(line)) ?? lines.at(-1) ?? 'it said nothing'
+  const lines = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/complete log of this run/i.test(line))
+  return (
+    lines.findLast((line) => /^E:|\bERR|error|fail|cannot|could not|unable/i.test(line)) ??
+    lines.at(-1) ??
+    'it said nothing'
+  )
 }
 
 /** What to do where a program's output says that it does not trust a certificate; empty where it says no such thing. */
 export function certificateHint(output) {
-  if (!/self.signed certificate|unable to get local issuer|unable to verify the first certificate|UnknownIssuer|invalid peer certificate/i.test(output)) return ''
+  if (
+    !/self.signed certificate|unable to get local issuer|unable to verify the first certificate|UnknownIssuer|invalid peer certificate/i.test(
+      output,
+    )
+  )
+    return ''
   return '\nA proxy that reads along? Name its authority:  export NODE_EXTRA_CA_CERTS=/path/to/ca.pem'
 }
 

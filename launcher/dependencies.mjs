@@ -25,8 +25,15 @@ export async function ensureDependencies(node) {
   const pnpm = findTool('pnpm') ?? (await installTool('pnpm'))
   // CI: pnpm must not ask, also where it has to replace a node_modules of other making.
   const env = childEnvironment({ path: [dirname(node), dirname(pnpm)], set: { CI: 'true' } })
-  const { ok, output } = await run(pnpm, ['install', '--frozen-lockfile'], { doing: 'installing dependencies', cwd: root, env })
-  if (!ok) throw new LauncherError(`pnpm could not install the dependencies: ${faultIn(output)}\n${output.trim()}${certificateHint(output)}`)
+  const { ok, output } = await run(pnpm, ['install', '--frozen-lockfile'], {
+    doing: 'installing dependencies',
+    cwd: root,
+    env,
+  })
+  if (!ok)
+    throw new LauncherError(
+      `pnpm could not install the dependencies: ${faultIn(output)}\n${output.trim()}${certificateHint(output)}`,
+    )
   writeFileSync(`${STAMP}.new`, stamp())
   renameSync(`${STAMP}.new`, STAMP)
 }
@@ -34,7 +41,12 @@ export async function ensureDependencies(node) {
 function stamp() {
   const hash = createHash('sha256')
   const manifests = [root, ...workspaces()].map((folder) => join(folder, 'package.json'))
-  for (const file of [...manifests, join(root, 'pnpm-lock.yaml'), join(root, 'pnpm-workspace.yaml')]) hash.update(readFileSync(file))
+  for (const file of [
+    ...manifests,
+    join(root, 'pnpm-lock.yaml'),
+    join(root, 'pnpm-workspace.yaml'),
+  ])
+    hash.update(readFileSync(file))
   // Some packages bring programs made for one platform: the folder may be shared between two systems.
   return `${hash.digest('hex')} ${process.platform}-${process.arch}\n`
 }
@@ -43,5 +55,7 @@ function stamp() {
 function workspaces() {
   const packages = join(root, 'packages')
   const inside = readdirSync(packages).map((name) => join(packages, name))
-  return [...inside, join(root, 'test')].filter((folder) => existsSync(join(folder, 'package.json')))
+  return [...inside, join(root, 'test')].filter((folder) =>
+    existsSync(join(folder, 'package.json')),
+  )
 }

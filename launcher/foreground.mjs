@@ -18,7 +18,11 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH'
  * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number }} [options]
  * @returns {Promise<number>} the exit code; 128 + the signal's number when a signal ended the child
  */
-export function foreground(program, args, { env = process.env, cwd, sameKeypressMs = SAME_KEYPRESS_MS } = {}) {
+export function foreground(
+  program,
+  args,
+  { env = process.env, cwd, sameKeypressMs = SAME_KEYPRESS_MS } = {},
+) {
   const groups = process.platform !== 'win32'
   const child = spawn(program, args, { cwd, env, stdio: 'inherit', detached: groups })
   const last = new Map()

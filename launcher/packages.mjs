@@ -20,7 +20,13 @@ const MANAGERS = {
   brew: { program: 'brew', install: ['install'], needsRoot: false },
   winget: {
     program: 'winget',
-    install: ['install', '--exact', '--accept-package-agreements', '--accept-source-agreements', '--id'],
+    install: [
+      'install',
+      '--exact',
+      '--accept-package-agreements',
+      '--accept-source-agreements',
+      '--id',
+    ],
     needsRoot: false,
   },
 }
@@ -39,7 +45,8 @@ export function which(name) {
 
 /** The manager of this system, or undefined where none that is known is here. @returns {ManagerName | undefined} */
 export function findManager() {
-  const here = { linux: ['apt', 'dnf'], darwin: ['brew'], win32: ['winget'] }[process.platform] ?? []
+  const here =
+    { linux: ['apt', 'dnf'], darwin: ['brew'], win32: ['winget'] }[process.platform] ?? []
   return here.find((name) => which(MANAGERS[name].program) !== undefined)
 }
 
@@ -67,7 +74,8 @@ export function installCommand(manager, packages) {
  */
 export async function installPackages(manager, packages, doing) {
   const { install, refresh, needsRoot } = MANAGERS[manager]
-  if (needsRoot && !isRoot() && !(await run('sudo', ['-n', 'true'])).ok) return 'it needs root, and sudo is not here or wants a password'
+  if (needsRoot && !isRoot() && !(await run('sudo', ['-n', 'true'])).ok)
+    return 'it needs root, and sudo is not here or wants a password'
   const together = manager !== 'winget' // takes one package a call
   await fillLists(manager)
   if (together) {

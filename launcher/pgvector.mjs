@@ -18,7 +18,8 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
  */
 export async function ensureVector(manager, server) {
   const there = () => existsSync(join(server.share, 'extension', 'vector.control'))
-  if (manager !== 'apt') return `the package manager brought none for PostgreSQL ${server.version}; install pgvector for it by hand`
+  if (manager !== 'apt')
+    return `the package manager brought none for PostgreSQL ${server.version}; install pgvector for it by hand`
   await fillLists(manager)
   const packaged = `postgresql-${server.version}-pgvector`
   if ((await run('apt-cache', ['policy', packaged])).stdout.match(/Candidate: \d/)) {
@@ -31,7 +32,8 @@ export async function ensureVector(manager, server) {
 
 async function build(manager, { bin, version }) {
   const mirror = await debianMirror()
-  if (mirror === undefined) return 'the apt sources name no Debian mirror, and no package is offered'
+  if (mirror === undefined)
+    return 'the apt sources name no Debian mirror, and no package is offered'
   const tools = ['build-essential', `postgresql-server-dev-${version}`]
   const missing = await installPackages(manager, tools, 'installing the compiler for pgvector')
   if (missing !== undefined) return missing
@@ -46,10 +48,18 @@ async function build(manager, { bin, version }) {
 /** Where this machine gets Debian from: its own mirror, so that none is written down here. */
 async function debianMirror() {
   const format = '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(SUITE)'
-  const { stdout } = await run('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'])
+  const { stdout } = await run('apt-get', [
+    'indextargets',
+    '--format',
+    format,
+    'Created-By: Packages',
+  ])
   const lines = stdout.split('\n').map((line) => line.split(' '))
   // Updates and security have their own suites, security also its own address: the source lies in the main archive.
-  return lines.find(([origin, component, , suite]) => origin === 'Debian' && component === 'main' && !/-/.test(suite ?? ''))?.[2]
+  return lines.find(
+    ([origin, component, , suite]) =>
+      origin === 'Debian' && component === 'main' && !/-/.test(suite ?? ''),
+  )?.[2]
 }
 
 /** Fetches the source with lists and cache of its own: the machine's apt never learns of the other release. */
@@ -66,9 +76,15 @@ async function download(folder, mirror) {
   mkdirSync(join(folder, 'lists/partial'), { recursive: true })
   mkdirSync(join(folder, 'cache/archives/partial'), { recursive: true })
   const own = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])
-  const steps = [[...own, 'update'], [...own, 'source', '--download-only', 'pgvector']]
+  const steps = [
+    [...own, 'update'],
+    [...own, 'source', '--download-only', 'pgvector'],
+  ]
   for (const args of steps) {
-    const { ok, output } = await run('apt-get', args, { doing: 'getting the source of pgvector', cwd: folder })
+    const { ok, output } = await run('apt-get', args, {
+      doing: 'getting the source of pgvector',
+      cwd: folder,
+    })
     if (!ok) return faultIn(output)
   }
 }

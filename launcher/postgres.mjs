@@ -16,14 +16,19 @@ import { ensureVector } from './pgvector.mjs'
 
 const IMAGE = 'pgvector/pgvector:pg17'
 /** What brings a server, by manager; on Debian and Ubuntu `postgresql` is the release's own version. Only apt was run. */
-const SERVER_PACKAGES = { apt: ['postgresql'], dnf: ['postgresql-server', 'pgvector'], brew: ['postgresql@17', 'pgvector'] }
+const SERVER_PACKAGES = {
+  apt: ['postgresql'],
+  dnf: ['postgresql-server', 'pgvector'],
+  brew: ['postgresql@17', 'pgvector'],
+}
 
 /** Looks for a server with pgvector, installs nothing. @returns {Promise<Server>} */
 export async function findServer() {
   const installed = await installations()
   const ready = installed.find(({ vector }) => vector)
   if (ready !== undefined) return serverAt(ready)
-  if ((await run('docker', ['info'], { timeout: 15_000 })).ok) return { kind: 'container', image: IMAGE }
+  if ((await run('docker', ['info'], { timeout: 15_000 })).ok)
+    return { kind: 'container', image: IMAGE }
   return {
     kind: 'none',
     reason:
@@ -41,16 +46,24 @@ export async function ensureServer({ yes }) {
   const packages = SERVER_PACKAGES[manager]
   if (packages === undefined) return found
   if (!isRoot() && manager !== 'brew') return installAsRoot(found, yes)
-  if (!mayInstall(yes)) return { kind: 'none', reason: `${found.reason}; to install it, run:  npm test -- --yes` }
+  if (!mayInstall(yes))
+    return { kind: 'none', reason: `${found.reason}; to install it, run:  npm test -- --yes` }
   if ((await installations()).length === 0) {
     const fault = await installServer(manager, packages)
-    if (fault !== undefined) return { kind: 'none', reason: `PostgreSQL could not be installed: ${fault}` }
+    if (fault !== undefined)
+      return { kind: 'none', reason: `PostgreSQL could not be installed: ${fault}` }
   }
   const [newest] = await installations()
-  if (newest === undefined) return { kind: 'none', reason: 'the server programs are not where they were expected after their installation' }
+  if (newest === undefined)
+    return {
+      kind: 'none',
+      reason: 'the server programs are not where they were expected after their installation',
+    }
   if (newest.vector) return serverAt(newest)
   const fault = await ensureVector(manager, newest)
-  return fault === undefined ? serverAt(newest) : { kind: 'none', reason: `pgvector could not be had: ${fault}` }
+  return fault === undefined
+    ? serverAt(newest)
+    : { kind: 'none', reason: `pgvector could not be had: ${fault}` }
 }
 
 /** Packages, and on Debian 12 a build of pgvector, need root from beginning to end: one command, run here or by a person. */
@@ -59,9 +72,13 @@ async function installAsRoot(found, yes) {
   const byHand = which('sudo') === undefined ? 'as root' : 'sudo'
   const reason = `${found.reason}; to install it, run:  ${byHand} node launcher/test-postgres.mjs --install`
   if (!yes) return { kind: 'none', reason }
-  const { ok, output } = await run('sudo', ['-n', process.execPath, program, '--install'], { doing: 'installing PostgreSQL for the tests' })
+  const { ok, output } = await run('sudo', ['-n', process.execPath, program, '--install'], {
+    doing: 'installing PostgreSQL for the tests',
+  })
   const now = await findServer()
-  return ok || now.kind !== 'none' ? now : { kind: 'none', reason: `${reason} (sudo: ${faultIn(output)})` }
+  return ok || now.kind !== 'none'
+    ? now
+    : { kind: 'none', reason: `${reason} (sudo: ${faultIn(output)})` }
 }
 
 async function installServer(manager, packages) {
@@ -78,7 +95,9 @@ async function installServer(manager, packages) {
 function clusters() {
   const etc = '/etc/postgresql'
   if (!existsSync(etc)) return []
-  return readdirSync(etc).flatMap((version) => readdirSync(join(etc, version)).map((name) => `${version}/${name}`))
+  return readdirSync(etc).flatMap((version) =>
+    readdirSync(join(etc, version)).map((name) => `${version}/${name}`),
+  )
 }
 
 /** @returns {Promise<{ bin: string, version: number, share: string, vector: boolean }[]>} newest first */
@@ -86,7 +105,8 @@ async function installations() {
   const found = []
   for (const bin of new Set(binFolders())) {
     const program = (name) => join(bin, process.platform === 'win32' ? `${name}.exe` : name)
-    if (!['initdb', 'postgres', 'pg_ctl', 'pg_config'].every((name) => existsSync(program(name)))) continue
+    if (!['initdb', 'postgres', 'pg_ctl', 'pg_config'].every((name) => existsSync(program(name))))
+      continue
     const asked = await run(program('pg_config'), ['--version', '--sharedir'])
     const [version, share] = asked.stdout.split('\n')
     if (!asked.ok || version === undefined || share === undefined) continue
@@ -98,7 +118,8 @@ async function installations() {
 
 /** Where server programs lie: Debian, Red Hat's PGDG, Homebrew on both kinds of Mac, the Windows installer; last, PATH. */
 function binFolders() {
-  const below = (folder, tail) => (existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name, tail)) : [])
+  const below = (folder, tail) =>
+    existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name, tail)) : []
   const brew = ['/opt/homebrew/opt', '/usr/local/opt'].flatMap((folder) => below(folder, 'bin'))
   const inPath = which('initdb')
   return [

@@ -16,7 +16,10 @@ import { tools } from './tool.mjs'
  */
 export async function prepare({ yes, retry = false }) {
   // Side by side: they share nothing, and on a bare machine each takes about half a minute.
-  const [packages, programs] = await Promise.allSettled([prepareNode(), ensurePrograms({ yes, retry })])
+  const [packages, programs] = await Promise.allSettled([
+    prepareNode(),
+    ensurePrograms({ yes, retry }),
+  ])
   if (packages.status === 'rejected') throw packages.reason
   if (programs.status === 'rejected') throw programs.reason
   programs.value.forEach(say)

@@ -9,5 +9,8 @@ await main(async (args) => {
   const { yes, rest } = readYes(args)
   const node = await prepare({ yes })
   const env = childEnvironment({ path: [dirname(node)] })
-  return foreground(node, [join(root, 'packages/cli/bin/earshot.mjs'), 'up', ...rest], { env, cwd: root })
+  return foreground(node, [join(root, 'packages/cli/bin/earshot.mjs'), 'up', ...rest], {
+    env,
+    cwd: root,
+  })
 })

@@ -19,8 +19,14 @@ const PROGRAMS = [
     // Version 0.8 (Debian 12) and 5.x call the program differently; on Debian the English model is a package of its own.
     here: () =>
       (which('pocketsphinx_continuous') ?? which('pocketsphinx')) !== undefined &&
-      (which('apt-get') === undefined || existsSync('/usr/share/pocketsphinx/model/en-us') || existsSync('/usr/local/share/pocketsphinx/model/en-us')),
-    packages: { apt: ['pocketsphinx', 'pocketsphinx-en-us'], dnf: ['pocketsphinx', 'pocketsphinx-models'], brew: ['cmu-pocketsphinx'] },
+      (which('apt-get') === undefined ||
+        existsSync('/usr/share/pocketsphinx/model/en-us') ||
+        existsSync('/usr/local/share/pocketsphinx/model/en-us')),
+    packages: {
+      apt: ['pocketsphinx', 'pocketsphinx-en-us'],
+      dnf: ['pocketsphinx', 'pocketsphinx-models'],
+      brew: ['cmu-pocketsphinx'],
+    },
   },
   {
     name: 'flite',
@@ -32,7 +38,12 @@ const PROGRAMS = [
     name: 'espeak-ng',
     serves: 'speaks many languages',
     here: () => which('espeak-ng') !== undefined,
-    packages: { apt: ['espeak-ng'], dnf: ['espeak-ng'], brew: ['espeak-ng'], winget: ['eSpeak-NG.eSpeak-NG'] },
+    packages: {
+      apt: ['espeak-ng'],
+      dnf: ['espeak-ng'],
+      brew: ['espeak-ng'],
+      winget: ['eSpeak-NG.eSpeak-NG'],
+    },
   },
   {
     name: 'inotifywait',
@@ -77,7 +88,8 @@ async function install(manager) {
 
 function explain(left, manager, fault) {
   if (left.length === 0) return []
-  const packages = manager === undefined ? [] : left.flatMap((program) => program.packages[manager] ?? [])
+  const packages =
+    manager === undefined ? [] : left.flatMap((program) => program.packages[manager] ?? [])
   const names = left.map(({ name, serves }) => `${name} (${serves})`).join(', ')
   return [
     ...(fault === undefined ? [] : [`the package manager failed: ${fault}`]),

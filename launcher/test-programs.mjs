@@ -2,13 +2,32 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { faultIn, run, say } from './child.mjs'
-import { findManager, isRoot, installCommand, installPackages, mayInstall, which } from './packages.mjs'
+import {
+  findManager,
+  isRoot,
+  installCommand,
+  installPackages,
+  mayInstall,
+  which,
+} from './packages.mjs'
 import { tools } from './tool.mjs'
 
 /** Only apt was run. `service`: what Debian starts with the package. */
 const PROGRAMS = [
-  { name: 'PgBouncer', program: 'pgbouncer', packages: { apt: ['pgbouncer'], dnf: ['pgbouncer'], brew: ['pgbouncer'] }, service: 'pgbouncer', givenUp: 'pooler-given-up' },
-  { name: 'Redis', program: 'redis-server', packages: { apt: ['redis-server'], dnf: ['redis'], brew: ['redis'] }, service: 'redis-server', givenUp: 'redis-given-up' },
+  {
+    name: 'PgBouncer',
+    program: 'pgbouncer',
+    packages: { apt: ['pgbouncer'], dnf: ['pgbouncer'], brew: ['pgbouncer'] },
+    service: 'pgbouncer',
+    givenUp: 'pooler-given-up',
+  },
+  {
+    name: 'Redis',
+    program: 'redis-server',
+    packages: { apt: ['redis-server'], dnf: ['redis'], brew: ['redis'] },
+    service: 'redis-server',
+    givenUp: 'redis-given-up',
+  },
 ]
 
 /** Debian puts some where only root's PATH looks. */
@@ -26,7 +45,10 @@ async function ensureProgram({ name, program, packages: all, service, givenUp },
   const manager = findManager()
   const packages = all[manager]
   if (packages === undefined) return
-  if (!mayInstall(yes)) return say(`the tests that need ${name} are skipped; to add it, run:  ${installCommand(manager, packages)}`)
+  if (!mayInstall(yes))
+    return say(
+      `the tests that need ${name} are skipped; to add it, run:  ${installCommand(manager, packages)}`,
+    )
   const fault = await installPackages(manager, packages, `installing ${name} for the tests`)
   if (isHere(program)) return stopService(manager, service)
   mkdirSync(tools, { recursive: true })
@@ -38,7 +60,13 @@ async function ensureProgram({ name, program, packages: all, service, givenUp },
 async function stopService(manager, service) {
   if (manager !== 'apt' || which('systemctl') === undefined) return
   const running = existsSync('/run/systemd/system') ? ['--now'] : []
-  const [program, ...args] = [...(isRoot() ? [] : ['sudo', '-n']), 'systemctl', 'disable', ...running, service]
+  const [program, ...args] = [
+    ...(isRoot() ? [] : ['sudo', '-n']),
+    'systemctl',
+    'disable',
+    ...running,
+    service,
+  ]
   const { ok, output } = await run(program, args)
   if (!ok) say(`${service}, which was started with its package, may still run: ${faultIn(output)}`)
 }

@@ -24,15 +24,21 @@ async function test(yes, args) {
   await seeToServer(yes)
   const env = childEnvironment({ path: [dirname(node)] })
   const inModules = (path) => join(root, 'node_modules', path)
-  say('checking types …')
-  const types = await foreground(node, [inModules('typescript/bin/tsc'), '--noEmit'], { env, cwd: root })
-  if (types !== 0) throw new LauncherError('the type check failed')
+  const check = async (what, cure, ...command) => {
+    say(`checking ${what} …`)
+    if ((await foreground(node, command, { env, cwd: root })) !== 0)
+      throw new LauncherError(`the check of ${what} failed${cure}`)
+  }
+  await check('the format', ': pnpm format', inModules('oxfmt/bin/oxfmt'), '--check')
+  await check('types', '', inModules('typescript/bin/tsc'), '--noEmit')
+  await check('lint rules', '', inModules('oxlint/bin/oxlint'))
   return foreground(node, [inModules('vitest/vitest.mjs'), 'run', ...args], { env, cwd: root })
 }
 
 async function seeToServer(yes) {
   const server = await withLock(join(tools, 'system.lock'), () => ensureServer({ yes }))
-  if (server.kind === 'local') await withLock(join(tools, 'system.lock'), () => ensureTestPrograms({ yes }))
+  if (server.kind === 'local')
+    await withLock(join(tools, 'system.lock'), () => ensureTestPrograms({ yes }))
   if (server.kind !== 'none') return
   if (process.env.EARSHOT_TEST_ALLOW_EMBEDDED_ONLY === '1') {
     say(`NOTHING IS TESTED ON A REAL SERVER: ${server.reason}.`)

@@ -1,5 +1,16 @@
 // The private tools in .tools: Node and pnpm, each one npm package that holds a single ready program.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { certificateHint, childEnvironment, faultIn, LauncherError, run } from './child.mjs'
@@ -56,17 +67,34 @@ export function findTool(tool) {
 export async function installTool(tool) {
   const it = TOOLS[tool][`${process.platform}-${process.arch}`]
   if (it === undefined) {
-    throw new LauncherError(`There is no ready ${tool} for ${process.platform}-${process.arch}; install Node 22.18 or newer and start again.`)
+    throw new LauncherError(
+      `There is no ready ${tool} for ${process.platform}-${process.arch}; install Node 22.18 or newer and start again.`,
+    )
   }
   removeLeftovers()
   const beside = mkdtempSync(join(tools, 'incoming-'))
   try {
     // Without a package.json of its own npm would climb up to the repository's.
     writeFileSync(join(beside, 'package.json'), '{}')
-    await npm(['install', '--prefix', beside, '--ignore-scripts', '--no-save', '--no-audit', '--no-fund', `${it.name}@${it.version}`], `getting ${tool} ${it.version}`)
+    await npm(
+      [
+        'install',
+        '--prefix',
+        beside,
+        '--ignore-scripts',
+        '--no-save',
+        '--no-audit',
+        '--no-fund',
+        `${it.name}@${it.version}`,
+      ],
+      `getting ${tool} ${it.version}`,
+    )
     const arrived = join(beside, 'node_modules', it.name)
     const trial = await run(join(arrived, it.program), ['--version'])
-    if (!trial.ok) throw new LauncherError(`The downloaded ${tool} does not run on this machine: ${faultIn(trial.output)}`)
+    if (!trial.ok)
+      throw new LauncherError(
+        `The downloaded ${tool} does not run on this machine: ${faultIn(trial.output)}`,
+      )
     const place = join(tools, 'node_modules', it.name)
     rmSync(place, { recursive: true, force: true })
     mkdirSync(dirname(place), { recursive: true })
@@ -81,13 +109,21 @@ export async function installTool(tool) {
 function removeLeftovers() {
   for (const name of readdirSync(tools).filter((entry) => entry.startsWith('incoming-'))) {
     const folder = join(tools, name)
-    if (Date.now() - statSync(folder).mtimeMs > 600_000) rmSync(folder, { recursive: true, force: true })
+    if (Date.now() - statSync(folder).mtimeMs > 600_000)
+      rmSync(folder, { recursive: true, force: true })
   }
 }
 
 async function npm(args, doing) {
-  const { ok, output } = await run(process.execPath, [npmProgram(), ...args], { doing, cwd: tools, env: childEnvironment() })
-  if (!ok) throw new LauncherError(`npm could not do its part (${doing}): ${faultIn(output)}${certificateHint(output)}`)
+  const { ok, output } = await run(process.execPath, [npmProgram(), ...args], {
+    doing,
+    cwd: tools,
+    env: childEnvironment(),
+  })
+  if (!ok)
+    throw new LauncherError(
+      `npm could not do its part (${doing}): ${faultIn(output)}${certificateHint(output)}`,
+    )
 }
 
 /** npm's own JavaScript file: started by Node directly, because Windows' npm.cmd needs a shell. */
@@ -103,5 +139,7 @@ function npmProgram() {
     const file = realpathSync(place)
     if (file.endsWith('npm-cli.js')) return file
   }
-  throw new LauncherError('npm was not found beside Node; install npm, or Node 22.18 or newer with npm, and start again.')
+  throw new LauncherError(
+    'npm was not found beside Node; install npm, or Node 22.18 or newer with npm, and start again.',
+  )
 }

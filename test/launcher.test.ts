@@ -21,28 +21,42 @@ describe('what was never set up', () => {
     await mkdir(join(folder, 'packages/cli'), { recursive: true })
     await cp(join(ROOT, 'packages/cli/bin'), join(folder, 'packages/cli/bin'), { recursive: true })
     await cp(join(ROOT, 'launcher'), join(folder, 'launcher'), { recursive: true })
-    const ran = promisify(execFile)(process.execPath, [join(folder, 'packages/cli/bin/earshot.mjs'), 'jobs'])
-    await expect(ran).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/^earshot: .*npm run setup.*\n$/) })
+    const ran = promisify(execFile)(process.execPath, [
+      join(folder, 'packages/cli/bin/earshot.mjs'),
+      'jobs',
+    ])
+    await expect(ran).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^earshot: .*npm run setup.*\n$/),
+    })
   })
 
   test('set-up refuses what it does not know, and says what helps where a proxy reads along', async () => {
     const ran = promisify(execFile)(process.execPath, [join(ROOT, 'launcher/setup.mjs'), '--yse'])
-    await expect(ran).rejects.toMatchObject({ code: 1, stderr: 'earshot: setup knows no --yse; it takes --yes alone:  npm run setup -- --yes\n' })
+    await expect(ran).rejects.toMatchObject({
+      code: 1,
+      stderr: 'earshot: setup knows no --yse; it takes --yes alone:  npm run setup -- --yes\n',
+    })
     const hints = await runScript(`import { certificateHint } from '${LAUNCHER}child.mjs'
       console.log([certificateHint('npm error reason: self-signed certificate in certificate chain'), certificateHint('npm error 404')].join('|'))`)
     expect(hints).toMatch(/NODE_EXTRA_CA_CERTS=.*\|\n$/)
   })
 
-  test.skipIf(process.platform !== 'linux')('missing programs are named with one command, and set-up goes on', async () => {
-    const stdout = await runScript(
-      `import { ensurePrograms } from '${LAUNCHER}system.mjs'
+  test.skipIf(process.platform !== 'linux')(
+    'missing programs are named with one command, and set-up goes on',
+    async () => {
+      const stdout = await runScript(
+        `import { ensurePrograms } from '${LAUNCHER}system.mjs'
        process.getuid = () => 1000
        console.log((await ensurePrograms({ yes: false, retry: true })).join('\\n'))`,
-      { PATH: await folderWith('apt-get', 'sudo') },
-    )
-    expect(stdout).toMatch(/not on this machine: ffmpeg \(decodes recordings\), pocketsphinx/)
-    expect(stdout).toMatch(/run: {2}sudo apt-get install .*ffmpeg pocketsphinx pocketsphinx-en-us flite espeak-ng inotify-tools\n$/)
-  })
+        { PATH: await folderWith('apt-get', 'sudo') },
+      )
+      expect(stdout).toMatch(/not on this machine: ffmpeg \(decodes recordings\), pocketsphinx/)
+      expect(stdout).toMatch(
+        /run: {2}sudo apt-get install .*ffmpeg pocketsphinx pocketsphinx-en-us flite espeak-ng inotify-tools\n$/,
+      )
+    },
+  )
 })
 
 describe('the lock', () => {
@@ -87,7 +101,16 @@ describe.skipIf(process.platform === 'win32')('the child in the foreground', () 
 })
 
 test('Node runs TypeScript from 22.18, and from 23.6', async () => {
-  const versions = ['18.0.0', '20.20.2', '22.17.9', '22.18.0', '23.5.0', '23.6.0', '24.0.0', '100.1.0']
+  const versions = [
+    '18.0.0',
+    '20.20.2',
+    '22.17.9',
+    '22.18.0',
+    '23.5.0',
+    '23.6.0',
+    '24.0.0',
+    '100.1.0',
+  ]
   const stdout = await runScript(`import { fits } from '${LAUNCHER}node.mjs'
     console.log(JSON.stringify(${JSON.stringify(versions)}.filter(fits)))`)
   expect(JSON.parse(stdout)).toEqual(['22.18.0', '23.6.0', '24.0.0', '100.1.0'])
@@ -116,7 +139,10 @@ function lockedScript(log: string): string {
 
 function startScript(script: string, env: Record<string, string> = {}): ChildProcess {
   const args = ['--input-type=module', '--eval', script]
-  return spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 async function runScript(script: string, env: Record<string, string> = {}): Promise<string> {

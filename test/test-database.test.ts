@@ -24,7 +24,9 @@ describe.each(databases)('a test database (%s)', (kind) => {
 
   test('knows vectors', async () => {
     await using given = await testDatabase(kind)
-    const { rows } = await given.db.pool.query(`select '[1,0]'::vector <-> '[0,0]'::vector as distance`)
+    const { rows } = await given.db.pool.query(
+      `select '[1,0]'::vector <-> '[0,0]'::vector as distance`,
+    )
     expect(rows).toEqual([{ distance: 1 }])
   })
 

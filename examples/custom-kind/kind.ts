@@ -4,7 +4,10 @@ import { defineKind, z } from '@earshot/sdk'
 export const wordCount = defineKind({
   kind: 'word-count',
   role: 'text_tools',
-  payload: z.object({ text: z.string().max(1_000_000), top: z.number().int().min(1).max(100).default(3) }),
+  payload: z.object({
+    text: z.string().max(1_000_000),
+    top: z.number().int().min(1).max(100).default(3),
+  }),
   result: z.object({
     words: z.number().int(),
     distinct: z.number().int(),

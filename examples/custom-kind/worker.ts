@@ -15,7 +15,11 @@ const countWords = handle(wordCount, async ({ text, top }, { signal, progress })
     await new Promise(setImmediate)
   }
   const ranked = [...counts].sort(([a, many], [b, more]) => more - many || a.localeCompare(b))
-  return { words: found.length, distinct: counts.size, frequent: ranked.slice(0, top).map(([word, count]) => ({ word, count })) }
+  return {
+    words: found.length,
+    distinct: counts.size,
+    frequent: ranked.slice(0, top).map(([word, count]) => ({ word, count })),
+  }
 })
 
 await runWorker({ kinds: [countWords] })

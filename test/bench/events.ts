@@ -16,14 +16,17 @@ export async function follow(client: Client): Promise<Follower> {
   const from = Date.now()
   const reading = (async () => {
     for await (const event of client.events({ since: '0', signal: stop.signal })) {
-      if (Date.parse(event.at) >= from) heard.emit('event', { ...event, seenAt: performance.now() } satisfies Seen)
+      if (Date.parse(event.at) >= from)
+        heard.emit('event', { ...event, seenAt: performance.now() } satisfies Seen)
     }
   })().catch((error: unknown) => {
     if (!stop.signal.aborted) throw error
   })
   return {
     async next(fits, seconds = 60) {
-      for await (const [event] of on(heard, 'event', { signal: AbortSignal.timeout(seconds * 1000) }) as AsyncIterable<[Seen]>) {
+      for await (const [event] of on(heard, 'event', {
+        signal: AbortSignal.timeout(seconds * 1000),
+      }) as AsyncIterable<[Seen]>) {
         if (fits(event)) return event
       }
       throw new Error('The events ended.')

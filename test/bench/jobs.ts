@@ -3,7 +3,10 @@ import { type Bench, type Figure, figure } from './figures.ts'
 import type { BenchMesh } from './mesh.ts'
 
 /** How long the mesh itself takes: a tiny job, one after another, from the request to its end as an event tells it. */
-export async function measureJobs({ quick, database, say }: Bench, { client }: BenchMesh): Promise<Figure[]> {
+export async function measureJobs(
+  { quick, database, say }: Bench,
+  { client }: BenchMesh,
+): Promise<Figure[]> {
   say(`tiny jobs (${database})`)
   const done: number[] = []
   const assigned: number[] = []

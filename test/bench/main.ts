@@ -7,6 +7,8 @@ const named = process.argv[2] ?? ''
 const part = named === '' || named.startsWith('-') ? './path.ts' : parts[named]
 if (part !== undefined) await import(part)
 else {
-  process.stderr.write(`There is no bench "${named}"; there are: ${Object.keys(parts).join(', ')}, and without a name that of the path.\n`)
+  process.stderr.write(
+    `There is no bench "${named}"; there are: ${Object.keys(parts).join(', ')}, and without a name that of the path.\n`,
+  )
   process.exitCode = 2
 }

@@ -8,10 +8,18 @@ import type { Bench } from './figures.ts'
 export type BenchMesh = { client: Client; inbox: string; stop(): Promise<void> }
 
 /** One process on the embedded database; on a server a coordinator and a worker, two processes. */
-export async function startMesh({ database, folder, say }: Bench, serverUrl: string): Promise<BenchMesh> {
+export async function startMesh(
+  { database, folder, say }: Bench,
+  serverUrl: string,
+): Promise<BenchMesh> {
   say(`starting a mesh (${database})`)
   const inbox = path.join(folder, 'inbox')
-  const base = { EARSHOT_HOME: path.join(folder, 'home'), EARSHOT_INBOX: inbox, EARSHOT_PORT: '0', EARSHOT_LOG_LEVEL: 'warn' }
+  const base = {
+    EARSHOT_HOME: path.join(folder, 'home'),
+    EARSHOT_INBOX: inbox,
+    EARSHOT_PORT: '0',
+    EARSHOT_LOG_LEVEL: 'warn',
+  }
   const processes: MeshProcess[] = []
   const stop = async () => {
     for (const one of processes.toReversed()) await one.stop()

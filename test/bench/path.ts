@@ -15,7 +15,15 @@ import { measureStart } from './start.ts'
 import { type Bench, type Figure, printTable } from './figures.ts'
 import { startMesh } from './mesh.ts'
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, minutes: { type: 'string', default: '3' }, only: { type: 'string' }, database: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    minutes: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    database: { type: 'string' },
+  },
+})
 const wanted = values.only?.split(',')
 const wants = (part: string) => wanted === undefined || wanted.includes(part)
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
@@ -25,14 +33,22 @@ const server = await startServer(await findServer(), folder)
 const figures: Figure[] = []
 const add = (found: Figure[]) => {
   figures.push(...found)
-  for (const { what, p50, max, unit } of found) say(`  ${what}: ${p50} ${unit}, at most ${max} ${unit}`)
+  for (const { what, p50, max, unit } of found)
+    say(`  ${what}: ${p50} ${unit}, at most ${max} ${unit}`)
 }
 try {
   for (const database of ['embedded', 'postgres'] as const) {
-    if (!['drop', 'speech', 'mesh'].some(wants) || (values.database ?? database) !== database) continue
+    if (!['drop', 'speech', 'mesh'].some(wants) || (values.database ?? database) !== database)
+      continue
     const home = path.join(folder, `mesh-${database}`)
     await mkdir(home)
-    const bench: Bench = { quick: values.quick, minutes: values.quick ? 0.5 : Number(values.minutes), database, folder: home, say }
+    const bench: Bench = {
+      quick: values.quick,
+      minutes: values.quick ? 0.5 : Number(values.minutes),
+      database,
+      folder: home,
+      say,
+    }
     const mesh = await startMesh(bench, server.url)
     try {
       if (wants('drop')) add(await measureDrops(bench, mesh))
@@ -51,6 +67,13 @@ try {
 }
 
 const cpu = os.cpus()[0]?.model ?? 'unknown'
-const machine = { cpu, cores: os.availableParallelism(), memory_gb: Math.round(os.totalmem() / 2 ** 30), node: process.versions.node, load: os.loadavg().map((load) => Math.round(load * 10) / 10) }
-if (values.json) console.log(JSON.stringify({ at: new Date().toISOString(), machine, figures }, null, 2))
+const machine = {
+  cpu,
+  cores: os.availableParallelism(),
+  memory_gb: Math.round(os.totalmem() / 2 ** 30),
+  node: process.versions.node,
+  load: os.loadavg().map((load) => Math.round(load * 10) / 10),
+}
+if (values.json)
+  console.log(JSON.stringify({ at: new Date().toISOString(), machine, figures }, null, 2))
 else printTable(figures, machine)

@@ -13,22 +13,35 @@ const SENTENCE_S = 2.8
  * Minutes of speech, dropped, until the document is ready, against the engine alone on the same file: heard before and after
  * the mesh hears it, since a shared machine changes its speed, and never at the same time.
  */
-export async function measureSpeech({ minutes, database, folder, say }: Bench, { client, inbox }: BenchMesh): Promise<Figure[]> {
+export async function measureSpeech(
+  { minutes, database, folder, say }: Bench,
+  { client, inbox }: BenchMesh,
+): Promise<Figure[]> {
   const file = path.join(folder, 'speech.wav')
-  const sentences = Array.from({ length: Math.round(minutes * 60 / SENTENCE_S) }, (_, i) => SENTENCES[i % SENTENCES.length]!.text)
+  const sentences = Array.from(
+    { length: Math.round((minutes * 60) / SENTENCE_S) },
+    (_, i) => SENTENCES[i % SENTENCES.length]!.text,
+  )
   await speakFile(file, `${sentences.join('. ')}.`)
   const engine = createPocketsphinx()
   await engine.probe()
   const alone = async () => {
     say(`the engine alone (${database})`)
     const began = performance.now()
-    await engine.transcribe({ wav: file, duration_s: minutes * 60, signal: new AbortController().signal })
+    await engine.transcribe({
+      wav: file,
+      duration_s: minutes * 60,
+      signal: new AbortController().signal,
+    })
     return (performance.now() - began) / 1000
   }
   const before = await alone()
   say(`the mesh (${database})`)
   await using events = await follow(client)
-  const ready = events.next((event) => event.type === 'document.ready' || event.type === 'job.failed', 3600)
+  const ready = events.next(
+    (event) => event.type === 'document.ready' || event.type === 'job.failed',
+    3600,
+  )
   const began = performance.now()
   await copyFile(file, path.join(inbox, 'speech.wav'))
   const { type, seenAt } = await ready
@@ -38,7 +51,13 @@ export async function measureSpeech({ minutes, database, folder, say }: Bench, {
   const base = (before + after) / 2
   return [
     figure(`engine alone, ${minutes} min of speech`, database, [before, after], 's'),
-    figure('drop → document ready, the same file', database, [whole], 's', `≤ ${(1.05 * base + 1).toFixed(1)} s`),
+    figure(
+      'drop → document ready, the same file',
+      database,
+      [whole],
+      's',
+      `≤ ${(1.05 * base + 1).toFixed(1)} s`,
+    ),
     figure('  of that, what the mesh adds', database, [whole - base], 's'),
   ]
 }

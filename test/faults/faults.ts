@@ -30,38 +30,107 @@ export type Fault = {
 
 /** Everything that may go wrong, as it does on real machines. */
 export const FAULTS: Fault[] = [
-  { sort: 'worker killed, started again at once', weight: 3, strike: onWorker(async (actor) => {
-    await actor.kill()
-    const settle = actor.start()
-    settle.catch(() => {}) // whoever waits for the healing hears of it
-    return { settle }
-  }) },
-  { sort: 'worker killed, gone for a while', weight: 2, strike: onWorker(async (actor) => {
-    await actor.kill()
-    return { lift: () => actor.start() }
-  }) },
-  { sort: 'worker frozen beyond its lease', weight: 2, strike: onWorker(async (actor, _, stage) => ({ ...freeze(actor), leastMs: beyondLease(stage) })) },
-  { sort: 'worker whose engine is missing', weight: 1, strike: onWorker((actor, _, stage) => takeEngine(actor, stage)) },
-  { sort: 'worker frozen for a moment', weight: 1, strike: onWorker((actor, random) => freezeBriefly(actor, random)) },
-  { sort: 'worker cut off beyond its lease', weight: 2, strike: onWorker(async (actor, _, stage) => ({ ...cutOff(actor), leastMs: beyondLease(stage) })) },
-  { sort: 'leader killed', weight: 2, strike: onLeader(async (actor) => {
-    await actor.kill()
-    return { lift: () => actor.start() }
-  }) },
+  {
+    sort: 'worker killed, started again at once',
+    weight: 3,
+    strike: onWorker(async (actor) => {
+      await actor.kill()
+      const settle = actor.start()
+      settle.catch(() => {}) // whoever waits for the healing hears of it
+      return { settle }
+    }),
+  },
+  {
+    sort: 'worker killed, gone for a while',
+    weight: 2,
+    strike: onWorker(async (actor) => {
+      await actor.kill()
+      return { lift: () => actor.start() }
+    }),
+  },
+  {
+    sort: 'worker frozen beyond its lease',
+    weight: 2,
+    strike: onWorker(async (actor, _, stage) => ({
+      ...freeze(actor),
+      leastMs: beyondLease(stage),
+    })),
+  },
+  {
+    sort: 'worker whose engine is missing',
+    weight: 1,
+    strike: onWorker((actor, _, stage) => takeEngine(actor, stage)),
+  },
+  {
+    sort: 'worker frozen for a moment',
+    weight: 1,
+    strike: onWorker((actor, random) => freezeBriefly(actor, random)),
+  },
+  {
+    sort: 'worker cut off beyond its lease',
+    weight: 2,
+    strike: onWorker(async (actor, _, stage) => ({
+      ...cutOff(actor),
+      leastMs: beyondLease(stage),
+    })),
+  },
+  {
+    sort: 'leader killed',
+    weight: 2,
+    strike: onLeader(async (actor) => {
+      await actor.kill()
+      return { lift: () => actor.start() }
+    }),
+  },
   { sort: 'leader frozen', weight: 2, strike: onLeader(async (actor) => freeze(actor)) },
   { sort: 'leader cut off', weight: 2, strike: onLeader(async (actor) => cutOff(actor)) },
   { sort: 'connections cut', weight: 2, strike: onAnyone(async (actor) => actor.proxy.cut()) },
-  { sort: 'connections dead without a word', weight: 2, strike: onAnyone(async (actor) => actor.proxy.deaden()) },
+  {
+    sort: 'connections dead without a word',
+    weight: 2,
+    strike: onAnyone(async (actor) => actor.proxy.deaden()),
+  },
   { sort: 'sessions ended by the server', weight: 2, strike: endSessions },
-  { sort: 'PostgreSQL restarted', weight: 1, strike: async ({ cluster }) => (await cluster.restart('fast'), { about: 'server' }) },
-  { sort: 'PostgreSQL crashed', weight: 1, strike: async ({ cluster }) => (await cluster.restart('crash'), { about: 'server' }) },
-  { sort: 'answer of a finish lost', weight: 3, strike: onWorker((actor) => loseAnswer(actor, 'finish_jobs')) },
-  { sort: 'answer of an assignment lost', weight: 1, strike: onWorker((actor) => loseAnswer(actor, 'take_assignments')) },
-  { sort: 'answer of the routing lost', weight: 2, strike: onLeader((actor) => loseAnswer(actor, 'route_jobs')) },
-  { sort: 'answer of a submission lost', weight: 2, strike: async ({ submitting }) => (await orSoon(submitting.loseAnswer('submit_jobs')), { about: 'submitter' }) },
+  {
+    sort: 'PostgreSQL restarted',
+    weight: 1,
+    strike: async ({ cluster }) => (await cluster.restart('fast'), { about: 'server' }),
+  },
+  {
+    sort: 'PostgreSQL crashed',
+    weight: 1,
+    strike: async ({ cluster }) => (await cluster.restart('crash'), { about: 'server' }),
+  },
+  {
+    sort: 'answer of a finish lost',
+    weight: 3,
+    strike: onWorker((actor) => loseAnswer(actor, 'finish_jobs')),
+  },
+  {
+    sort: 'answer of an assignment lost',
+    weight: 1,
+    strike: onWorker((actor) => loseAnswer(actor, 'take_assignments')),
+  },
+  {
+    sort: 'answer of the routing lost',
+    weight: 2,
+    strike: onLeader((actor) => loseAnswer(actor, 'route_jobs')),
+  },
+  {
+    sort: 'answer of a submission lost',
+    weight: 2,
+    strike: async ({ submitting }) => (
+      await orSoon(submitting.loseAnswer('submit_jobs')),
+      { about: 'submitter' }
+    ),
+  },
   { sort: 'notifications dropped', weight: 2, strike: muffle },
   { sort: 'messages late, twice, false and of old incarnations', weight: 3, strike: replay },
-  { sort: 'pooler killed', weight: 1, strike: async ({ pooler }) => pooler && (await pooler.restart(), { about: 'pooler' }) },
+  {
+    sort: 'pooler killed',
+    weight: 1,
+    strike: async ({ pooler }) => pooler && (await pooler.restart(), { about: 'pooler' }),
+  },
 ]
 
 type Hit = (actor: Actor, random: Random, stage: Stage) => Promise<Omit<Strike, 'about'> | void>
@@ -80,18 +149,26 @@ function onWorker(hit: Hit): Fault['strike'] {
 function onLeader(hit: Hit): Fault['strike'] {
   return async (stage, random) => {
     const { actors, db } = stage
-    const { rows } = await db.pool.query<{ holder: string | null }>('select holder from earshot.leader')
+    const { rows } = await db.pool.query<{ holder: string | null }>(
+      'select holder from earshot.leader',
+    )
     const leader = actors.find(({ name }) => name === rows[0]?.holder?.split(' ')[0])
-    const others = actors.filter((actor) => actor.part === 'coordinator' && actor.up && actor !== leader)
+    const others = actors.filter(
+      (actor) => actor.part === 'coordinator' && actor.up && actor !== leader,
+    )
     return leader?.up && others.length > 0 ? on(leader, hit, random, stage) : undefined
   }
 }
 
 function onAnyone(hit: Hit): Fault['strike'] {
-  return async (stage, random) => on(random.pick(stage.actors.filter((actor) => actor.up)), hit, random, stage)
+  return async (stage, random) =>
+    on(random.pick(stage.actors.filter((actor) => actor.up)), hit, random, stage)
 }
 
-const on = async (actor: Actor, hit: Hit, random: Random, stage: Stage): Promise<Strike> => ({ about: actor.name, ...(await hit(actor, random, stage)) })
+const on = async (actor: Actor, hit: Hit, random: Random, stage: Stage): Promise<Strike> => ({
+  about: actor.name,
+  ...(await hit(actor, random, stage)),
+})
 
 const beyondLease = ({ leaseS }: Stage) => leaseS * 1000 + 500
 
@@ -102,7 +179,10 @@ function freeze(actor: Actor): Pick<Strike, 'lift'> {
 }
 
 /** Its own fault, whatever it is given: the only sort for which a node may be charged. */
-async function takeEngine(actor: Actor, { guilty }: Stage): Promise<Pick<Strike, 'lift' | 'leastMs'>> {
+async function takeEngine(
+  actor: Actor,
+  { guilty }: Stage,
+): Promise<Pick<Strike, 'lift' | 'leastMs'>> {
   guilty.add(actor.name)
   const sign = path.join(actor.home, NO_ENGINE)
   await writeFile(sign, '')
@@ -131,7 +211,9 @@ async function endSessions({ db }: Stage, random: Random): Promise<Strike> {
   const { rows } = await db.pool.query<{ pid: number }>(`select pid from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' order by pid`)
   const pids = rows.map(({ pid }) => pid).filter(() => random.chance(0.5))
-  await db.pool.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [pids]).catch(() => {}) // our own other sessions are among them
+  await db.pool
+    .query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [pids])
+    .catch(() => {}) // our own other sessions are among them
   return { about: `${pids.length} sessions` }
 }
 
@@ -158,14 +240,23 @@ async function replay({ db }: Stage): Promise<Strike> {
   const { rows } = await db.pool.query<Hold>(FALSE_HOLDS)
   const broken: string[] = []
   for (const { id, fence, node, incarnation } of rows) {
-    const [answer] = await finishJobs(db.pool, node, incarnation, [{ id, fence, outcome: { output: { node: 'a ghost' } } }])
-    if (answer?.answer === 'done') broken.push(`job ${id} was finished by ${node} of incarnation ${incarnation} under fence ${fence}, which did not hold it`)
+    const [answer] = await finishJobs(db.pool, node, incarnation, [
+      { id, fence, outcome: { output: { node: 'a ghost' } } },
+    ])
+    if (answer?.answer === 'done')
+      broken.push(
+        `job ${id} was finished by ${node} of incarnation ${incarnation} under fence ${fence}, which did not hold it`,
+      )
   }
-  await db.pool.query(`select pg_notify(earshot.node_channel(n.id), w.word), pg_notify('earshot', w.word)
+  await db.pool
+    .query(`select pg_notify(earshot.node_channel(n.id), w.word), pg_notify('earshot', w.word)
     from earshot.nodes n, unnest(array['', 'cancelled', 'jobs', 'events', 'no such word']) w (word)`)
-  const { rows: nodes } = await db.pool.query<{ id: string; incarnation: number }>('select id, incarnation from earshot.nodes')
+  const { rows: nodes } = await db.pool.query<{ id: string; incarnation: number }>(
+    'select id, incarnation from earshot.nodes',
+  )
   for (const { id, incarnation } of nodes) {
-    if ((await heartbeat(db.pool, id, incarnation - 1, {})).held !== null) broken.push(`the heartbeat of an old incarnation of ${id} was taken`)
+    if ((await heartbeat(db.pool, id, incarnation - 1, {})).held !== null)
+      broken.push(`the heartbeat of an old incarnation of ${id} was taken`)
   }
   return { about: `${rows.length} reports`, broken }
 }

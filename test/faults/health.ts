@@ -28,18 +28,32 @@ const ILLS = `
  *
  * @returns how many milliseconds it took, or what still ails it after 30 s
  */
-export async function healed({ db, actors }: Stage, settle: Promise<unknown>[] = []): Promise<{ ms: number } | { ills: string[] }> {
+export async function healed(
+  { db, actors }: Stage,
+  settle: Promise<unknown>[] = [],
+): Promise<{ ms: number } | { ills: string[] }> {
   const began = monotonicMs()
   const down = actors.filter(({ up }) => !up).map(({ name }) => name)
-  const settled = Promise.all(settle).then(() => undefined, (err: Error) => [err.message])
+  const settled = Promise.all(settle).then(
+    () => undefined,
+    (err: Error) => [err.message],
+  )
   let probe: number | undefined
   let ills = ['the database does not answer']
   while (monotonicMs() - began < GIVE_UP_MS) {
     try {
-      probe ??= (await submitJobs(db.pool, [{ kind: KIND, payload: { ms: 0 }, priority: 100 }]))[0]!.id
-      const here = actors.filter(({ part, name, up }) => part === 'worker' && up && !down.includes(name)).map(({ name }) => name)
+      probe ??= (await submitJobs(db.pool, [{ kind: KIND, payload: { ms: 0 }, priority: 100 }]))[0]!
+        .id
+      const here = actors
+        .filter(({ part, name, up }) => part === 'worker' && up && !down.includes(name))
+        .map(({ name }) => name)
       const { rows } = await db.pool.query<{ ill: string }>(ILLS, [down, here, probe])
-      ills = [...rows.map(({ ill }) => ill), ...actors.filter(({ up, child }) => up && !isAlive(child!)).map(({ name }) => `${name} ended by itself`)]
+      ills = [
+        ...rows.map(({ ill }) => ill),
+        ...actors
+          .filter(({ up, child }) => up && !isAlive(child!))
+          .map(({ name }) => `${name} ended by itself`),
+      ]
       if (ills.length === 0) {
         const failed = await settled
         return failed === undefined ? { ms: monotonicMs() - began } : { ills: failed }

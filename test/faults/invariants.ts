@@ -6,8 +6,18 @@ import { KIND } from './kind.ts'
 import type { Stage } from './stage.ts'
 
 type Ended = {
-  id: number; key: string | null; status: string; tries: number; attempt: number; fence: string | null; error_code: string | null; error: string | null
-  ends: number; effects: number; foreign: number; deaths: number
+  id: number
+  key: string | null
+  status: string
+  tries: number
+  attempt: number
+  fence: string | null
+  error_code: string | null
+  error: string | null
+  ends: number
+  effects: number
+  foreign: number
+  deaths: number
 }
 
 /** Each job as it ended, with how many final events, effects, and effects of another assignment than the one that counted it has. */
@@ -34,17 +44,29 @@ const WHOLE = `
 export async function allEnded({ db }: Stage, forMs: number): Promise<number> {
   const until = monotonicMs() + forMs
   for (;;) {
-    const { rows: resting } = await db.pool.query<{ id: number }>(`select id from earshot.jobs where kind = $1 and status = 'pending' and not due`, [KIND])
-    if (resting.length > 0) await retryJobs(db.pool, resting.map(({ id }) => id))
+    const { rows: resting } = await db.pool.query<{ id: number }>(
+      `select id from earshot.jobs where kind = $1 and status = 'pending' and not due`,
+      [KIND],
+    )
+    if (resting.length > 0)
+      await retryJobs(
+        db.pool,
+        resting.map(({ id }) => id),
+      )
     const { rows } = await db.pool.query<{ open: number }>(
-      `select count(*)::int as open from earshot.jobs where kind = $1 and status not in ('completed', 'failed', 'cancelled')`, [KIND])
+      `select count(*)::int as open from earshot.jobs where kind = $1 and status not in ('completed', 'failed', 'cancelled')`,
+      [KIND],
+    )
     if (rows[0]!.open === 0 || monotonicMs() > until) return rows[0]!.open
     await sleep(500)
   }
 }
 
 /** Compares what was asked for with what became of it; returns every broken promise in a sentence. */
-export async function checkAll({ db, guilty }: Stage, asked: Asked[]): Promise<{ broken: string[]; jobs: number; effects: number; deaths: number; attempts: number }> {
+export async function checkAll(
+  { db, guilty }: Stage,
+  asked: Asked[],
+): Promise<{ broken: string[]; jobs: number; effects: number; deaths: number; attempts: number }> {
   const { rows } = await db.pool.query<Ended>(ENDED)
   const { rows: wrong } = await db.pool.query<{ wrong: string }>(WHOLE, [[...guilty]])
   const byKey = new Map(rows.map((row) => [row.key, row]))
@@ -52,12 +74,28 @@ export async function checkAll({ db, guilty }: Stage, asked: Asked[]): Promise<{
   for (const one of asked) {
     const job = byKey.get(one.key)
     if (job === undefined) broken.push(`${one.key} was submitted, and is not there`)
-    else broken.push(...faultsIn(job, one, byKey).map((sentence) => `job ${job.id} (${one.key}, ${job.status}, attempt ${job.attempt}): ${sentence}`))
+    else
+      broken.push(
+        ...faultsIn(job, one, byKey).map(
+          (sentence) =>
+            `job ${job.id} (${one.key}, ${job.status}, attempt ${job.attempt}): ${sentence}`,
+        ),
+      )
   }
   const known = new Set(asked.map(({ key }) => key))
-  broken.push(...rows.filter(({ key }) => key !== null && !known.has(key)).map(({ key }) => `${key} is there, and nobody knows of it`))
+  broken.push(
+    ...rows
+      .filter(({ key }) => key !== null && !known.has(key))
+      .map(({ key }) => `${key} is there, and nobody knows of it`),
+  )
   const sum = (of: (job: Ended) => number) => rows.reduce((total, job) => total + of(job), 0)
-  return { broken, jobs: rows.length, effects: sum((job) => job.effects), deaths: sum((job) => job.deaths), attempts: sum((job) => job.attempt) }
+  return {
+    broken,
+    jobs: rows.length,
+    effects: sum((job) => job.effects),
+    deaths: sum((job) => job.deaths),
+    attempts: sum((job) => job.attempt),
+  }
 }
 
 function faultsIn(job: Ended, asked: Asked, byKey: Map<string | null, Ended>): string[] {
@@ -69,17 +107,28 @@ function faultsIn(job: Ended, asked: Asked, byKey: Map<string | null, Ended>): s
   const fate = fateOf(asked, byKey)
   const allowed = asked.cancelled ? [...fate, 'cancelled EARSHOT_CANCELLED'] : fate
   const was = [job.status, job.error_code].filter(Boolean).join(' ')
-  expect(allowed.includes(was), `it ended as ${was}, expected ${allowed.join(' or ')}: ${job.error}`)
+  expect(
+    allowed.includes(was),
+    `it ended as ${was}, expected ${allowed.join(' or ')}: ${job.error}`,
+  )
   const ran = was === 'failed EARSHOT_HANDLER_FAILED'
-  if (ran) expect(job.tries === asked.maxTries, `it was charged ${job.tries} of ${asked.maxTries} tries`)
-  else expect(job.tries === 0 || asked.payload.fail === 'tries', `it was charged ${job.tries} tries, and is innocent`)
+  if (ran)
+    expect(job.tries === asked.maxTries, `it was charged ${job.tries} of ${asked.maxTries} tries`)
+  else
+    expect(
+      job.tries === 0 || asked.payload.fail === 'tries',
+      `it was charged ${job.tries} tries, and is innocent`,
+    )
   return wrong
 }
 
 /** How it must have ended, unless it was cancelled. */
 function fateOf({ payload, parents }: Asked, byKey: Map<string | null, Ended>): string[] {
-  const held = parents.find(({ key, policy }) => policy !== 'run' && byKey.get(key)?.status !== 'completed')
-  if (held !== undefined) return [held.policy === 'fail' ? 'failed EARSHOT_PARENT_FAILED' : 'cancelled EARSHOT_SKIPPED']
+  const held = parents.find(
+    ({ key, policy }) => policy !== 'run' && byKey.get(key)?.status !== 'completed',
+  )
+  if (held !== undefined)
+    return [held.policy === 'fail' ? 'failed EARSHOT_PARENT_FAILED' : 'cancelled EARSHOT_SKIPPED']
   if (payload.fail === 'final') return ['failed EARSHOT_BAD_REQUEST']
   return [payload.fail === 'tries' ? 'failed EARSHOT_HANDLER_FAILED' : 'completed']
 }

@@ -6,7 +6,14 @@ import type { Random } from './random.ts'
 import type { Stage } from './stage.ts'
 
 /** What was asked for, by which the end is judged. */
-export type Asked = { key: string; payload: ChaosPayload; maxTries: number; parents: { key: string; policy: 'fail' | 'run' | 'skip' }[]; cancelled: boolean; id: number }
+export type Asked = {
+  key: string
+  payload: ChaosPayload
+  maxTries: number
+  parents: { key: string; policy: 'fail' | 'run' | 'skip' }[]
+  cancelled: boolean
+  id: number
+}
 
 export type Submitter = {
   asked: Asked[]
@@ -16,8 +23,17 @@ export type Submitter = {
 }
 
 /** Submits random batches and cancels some of their jobs, `rate` jobs a second, until it is stopped; what gets no answer it says again. */
-export async function startSubmitting(stage: Stage, random: Random, { rate, maxTries }: { rate: number; maxTries: number }): Promise<Submitter> {
-  const db = await openDatabase({ url: stage.submitting.url, home: '', poolSize: 2, connectTimeoutS: 2 })
+export async function startSubmitting(
+  stage: Stage,
+  random: Random,
+  { rate, maxTries }: { rate: number; maxTries: number },
+): Promise<Submitter> {
+  const db = await openDatabase({
+    url: stage.submitting.url,
+    home: '',
+    poolSize: 2,
+    connectTimeoutS: 2,
+  })
   const asked: Asked[] = []
   let repeated = 0
   let stopping = false
@@ -28,7 +44,8 @@ export async function startSubmitting(stage: Stage, random: Random, { rate, maxT
       try {
         return await say()
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'EARSHOT_BAD_REQUEST') throw error
+        if (error instanceof Error && 'code' in error && error.code === 'EARSHOT_BAD_REQUEST')
+          throw error
         repeated += 1
         await sleep(100)
       }
@@ -70,9 +87,19 @@ function inventBatch(random: Random, before: number, maxTries: number): Asked[] 
   const batch: Asked[] = []
   const count = random.whole(1, 20)
   for (let i = 0; i < count; i++) {
-    const parents = i > 0 && random.chance(0.15) ? [{ key: random.pick(batch).key, policy: random.pick(['fail', 'run', 'skip'] as const) }] : []
+    const parents =
+      i > 0 && random.chance(0.15)
+        ? [{ key: random.pick(batch).key, policy: random.pick(['fail', 'run', 'skip'] as const) }]
+        : []
     const fail = random.chance(0.05) ? random.pick(['final', 'tries'] as const) : undefined
-    batch.push({ key: `chaos-${before + i}`, payload: { ms: inventMs(random), ...(fail && { fail }) }, maxTries: 1 + (before + i) % maxTries, parents, cancelled: false, id: 0 })
+    batch.push({
+      key: `chaos-${before + i}`,
+      payload: { ms: inventMs(random), ...(fail && { fail }) },
+      maxTries: 1 + ((before + i) % maxTries),
+      parents,
+      cancelled: false,
+      id: 0,
+    })
   }
   return batch
 }
@@ -84,11 +111,22 @@ function inventMs(random: Random): number {
   return random.whole(1000, 4000)
 }
 
-function submissionOf({ key, payload, maxTries, parents }: Asked, _: number, batch: Asked[]): Submission {
+function submissionOf(
+  { key, payload, maxTries, parents }: Asked,
+  _: number,
+  batch: Asked[],
+): Submission {
   const number = Number(key.split('-')[1])
   return {
-    kind: KIND, payload, idempotency_key: key, max_tries: maxTries, priority: number % 5,
+    kind: KIND,
+    payload,
+    idempotency_key: key,
+    max_tries: maxTries,
+    priority: number % 5,
     requires: number % 7 === 0 ? { zone: 'even' } : {},
-    after: parents.map((parent) => ({ job: `#${batch.findIndex((one) => one.key === parent.key) + 1}` as const, policy: parent.policy })),
+    after: parents.map((parent) => ({
+      job: `#${batch.findIndex((one) => one.key === parent.key) + 1}` as const,
+      policy: parent.policy,
+    })),
   }
 }

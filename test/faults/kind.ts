@@ -7,7 +7,10 @@ import { z } from 'zod'
 export const chaos = defineKind({
   kind: 'chaos',
   role: 'chaos',
-  payload: z.object({ ms: z.number().int().nonnegative(), fail: z.enum(['final', 'tries']).optional() }),
+  payload: z.object({
+    ms: z.number().int().nonnegative(),
+    fail: z.enum(['final', 'tries']).optional(),
+  }),
   // Who did it, and under which assignment: kept as the job's result, and compared with what the mesh says.
   result: z.object({ node: z.string(), attempt: z.number(), fence: z.string() }),
 })

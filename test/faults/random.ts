@@ -24,5 +24,10 @@ export function createRandom(seed: number): Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
   const whole = (from: number, to: number) => from + Math.floor(next() * (to - from + 1))
-  return { next, whole, chance: (share) => next() < share, pick: (from) => from[whole(0, from.length - 1)]! }
+  return {
+    next,
+    whole,
+    chance: (share) => next() < share,
+    pick: (from) => from[whole(0, from.length - 1)]!,
+  }
 }

@@ -4,7 +4,15 @@ import type { ChaosReport, Heal } from './run.ts'
 /** The report as Markdown, for people and for docs/chaos-report.md. */
 export function reportOf(run: ChaosReport): string {
   const sorts = [...new Set(run.heals.map(({ sort }) => sort))].sort()
-  const rows = [...sorts.map((sort) => row(sort, run.heals.filter((heal) => heal.sort === sort))), row('**all**', run.heals)]
+  const rows = [
+    ...sorts.map((sort) =>
+      row(
+        sort,
+        run.heals.filter((heal) => heal.sort === sort),
+      ),
+    ),
+    row('**all**', run.heals),
+  ]
   return `# What faults did to the mesh
 
 \`pnpm chaos --minutes ${Math.round(run.minutes)} --seed ${run.seed}\`: ${run.coordinators} coordinators and ${run.workers} workers as processes of their own on a private
@@ -35,13 +43,21 @@ Checked: every job ends exactly once, in the state it must; no effect is missing
 is charged, neither job nor node; every fault heals; nothing waits for longer than 2 s while a node that could run it idles (after a
 fault: the lease and 2 s).
 
-${run.broken.length === 0 ? 'None.' : run.broken.slice(0, 100).map((sentence) => `- ${sentence}`).join('\n')}
+${
+  run.broken.length === 0
+    ? 'None.'
+    : run.broken
+        .slice(0, 100)
+        .map((sentence) => `- ${sentence}`)
+        .join('\n')
+}
 `
 }
 
 function row(sort: string, heals: Heal[]): string {
   const ms = heals.map((heal) => heal.ms).sort((a, b) => a - b)
-  const at = (share: number) => ((ms[Math.min(ms.length - 1, Math.floor(ms.length * share))] ?? 0) / 1000).toFixed(1)
+  const at = (share: number) =>
+    ((ms[Math.min(ms.length - 1, Math.floor(ms.length * share))] ?? 0) / 1000).toFixed(1)
   return `| ${sort} | ${ms.length} | ${at(0.5)} s | ${at(0.99)} s | ${at(1)} s |`
 }
 

@@ -23,9 +23,20 @@ export type ChaosOptions = StageOptions & {
 
 export type Heal = { sort: string; about: string; ms: number }
 export type ChaosReport = {
-  seed: number; minutes: number; leaseS: number; coordinators: number; workers: number; pooler: boolean
-  jobs: number; attempts: number; effects: number; deaths: number; repeated: number; longestWaitS: number
-  heals: Heal[]; broken: string[]
+  seed: number
+  minutes: number
+  leaseS: number
+  coordinators: number
+  workers: number
+  pooler: boolean
+  jobs: number
+  attempts: number
+  effects: number
+  deaths: number
+  repeated: number
+  longestWaitS: number
+  heals: Heal[]
+  broken: string[]
 }
 
 /** Runs a mesh under faults for a while, lets it come to rest, and checks what must never break. */
@@ -45,19 +56,37 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
   async function heal(struck: { fault: Fault; strike: Strike }[], suffix: string): Promise<void> {
     watch.disturb()
-    const outcome = await healed(stage, struck.flatMap(({ strike }) => strike.settle ?? []))
+    const outcome = await healed(
+      stage,
+      struck.flatMap(({ strike }) => strike.settle ?? []),
+    )
     watch.disturb()
-    const names = struck.map(({ fault, strike }) => `${fault.sort}${suffix} (${strike.about})`).join(' and ')
-    if ('ills' in outcome) broken.push(`${seconds(monotonicMs() - began)} s: not healed in 30 s after ${names}: ${outcome.ills.join('; ')}`)
-    else for (const { fault, strike } of struck) heals.push({ sort: fault.sort + suffix, about: strike.about, ms: outcome.ms })
-    say(`${seconds(monotonicMs() - began)} s: ${names}: ${'ms' in outcome ? `healed in ${seconds(outcome.ms)} s` : 'NOT HEALED'}; ${submitter.asked.length} jobs, ${broken.length + watch.broken().length} broken`)
+    const names = struck
+      .map(({ fault, strike }) => `${fault.sort}${suffix} (${strike.about})`)
+      .join(' and ')
+    if ('ills' in outcome)
+      broken.push(
+        `${seconds(monotonicMs() - began)} s: not healed in 30 s after ${names}: ${outcome.ills.join('; ')}`,
+      )
+    else
+      for (const { fault, strike } of struck)
+        heals.push({ sort: fault.sort + suffix, about: strike.about, ms: outcome.ms })
+    say(
+      `${seconds(monotonicMs() - began)} s: ${names}: ${'ms' in outcome ? `healed in ${seconds(outcome.ms)} s` : 'NOT HEALED'}; ${submitter.asked.length} jobs, ${broken.length + watch.broken().length} broken`,
+    )
   }
 
   async function storm(): Promise<void> {
     const struck: { fault: Fault; strike: Strike }[] = []
     const count = random.chance(0.2) ? 2 : 1
     while (struck.length < count) {
-      if (deck.length === 0) deck.push(...shuffle(FAULTS.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)), random))
+      if (deck.length === 0)
+        deck.push(
+          ...shuffle(
+            FAULTS.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)),
+            random,
+          ),
+        )
       const fault = deck.pop()!
       watch.disturb()
       const strike = await fault.strike(stage, random).catch(() => undefined) // the server may just be away for another fault
@@ -69,7 +98,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await heal(struck, '')
     const lasting = struck.filter(({ strike }) => strike.lift)
     if (lasting.length === 0) return
-    const leastMs = Math.max(...lasting.map(({ strike }) => strike.leastMs ?? 0)) - (monotonicMs() - since)
+    const leastMs =
+      Math.max(...lasting.map(({ strike }) => strike.leastMs ?? 0)) - (monotonicMs() - since)
     await sleep(Math.max(leastMs, random.whole(0, 1500)))
     for (const { strike } of lasting) await strike.lift!()
     await heal(lasting, ', then over')
@@ -87,13 +117,25 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await watch.stop()
   const { broken: found, ...counts } = await checkAll(stage, submitter.asked)
   return {
-    seed, minutes: Math.round((monotonicMs() - began) / 6000) / 10, leaseS, coordinators, workers, pooler: stage.pooler !== undefined, ...counts,
-    repeated: submitter.repeated(), longestWaitS: watch.longestS(), heals, broken: [...broken, ...watch.broken(), ...found],
+    seed,
+    minutes: Math.round((monotonicMs() - began) / 6000) / 10,
+    leaseS,
+    coordinators,
+    workers,
+    pooler: stage.pooler !== undefined,
+    ...counts,
+    repeated: submitter.repeated(),
+    longestWaitS: watch.longestS(),
+    heals,
+    broken: [...broken, ...watch.broken(), ...found],
   }
 }
 
 function shuffle<T>(of: readonly T[], random: Random): T[] {
-  return of.map((one) => ({ one, place: random.next() })).sort((a, b) => a.place - b.place).map(({ one }) => one)
+  return of
+    .map((one) => ({ one, place: random.next() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ one }) => one)
 }
 
 const seconds = (ms: number) => (ms / 1000).toFixed(1)

@@ -18,7 +18,11 @@ export type Watch = {
   stop(): Promise<void>
 }
 
-type Look = { now: number; idle: { id: string; zone: string; since: number }[]; waiting: { id: number; attempt: number; zone: string | null }[] }
+type Look = {
+  now: number
+  idle: { id: string; zone: string; since: number }[]
+  waiting: { id: number; attempt: number; zone: string | null }[]
+}
 
 /** Times are the database's own, in seconds. Idle: it has nothing at all, and has had nothing since. */
 const LOOK = `
@@ -48,25 +52,47 @@ export function startWatch({ db, leaseS }: Stage, limitS: number): Watch {
     const { now, idle, waiting } = rows[0]!
     const gap = now - last > GAP_S
     last = now
-    const keep = (before: Map<string, number>, key: string) => (gap ? now : (before.get(key) ?? now))
-    idleSince = new Map(idle.map(({ id, since }) => [id, Math.max(since ?? 0, keep(idleSince, id))]))
-    waitingSince = new Map(waiting.map((job) => [`${job.id} ${job.attempt}`, keep(waitingSince, `${job.id} ${job.attempt}`)]))
+    const keep = (before: Map<string, number>, key: string) =>
+      gap ? now : (before.get(key) ?? now)
+    idleSince = new Map(
+      idle.map(({ id, since }) => [id, Math.max(since ?? 0, keep(idleSince, id))]),
+    )
+    waitingSince = new Map(
+      waiting.map((job) => [
+        `${job.id} ${job.attempt}`,
+        keep(waitingSince, `${job.id} ${job.attempt}`),
+      ]),
+    )
     if (monotonicMs() - disturbedAt < (leaseS + limitS) * 1000) return
     for (const node of idle) {
       for (const job of waiting) {
         if (job.zone !== null && job.zone !== node.zone) continue
-        note(now - Math.max(idleSince.get(node.id)!, waitingSince.get(`${job.id} ${job.attempt}`)!), job.id, node.id)
+        note(
+          now - Math.max(idleSince.get(node.id)!, waitingSince.get(`${job.id} ${job.attempt}`)!),
+          job.id,
+          node.id,
+        )
       }
     }
   }
 
   function note(waited: number, job: number, node: string): void {
     longest = Math.max(longest, waited)
-    if (waited > limitS) late.set(job, `job ${job} waited for ${waited.toFixed(1)} s while ${node} had nothing to do`)
+    if (waited > limitS)
+      late.set(job, `job ${job} waited for ${waited.toFixed(1)} s while ${node} had nothing to do`)
   }
 
   // A look that fails, since the server is being restarted, is left out.
-  const loop = createLoop({ everyMs: EVERY_MS, work: () => look().catch(() => {}), log: silentLog() })
+  const loop = createLoop({
+    everyMs: EVERY_MS,
+    work: () => look().catch(() => {}),
+    log: silentLog(),
+  })
   loop.start()
-  return { disturb: () => (disturbedAt = monotonicMs()), longestS: () => longest, broken: () => [...late.values()], stop: () => loop.stop() }
+  return {
+    disturb: () => (disturbedAt = monotonicMs()),
+    longestS: () => longest,
+    broken: () => [...late.values()],
+    stop: () => loop.stop(),
+  }
 }

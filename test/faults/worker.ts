@@ -7,7 +7,8 @@ import { NO_ENGINE, chaos } from './kind.ts'
 const [slots, zone] = process.argv.slice(2) as [string, string]
 
 const work = handle(chaos, async ({ ms, fail }, { signal, job }) => {
-  if (existsSync(NO_ENGINE)) throw new EarshotError('EARSHOT_ENGINE_MISSING', 'What does it is not here.')
+  if (existsSync(NO_ENGINE))
+    throw new EarshotError('EARSHOT_ENGINE_MISSING', 'What does it is not here.')
   await sleep(ms, undefined, { signal })
   if (fail === 'final') throw new EarshotError('EARSHOT_BAD_REQUEST', 'It can never succeed.')
   if (fail === 'tries') throw new Error('It fails wherever it runs.')

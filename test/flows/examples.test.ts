@@ -14,21 +14,32 @@ describe('the examples', () => {
   beforeAll(async () => {
     database = await testDatabase('embedded')
     await database.db.close()
-    mesh = await startProcess('up', { EARSHOT_HOME: database.home, EARSHOT_INBOX: path.join(database.home, 'inbox'), EARSHOT_PORT: '0' })
+    mesh = await startProcess('up', {
+      EARSHOT_HOME: database.home,
+      EARSHOT_INBOX: path.join(database.home, 'inbox'),
+      EARSHOT_PORT: '0',
+    })
   })
   afterAll(async () => {
     await mesh?.stop()
     await database?.[Symbol.asyncDispose]()
   })
   const run = async (example: string, ...args: string[]) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [path.join(FOLDER, example), ...args], {
-      env: { PATH: process.env.PATH, EARSHOT_URL: mesh.announced.url }, cwd: database.home,
-    })
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [path.join(FOLDER, example), ...args],
+      {
+        env: { PATH: process.env.PATH, EARSHOT_URL: mesh.announced.url },
+        cwd: database.home,
+      },
+    )
     return stdout
   }
 
   test('are each under 60 lines, and all run here', async () => {
-    const files = (await readdir(FOLDER, { recursive: true })).filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
+    const files = (await readdir(FOLDER, { recursive: true })).filter(
+      (file) => file.endsWith('.ts') && !file.includes('node_modules'),
+    )
     const own = await readFile(import.meta.filename, 'utf8')
     for (const file of files) {
       expect((await readFile(path.join(FOLDER, file), 'utf8')).split('\n').length).toBeLessThan(60)
@@ -38,7 +49,9 @@ describe('the examples', () => {
   })
   test('speak into a file, which the inbox takes in', async () => {
     const file = path.join(database.home, 'inbox', 'spoken.wav')
-    expect(await run('speak.ts', 'the president of the country spoke', file)).toContain('made by flite')
+    expect(await run('speak.ts', 'the president of the country spoke', file)).toContain(
+      'made by flite',
+    )
     await access(file)
   })
   test('follow what happens until it can be found, and find it', async () => {

@@ -14,7 +14,11 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
 
   beforeAll(async () => {
     database = await testDatabase(kind)
-    const base = { EARSHOT_HOME: path.join(database.home, 'home'), EARSHOT_INBOX: path.join(database.home, 'in box'), EARSHOT_PORT: '0' }
+    const base = {
+      EARSHOT_HOME: path.join(database.home, 'home'),
+      EARSHOT_INBOX: path.join(database.home, 'in box'),
+      EARSHOT_PORT: '0',
+    }
     inbox = base.EARSHOT_INBOX
     if (kind === 'embedded') {
       await database.db.close()
@@ -22,7 +26,11 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
     } else {
       const server = { ...base, DATABASE_URL: database.url! }
       mesh = [await startProcess('coordinator', { ...server, NODE_ID: 'desk' })]
-      mesh.push(...await Promise.all(['box-1', 'box-2'].map((id) => startProcess('worker', { ...server, NODE_ID: id }))))
+      mesh.push(
+        ...(await Promise.all(
+          ['box-1', 'box-2'].map((id) => startProcess('worker', { ...server, NODE_ID: id })),
+        )),
+      )
     }
     settings = { EARSHOT_URL: mesh[0]!.announced.url!, EARSHOT_HOME: base.EARSHOT_HOME }
   })
@@ -33,21 +41,33 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
   const client = () => clientOf(mesh[0]!)
   const ready = (count: number) => {
     const seen = new Set<number>()
-    return eventOf(client(), `${count} documents ready`, (event) => {
-      if (event.type === 'document.ready') seen.add(event.document_id!)
-      return seen.size >= count
-    }, 120)
+    return eventOf(
+      client(),
+      `${count} documents ready`,
+      (event) => {
+        if (event.type === 'document.ready') seen.add(event.document_id!)
+        return seen.size >= count
+      },
+      120,
+    )
   }
 
   test('is heard, and found by its words at the second at which they were said', async () => {
     const scratch = path.join(database.home, 'scratch')
     await mkdir(scratch)
-    const file = await speakApart(scratch, 'talk.wav', SENTENCES.slice(0, 3).map((sentence) => sentence.text), 4)
+    const file = await speakApart(
+      scratch,
+      'talk.wav',
+      SENTENCES.slice(0, 3).map((sentence) => sentence.text),
+      4,
+    )
     await mkdir(path.join(inbox, 'talks'), { recursive: true })
     await copyFile(file, path.join(inbox, 'talks', 'monday 😀 $(talk) "one".wav'))
     await ready(1)
 
-    const { hits } = JSON.parse((await earshot(['search', 'money', 'hospital', '--json'], settings)).stdout)
+    const { hits } = JSON.parse(
+      (await earshot(['search', 'money', 'hospital', '--json'], settings)).stdout,
+    )
     expect(hits[0]).toMatchObject({ title: 'talks/monday 😀 $(talk) "one".wav' })
     expect(hits[0].text).toContain('hospital')
     // 4 s of silence, the first sentence, 4 s of silence again: the words of the second sentence come after 10 s.
@@ -61,13 +81,18 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
   })
 
   test('is not found by a word that nobody said', async () => {
-    expect(JSON.parse((await earshot(['search', 'xylophone', '--json'], settings)).stdout)).toEqual({ hits: [] })
+    expect(JSON.parse((await earshot(['search', 'xylophone', '--json'], settings)).stdout)).toEqual(
+      { hits: [] },
+    )
   })
 
   test('is one document when it is dropped a second time under another name, and a text file becomes one too', async () => {
     const again = path.join(inbox, 'copy.wav')
     await copyFile(path.join(database.home, 'scratch', 'talk.wav'), again)
-    await writeFile(path.join(inbox, 'notes.txt'), 'The lighthouse keeper wrote about marmalade.\n\nThen he slept.')
+    await writeFile(
+      path.join(inbox, 'notes.txt'),
+      'The lighthouse keeper wrote about marmalade.\n\nThen he slept.',
+    )
     await ready(2)
     const { hits } = await client().search('marmalade')
     expect(hits).toMatchObject([{ title: 'notes.txt', start_s: null }])
@@ -76,8 +101,19 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
   })
 
   test('many at once are each heard once, with their own words in their own document', async () => {
-    await Promise.all(SENTENCES.map((sentence, i) => speakFile(path.join(database.home, 'scratch', `many-${i}.wav`), sentence.text)))
-    await Promise.all(SENTENCES.map((_, i) => copyFile(path.join(database.home, 'scratch', `many-${i}.wav`), path.join(inbox, `many-${i}.wav`))))
+    await Promise.all(
+      SENTENCES.map((sentence, i) =>
+        speakFile(path.join(database.home, 'scratch', `many-${i}.wav`), sentence.text),
+      ),
+    )
+    await Promise.all(
+      SENTENCES.map((_, i) =>
+        copyFile(
+          path.join(database.home, 'scratch', `many-${i}.wav`),
+          path.join(inbox, `many-${i}.wav`),
+        ),
+      ),
+    )
     await ready(2 + SENTENCES.length)
     const documents = await client().documents({ limit: 100 })
     for (const [i, { words }] of SENTENCES.entries()) {
@@ -89,19 +125,33 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
   })
 
   test('can be sent by hand too, and its transcript is printed, also as subtitles', async () => {
-    const file = await speakFile(path.join(database.home, 'scratch', 'by hand.wav'), 'the doctor wrote a letter to the president')
+    const file = await speakFile(
+      path.join(database.home, 'scratch', 'by hand.wav'),
+      'the doctor wrote a letter to the president',
+    )
     const added = await earshot(['add', file, '--wait'], settings)
     expect(added).toMatchObject({ code: 0, stdout: expect.stringContaining('president') })
     const [document] = await client().documents({ limit: 1 })
-    const subtitles = await earshot(['transcript', String(document!.id), '--format', 'srt'], settings)
+    const subtitles = await earshot(
+      ['transcript', String(document!.id), '--format', 'srt'],
+      settings,
+    )
     expect(subtitles.stdout).toMatch(/^1\n00:00:00,\d{3} --> 00:00:0\d,\d{3}\n.*president/m)
   })
 
   test('can be made by the mesh itself: what it says, it hears', async () => {
     const out = path.join(inbox, 'said.wav')
-    const said = await earshot(['say', 'the captain saw another island in the distance', '-o', out], settings)
+    const said = await earshot(
+      ['say', 'the captain saw another island in the distance', '-o', out],
+      settings,
+    )
     expect(said).toMatchObject({ code: 0, stdout: expect.stringContaining('said.wav') })
     await eventOf(client(), 'said.wav ready', () => true)
-    await expect.poll(async () => (await client().search('captain island')).hits[0]?.title, { timeout: 60_000, interval: 200 }).toBe('said.wav')
+    await expect
+      .poll(async () => (await client().search('captain island')).hits[0]?.title, {
+        timeout: 60_000,
+        interval: 200,
+      })
+      .toBe('said.wav')
   })
 })

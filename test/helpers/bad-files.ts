@@ -8,16 +8,30 @@ import { wavHeader } from '../../packages/worker/src/audio/wav.ts'
 const execute = promisify(execFile)
 
 /** Runs ffmpeg with these arguments; the last one is the file it makes. */
-export const ffmpeg = (...args: string[]): Promise<unknown> => execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...args])
+export const ffmpeg = (...args: string[]): Promise<unknown> =>
+  execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...args])
 
 /** Silence in about 15 kB an hour: long frames of FLAC. */
 export async function makeSilence(file: string, seconds: number): Promise<string> {
-  await ffmpeg('-f', 'lavfi', '-i', 'anullsrc=r=8000:cl=mono', '-t', String(seconds), '-c:a', 'flac', '-frame_size', '65535', file)
+  await ffmpeg(
+    '-f',
+    'lavfi',
+    '-i',
+    'anullsrc=r=8000:cl=mono',
+    '-t',
+    String(seconds),
+    '-c:a',
+    'flac',
+    '-frame_size',
+    '65535',
+    file,
+  )
   return file
 }
 
 /** A WAV file of so many samples of silence (16 kHz, mono): each number is another content, and none takes time to hear. */
-export const silentWav = (samples: number): Buffer => Buffer.concat([wavHeader(samples * 2), Buffer.alloc(samples * 2)])
+export const silentWav = (samples: number): Buffer =>
+  Buffer.concat([wavHeader(samples * 2), Buffer.alloc(samples * 2)])
 
 /** An mp4 whose end, where its index stands, never came. */
 export async function makeTruncatedMp4(file: string): Promise<void> {
@@ -29,7 +43,11 @@ export async function makeTruncatedMp4(file: string): Promise<void> {
 type Slow = { pieces: number; pauseMs: number; allocate?: boolean }
 
 /** A process of its own copies a file in pieces with a pause between them, into one file that it keeps open; `allocate` gives that its full size at once. */
-export async function copySlowly(source: string, file: string, { pieces, pauseMs, allocate = false }: Slow): Promise<void> {
+export async function copySlowly(
+  source: string,
+  file: string,
+  { pieces, pauseMs, allocate = false }: Slow,
+): Promise<void> {
   const script = `
     const { open, readFile } = require('node:fs/promises')
     const { execFileSync } = require('node:child_process')
@@ -45,7 +63,16 @@ export async function copySlowly(source: string, file: string, { pieces, pauseMs
       }
       await handle.close()
     })()`
-  await execute(process.execPath, ['-e', script, '--', source, file, String(pieces), String(pauseMs), String(allocate)])
+  await execute(process.execPath, [
+    '-e',
+    script,
+    '--',
+    source,
+    file,
+    String(pieces),
+    String(pauseMs),
+    String(allocate),
+  ])
 }
 
 /** What must not change of all that lies below a folder: kind, size, time of change and content, by path. */
@@ -54,8 +81,15 @@ export async function photograph(folder: string): Promise<Map<string, string>> {
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name)
     const { mode, mtimeNs, size, ino } = await lstat(file, { bigint: true })
-    const content = entry.isFile() ? createHash('sha256').update(await readFile(file)).digest('hex') : ''
-    seen.set(path.relative(folder, file), [mode, entry.isDirectory() ? '' : mtimeNs, size, ino, content].join(' '))
+    const content = entry.isFile()
+      ? createHash('sha256')
+          .update(await readFile(file))
+          .digest('hex')
+      : ''
+    seen.set(
+      path.relative(folder, file),
+      [mode, entry.isDirectory() ? '' : mtimeNs, size, ino, content].join(' '),
+    )
   }
   return seen
 }

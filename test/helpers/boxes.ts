@@ -51,7 +51,20 @@ async function connect(names: string[], suffix: string): Promise<void> {
   const ip = (...args: string[]) => execute('ip', args)
   const cables = [`esa${suffix}`, `esb${suffix}`]
   for (const name of names) await ip('netns', 'add', name)
-  await ip('link', 'add', cables[0]!, 'netns', names[0]!, 'type', 'veth', 'peer', 'name', cables[1]!, 'netns', names[1]!)
+  await ip(
+    'link',
+    'add',
+    cables[0]!,
+    'netns',
+    names[0]!,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    cables[1]!,
+    'netns',
+    names[1]!,
+  )
   for (const [i, name] of names.entries()) {
     await ip('-n', name, 'addr', 'add', `${addressOf(i)}/24`, 'dev', cables[i]!)
     await ip('-n', name, 'link', 'set', cables[i]!, 'up')
@@ -69,18 +82,26 @@ function loopback(): TwoBoxes {
 }
 
 /** The database listens on loopback, which every namespace has its own of; files are seen from all. */
-async function socketDoor(databaseUrl: string): Promise<{ url(of: string): string; close(): Promise<void> }> {
+async function socketDoor(
+  databaseUrl: string,
+): Promise<{ url(of: string): string; close(): Promise<void> }> {
   const { hostname, port } = new URL(databaseUrl)
   const folder = await mkdtemp(path.join(os.tmpdir(), 'earshot-door-'))
   const open = new Set<net.Socket>()
   const server = net.createServer((near) => {
     const far = net.connect(Number(port), hostname)
-    for (const [socket, other] of [[near, far], [far, near]] as const) {
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
       open.add(socket)
       socket.pipe(other)
       // One side's end is the other's; an error is followed by it.
       socket.on('error', () => other.destroy())
-      socket.on('close', () => { open.delete(socket); other.destroy() })
+      socket.on('close', () => {
+        open.delete(socket)
+        other.destroy()
+      })
     }
   })
   await new Promise<void>((resolve) => server.listen(path.join(folder, '.s.PGSQL.5432'), resolve))

@@ -12,7 +12,12 @@ import pg from 'pg'
 const execute = promisify(execFile)
 
 /** A server's programs on this machine, as the launcher found them. */
-export type LocalServer = { kind: 'local'; bin: string; version: number; runAs: { uid: number; gid: number } | null }
+export type LocalServer = {
+  kind: 'local'
+  bin: string
+  version: number
+  runAs: { uid: number; gid: number } | null
+}
 export type Cluster = { url: string; stop: () => Promise<void> }
 /** One that a test may break. */
 export type LocalCluster = Cluster & {
@@ -37,7 +42,11 @@ const SETTINGS = {
  * @param more settings of its own, such as { synchronous_commit: 'on' } where a crash must lose nothing
  * @throws Error with the server's own log when it does not come up within 30 s
  */
-export async function startCluster(server: LocalServer, folder: string, more: Record<string, string> = {}): Promise<LocalCluster> {
+export async function startCluster(
+  server: LocalServer,
+  folder: string,
+  more: Record<string, string> = {},
+): Promise<LocalCluster> {
   const place = join(folder, 'postgres')
   const data = join(place, 'data')
   const password = randomBytes(16).toString('hex')
@@ -45,13 +54,20 @@ export async function startCluster(server: LocalServer, folder: string, more: Re
   const port = await freePort()
   const url = `postgresql://earshot:${password}@127.0.0.1:${port}/postgres`
   const log = join(place, 'log')
-  const settings = Object.entries({ ...SETTINGS, ...more }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const settings = Object.entries({ ...SETTINGS, ...more }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ])
   const start = async () => {
     const out = openSync(log, 'a')
-    const started = spawn(join(server.bin, 'postgres'), ['-D', data, '-p', String(port), ...settings], {
-      stdio: ['ignore', out, out],
-      ...server.runAs,
-    })
+    const started = spawn(
+      join(server.bin, 'postgres'),
+      ['-D', data, '-p', String(port), ...settings],
+      {
+        stdio: ['ignore', out, out],
+        ...server.runAs,
+      },
+    )
     await answers(url, started, log)
     return started
   }
@@ -66,7 +82,12 @@ export async function startCluster(server: LocalServer, folder: string, more: Re
   }
 }
 
-async function createData(server: LocalServer, place: string, data: string, password: string): Promise<void> {
+async function createData(
+  server: LocalServer,
+  place: string,
+  data: string,
+  password: string,
+): Promise<void> {
   const passwordFile = join(place, 'password')
   await mkdir(place, { mode: 0o700 })
   await writeFile(passwordFile, password, { mode: 0o600 })
@@ -74,7 +95,16 @@ async function createData(server: LocalServer, place: string, data: string, pass
     for (const path of [place, passwordFile]) await chown(path, server.runAs.uid, server.runAs.gid)
   }
   // C.UTF-8: the same order of texts on every machine.
-  const options = ['-D', data, '-U', 'earshot', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--encoding=UTF8', '--no-sync']
+  const options = [
+    '-D',
+    data,
+    '-U',
+    'earshot',
+    '--auth=scram-sha-256',
+    `--pwfile=${passwordFile}`,
+    '--encoding=UTF8',
+    '--no-sync',
+  ]
   const locale = process.platform === 'linux' ? '--locale=C.UTF-8' : '--no-locale'
   await execute(join(server.bin, 'initdb'), [...options, locale], { ...server.runAs, cwd: place })
 }
@@ -92,7 +122,10 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
       const ended = child.exitCode !== null || child.signalCode !== null
       if (ended || Date.now() > deadline) {
         child.kill('SIGQUIT')
-        throw new Error(`The private PostgreSQL did not come up. It said:\n${await readFile(log, 'utf8')}`, { cause: error })
+        throw new Error(
+          `The private PostgreSQL did not come up. It said:\n${await readFile(log, 'utf8')}`,
+          { cause: error },
+        )
       }
       await sleep(30)
     }
@@ -112,7 +145,10 @@ export async function stopStaleCluster(server: LocalServer, folder: string): Pro
   const data = join(folder, 'postgres', 'data')
   if (!existsSync(join(data, 'postmaster.pid'))) return
   try {
-    await execute(join(server.bin, 'pg_ctl'), ['stop', '-D', data, '-m', 'immediate'], { ...server.runAs, cwd: '/' })
+    await execute(join(server.bin, 'pg_ctl'), ['stop', '-D', data, '-m', 'immediate'], {
+      ...server.runAs,
+      cwd: '/',
+    })
   } catch (error) {
     // Killed together with its run: the file names a process that is gone, and there is nothing to end.
     if (!/PID file|No such process/.test(String(error))) throw error

@@ -16,12 +16,30 @@ export type ContainerServer = { kind: 'container'; image: string }
 export async function startContainer({ image }: ContainerServer): Promise<Cluster> {
   const password = randomBytes(16).toString('hex')
   const user = ['-e', 'POSTGRES_USER=earshot', '-e', `POSTGRES_PASSWORD=${password}`]
-  const options = ['--detach', '--rm', '--label', `earshot-test=${process.pid}`, '--publish', '127.0.0.1::5432', ...user]
-  const { stdout } = await execute('docker', ['run', ...options, image, '-c', 'fsync=off', '-c', 'max_connections=200'])
+  const options = [
+    '--detach',
+    '--rm',
+    '--label',
+    `earshot-test=${process.pid}`,
+    '--publish',
+    '127.0.0.1::5432',
+    ...user,
+  ]
+  const { stdout } = await execute('docker', [
+    'run',
+    ...options,
+    image,
+    '-c',
+    'fsync=off',
+    '-c',
+    'max_connections=200',
+  ])
   const id = stdout.trim()
   const stop = async () => void (await execute('docker', ['rm', '--force', id]))
   try {
-    const published = (await execute('docker', ['port', id, '5432/tcp'])).stdout.trim().split('\n')[0]
+    const published = (await execute('docker', ['port', id, '5432/tcp'])).stdout
+      .trim()
+      .split('\n')[0]
     const url = `postgresql://earshot:${password}@${published}/postgres`
     await answers(url)
     return { url, stop }

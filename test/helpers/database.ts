@@ -10,7 +10,9 @@ import { TEMPLATE } from './template.ts'
 export type DatabaseKind = 'embedded' | 'postgres'
 
 /** The kinds of database to run a suite on: `describe.each(databases)('… on %s', (kind) => …)`. */
-export const databases: readonly DatabaseKind[] = inject('testsServer') ? ['embedded', 'postgres'] : ['embedded']
+export const databases: readonly DatabaseKind[] = inject('testsServer')
+  ? ['embedded', 'postgres']
+  : ['embedded']
 
 export type TestDatabase = AsyncDisposable & {
   db: Database
@@ -66,7 +68,10 @@ async function onServer(home: string): Promise<TestDatabase> {
       await asAdmin(admin, async (client) => {
         const leaked = await openSessions(client, name)
         await client.query(`drop database ${name} with (force)`)
-        if (leaked.length > 0) throw new Error(`Connections to the test's database were left open; they last ran:\n${leaked.join('\n')}`)
+        if (leaked.length > 0)
+          throw new Error(
+            `Connections to the test's database were left open; they last ran:\n${leaked.join('\n')}`,
+          )
       })
     },
   }

@@ -15,7 +15,10 @@ const SOURCES = ['sql', 'packages/shared/src/db', 'pnpm-lock.yaml']
  *
  * @param folder of this run, where the home is made before it is moved to its place
  */
-export async function embeddedTemplate(folder: string, make: (home: string) => Promise<void>): Promise<string> {
+export async function embeddedTemplate(
+  folder: string,
+  make: (home: string) => Promise<void>,
+): Promise<string> {
   const place = join(KEPT, `embedded-${await fingerprint()}`)
   if (existsSync(place)) return place
   const made = join(folder, 'embedded-template')

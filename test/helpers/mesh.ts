@@ -28,7 +28,16 @@ export type Box = string[]
 /** The environment of the tests without anybody's own settings. */
 function environment(settings: Settings): Record<string, string | undefined> {
   const { PATH, HOME, LANG, TMPDIR } = process.env
-  return { PATH, HOME, LANG, TMPDIR, EARSHOT_LOG_LEVEL: 'debug', EARSHOT_SELF_TEST: 'off', NODE_COMPILE_CACHE: COMPILE_CACHE, ...settings }
+  return {
+    PATH,
+    HOME,
+    LANG,
+    TMPDIR,
+    EARSHOT_LOG_LEVEL: 'debug',
+    EARSHOT_SELF_TEST: 'off',
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+    ...settings,
+  }
 }
 
 /**
@@ -36,18 +45,35 @@ function environment(settings: Settings): Record<string, string | undefined> {
  *
  * @throws Error with the process's own words when it ends before
  */
-export async function startProcess(command: 'up' | 'coordinator' | 'worker', settings: Settings, options: { flags?: string[]; box?: Box } = {}): Promise<MeshProcess> {
+export async function startProcess(
+  command: 'up' | 'coordinator' | 'worker',
+  settings: Settings,
+  options: { flags?: string[]; box?: Box } = {},
+): Promise<MeshProcess> {
   await mkdir(settings.EARSHOT_HOME!, { recursive: true })
-  const [program, ...args] = [...(options.box ?? []), process.execPath, MAIN, command, '--json', ...(options.flags ?? [])]
+  const [program, ...args] = [
+    ...(options.box ?? []),
+    process.execPath,
+    MAIN,
+    command,
+    '--json',
+    ...(options.flags ?? []),
+  ]
   const child = spawn(program!, args, {
-    env: environment(settings), cwd: settings.EARSHOT_HOME, stdio: ['ignore', 'pipe', 'pipe'],
+    env: environment(settings),
+    cwd: settings.EARSHOT_HOME,
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   let log = ''
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => { log += text })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    log += text
+  })
   const ended = once(child, 'exit')
   const announced = await Promise.race([firstJson(child), ended.then(() => undefined)])
   if (announced === undefined || 'error' in announced) {
-    throw new Error(`earshot ${command} ended with ${child.exitCode ?? child.signalCode}:\n${JSON.stringify(announced)}\n${log}`)
+    throw new Error(
+      `earshot ${command} ended with ${child.exitCode ?? child.signalCode}:\n${JSON.stringify(announced)}\n${log}`,
+    )
   }
   return {
     child,
@@ -80,13 +106,25 @@ async function firstJson(child: ChildProcess): Promise<Record<string, string> | 
 export type Ran = { code: number | null; stdout: string; stderr: string }
 
 /** Runs one earshot command to its end, as a person would. */
-export async function earshot(args: string[], settings: Settings = {}, options: { cwd?: string; box?: Box } = {}): Promise<Ran> {
+export async function earshot(
+  args: string[],
+  settings: Settings = {},
+  options: { cwd?: string; box?: Box } = {},
+): Promise<Ran> {
   const [program, ...rest] = [...(options.box ?? []), process.execPath, MAIN, ...args]
-  const child = spawn(program!, rest, { env: environment({ EARSHOT_LOG_LEVEL: 'warn', ...settings }), cwd: options.cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program!, rest, {
+    env: environment({ EARSHOT_LOG_LEVEL: 'warn', ...settings }),
+    cwd: options.cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
   await once(child, 'close')
   return { code: child.exitCode, stdout, stderr }
 }
@@ -96,7 +134,18 @@ export async function earshot(args: string[], settings: Settings = {}, options: 
  *
  * @throws Error naming what was waited for when it does not come within `seconds`
  */
-export async function eventOf(client: Client, what: string, wanted: (event: { type: string; job_id?: number | null; document_id?: number | null; node?: string | null; data?: Record<string, unknown> }) => boolean, seconds = 60): Promise<void> {
+export async function eventOf(
+  client: Client,
+  what: string,
+  wanted: (event: {
+    type: string
+    job_id?: number | null
+    document_id?: number | null
+    node?: string | null
+    data?: Record<string, unknown>
+  }) => boolean,
+  seconds = 60,
+): Promise<void> {
   const signal = AbortSignal.timeout(seconds * 1000)
   try {
     for await (const event of client.events({ since: '0', signal })) if (wanted(event)) return
@@ -106,4 +155,5 @@ export async function eventOf(client: Client, what: string, wanted: (event: { ty
   throw new Error(`In ${seconds} s there was no event: ${what}`)
 }
 
-export const clientOf = (process_: MeshProcess, key?: string): Client => createClient({ url: process_.announced.url!, key })
+export const clientOf = (process_: MeshProcess, key?: string): Client =>
+  createClient({ url: process_.announced.url!, key })

@@ -26,7 +26,12 @@ export type Pooler = AsyncDisposable & {
  * @param runAs it refuses to run as root
  * @throws Error with its own log when it does not answer within 10 s
  */
-export async function startPooler(program: string, runAs: LocalServer['runAs'], folder: string, url: string): Promise<Pooler> {
+export async function startPooler(
+  program: string,
+  runAs: LocalServer['runAs'],
+  folder: string,
+  url: string,
+): Promise<Pooler> {
   const place = join(folder, 'pooler')
   await mkdir(place, { mode: 0o700 })
   const port = await freePort()
@@ -86,7 +91,9 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
     } catch (error) {
       if (child.exitCode !== null || Date.now() > deadline) {
         child.kill('SIGKILL')
-        throw new Error(`PgBouncer did not come up. It said:\n${await readFile(log, 'utf8')}`, { cause: error })
+        throw new Error(`PgBouncer did not come up. It said:\n${await readFile(log, 'utf8')}`, {
+          cause: error,
+        })
       }
       await sleep(30)
     } finally {

@@ -35,7 +35,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     attempt(async () => ({ at: await embeddedTemplate(folder, (home) => migrated({ home })) })),
   ])
   project.provide('databases', { postgres, embedded, folder })
-  project.provide('testsServer', server.kind !== 'none' || process.env.EARSHOT_TEST_ALLOW_EMBEDDED_ONLY !== '1')
+  project.provide(
+    'testsServer',
+    server.kind !== 'none' || process.env.EARSHOT_TEST_ALLOW_EMBEDDED_ONLY !== '1',
+  )
   return async () => {
     await cluster?.stop()
     await removeRunFolder(folder)

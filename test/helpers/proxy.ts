@@ -40,7 +40,12 @@ export async function openProxy(url: string): Promise<Proxy> {
 
   function onSocket(socket: Socket): void {
     const onward = connect(Number(target.port), target.hostname)
-    const line: Line = { socket, onward, answers: isPostgres ? splitMessages() : (data) => [data], deaf: false }
+    const line: Line = {
+      socket,
+      onward,
+      answers: isPostgres ? splitMessages() : (data) => [data],
+      deaf: false,
+    }
     lines.add(line)
     for (const end of [socket, onward]) {
       end.on('error', () => end.destroy())
@@ -87,7 +92,8 @@ export async function openProxy(url: string): Promise<Proxy> {
     },
     deaden() {
       for (const { socket, onward } of lines) {
-        for (const end of [socket, onward]) end.removeAllListeners('data').removeAllListeners('end').resume()
+        for (const end of [socket, onward])
+          end.removeAllListeners('data').removeAllListeners('end').resume()
       }
     },
     cut,

@@ -9,7 +9,10 @@ import { freePort } from './cluster.ts'
 
 /** The program of a Redis server, where this machine has it. */
 export function findRedis(): string | undefined {
-  return (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'redis-server')).find((path) => existsSync(path))
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, 'redis-server'))
+    .find((path) => existsSync(path))
 }
 
 /** A Redis of a test's own, which it may break. */
@@ -34,12 +37,33 @@ export type TestRedis = AsyncDisposable & {
  */
 export async function startRedis(more: string[] = [], folder = '/'): Promise<TestRedis> {
   const program = findRedis()
-  if (program === undefined) throw new Error('There is no redis-server on this machine. Run: npm test')
+  if (program === undefined)
+    throw new Error('There is no redis-server on this machine. Run: npm test')
   const port = await freePort()
   const password = randomBytes(16).toString('hex')
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--requirepass', password, '--masterauth', password, ...more]
+  const args = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--requirepass',
+    password,
+    '--masterauth',
+    password,
+    ...more,
+  ]
   let child: ChildProcess | undefined
-  const client = new ioredis.Redis({ port, password, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => 30 })
+  const client = new ioredis.Redis({
+    port,
+    password,
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => 30,
+  })
   client.on('error', () => {})
   const killNow = () => void child?.kill('SIGKILL')
   const stop = async () => {
@@ -56,7 +80,12 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
   }
   await start()
   return {
-    url: `redis://:${password}@127.0.0.1:${port}`, port, password, client, start, stop,
+    url: `redis://:${password}@127.0.0.1:${port}`,
+    port,
+    password,
+    client,
+    start,
+    stop,
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     async [Symbol.asyncDispose]() {
@@ -71,9 +100,13 @@ async function answers(client: Redis, child: ChildProcess): Promise<void> {
   const deadline = Date.now() + 10_000
   for (;;) {
     if (client.status === 'wait') client.connect().catch(() => {})
-    const well = await client.ping().then(() => true, () => false)
+    const well = await client.ping().then(
+      () => true,
+      () => false,
+    )
     if (well) return
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error('The private Redis did not come up')
+    if (child.exitCode !== null || Date.now() > deadline)
+      throw new Error('The private Redis did not come up')
     await sleep(20)
   }
 }

@@ -17,7 +17,9 @@ export async function createRunFolder(): Promise<string> {
 
 /** The folders of runs that ended without clearing up. */
 export async function staleRunFolders(): Promise<string[]> {
-  const folders = (await readdir(base)).filter((name) => name.startsWith(PREFIX)).map((name) => join(base, name))
+  const folders = (await readdir(base))
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => join(base, name))
   const owners = await Promise.all(folders.map((folder) => readOwner(folder)))
   return folders.filter((_, index) => {
     const owner = owners[index]

@@ -22,12 +22,28 @@ export async function speakFile(file: string, text: string): Promise<string> {
 }
 
 /** A WAV file with the texts spoken one after another, each preceded by this many seconds of silence. */
-export async function speakApart(folder: string, name: string, texts: readonly string[], gapS: number): Promise<string> {
-  const parts = await Promise.all(texts.map((text, i) => speakFile(path.join(folder, `.part-${i}.wav`), text)))
+export async function speakApart(
+  folder: string,
+  name: string,
+  texts: readonly string[],
+  gapS: number,
+): Promise<string> {
+  const parts = await Promise.all(
+    texts.map((text, i) => speakFile(path.join(folder, `.part-${i}.wav`), text)),
+  )
   const inputs = parts.flatMap((part) => ['-i', part])
   const delays = parts.map((_, i) => `[${i}]adelay=${gapS * 1000}[p${i}]`).join(';')
   const chain = parts.map((_, i) => `[p${i}]`).join('')
   const out = path.join(folder, name)
-  await execute('ffmpeg', ['-nostdin', '-loglevel', 'error', '-y', ...inputs, '-filter_complex', `${delays};${chain}concat=n=${parts.length}:v=0:a=1`, out])
+  await execute('ffmpeg', [
+    '-nostdin',
+    '-loglevel',
+    'error',
+    '-y',
+    ...inputs,
+    '-filter_complex',
+    `${delays};${chain}concat=n=${parts.length}:v=0:a=1`,
+    out,
+  ])
   return out
 }

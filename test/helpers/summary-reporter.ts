@@ -11,7 +11,9 @@ export default class SummaryReporter implements Reporter {
         count[state === 'pending' ? 'failed' : state] += 1
       }
       // A file that could not be loaded, or a suite whose hooks failed, has no test that says so.
-      count.failed += [module, ...module.children.allSuites()].filter((suite) => suite.errors().length > 0).length
+      count.failed += [module, ...module.children.allSuites()].filter(
+        (suite) => suite.errors().length > 0,
+      ).length
     }
     if (reason !== 'passed' && count.failed === 0) count.failed = 1
     console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)

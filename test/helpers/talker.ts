@@ -1,6 +1,11 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { type Asked, type EngineServer, engineServer, json } from '../../packages/worker/test/helpers/engine-server.ts'
+import {
+  type Asked,
+  type EngineServer,
+  engineServer,
+  json,
+} from '../../packages/worker/test/helpers/engine-server.ts'
 
 export type Talker = EngineServer & {
   /** What it does with a chat, until told otherwise: it says `Hello from NAME.`, a word a piece. */
@@ -17,7 +22,10 @@ export type Say = {
 }
 
 /** A server with OpenAI's protocol, as strict as the real ones, that has a language model and one for vectors. */
-export async function createTalker(name: string, models = ['talker', 'embedder-embed']): Promise<Talker> {
+export async function createTalker(
+  name: string,
+  models = ['talker', 'embedder-embed'],
+): Promise<Talker> {
   const server = await engineServer()
   const waiting: ((asked: Asked) => void)[] = []
   const talker: Talker = Object.assign(server, {
@@ -29,10 +37,13 @@ export async function createTalker(name: string, models = ['talker', 'embedder-e
     chats: () => server.asked.filter(({ path }) => path.endsWith('/chat/completions')),
     nextChat: () => new Promise<Asked>((resolve) => waiting.push(resolve)),
   })
-  server.routes['GET /v1/models'] = (_, response) => json(response, 200, { object: 'list', data: models.map((id) => ({ id, object: 'model' })) })
+  server.routes['GET /v1/models'] = (_, response) =>
+    json(response, 200, { object: 'list', data: models.map((id) => ({ id, object: 'model' })) })
   server.routes['POST /v1/embeddings'] = (asked, response) => {
     const { input } = asked.json() as { input: string[] }
-    json(response, 200, { data: input.map((text, index) => ({ index, embedding: [text.length, 0.5, -1] })) })
+    json(response, 200, {
+      data: input.map((text, index) => ({ index, embedding: [text.length, 0.5, -1] })),
+    })
   }
   server.routes['POST /v1/chat/completions'] = async (asked, response) => {
     for (const tell of waiting.splice(0)) tell(asked)
@@ -47,9 +58,21 @@ function sayOn(response: ServerResponse): Say {
     response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`)
   }
   return {
-    piece: (delta, finish) => send({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'talker', choices: [{ index: 0, delta, finish_reason: finish ?? null }] }),
+    piece: (delta, finish) =>
+      send({
+        id: 'c',
+        object: 'chat.completion.chunk',
+        created: 1,
+        model: 'talker',
+        choices: [{ index: 0, delta, finish_reason: finish ?? null }],
+      }),
     end() {
-      send({ id: 'c', object: 'chat.completion.chunk', choices: [], usage: { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 } })
+      send({
+        id: 'c',
+        object: 'chat.completion.chunk',
+        choices: [],
+        usage: { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 },
+      })
       send('[DONE]')
       response.end()
     },

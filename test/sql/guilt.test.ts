@@ -1,11 +1,34 @@
 import { startJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
-import { lead, listAloneJobs, listLoneNodes, routeAloneJob, sweep } from '@earshot/shared/db/functions/leadership'
-import { drainNode, heartbeat, holdNode, quarantineNode, resumeNode } from '@earshot/shared/db/functions/nodes'
+import {
+  lead,
+  listAloneJobs,
+  listLoneNodes,
+  routeAloneJob,
+  sweep,
+} from '@earshot/shared/db/functions/leadership'
+import {
+  drainNode,
+  heartbeat,
+  holdNode,
+  quarantineNode,
+  resumeNode,
+} from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
-import { assignAll, eventTypes, finish, freeSlots, jobRow, join, silence, speak } from './fixture.ts'
+import {
+  assignAll,
+  eventTypes,
+  finish,
+  freeSlots,
+  jobRow,
+  join,
+  silence,
+  speak,
+} from './fixture.ts'
 
-const FAILS = (verdict: 'final' | 'job' | 'node', message = 'The engine crashed.') => ({ error: { code: 'EARSHOT_ENGINE_FAILED' as const, message, verdict } })
+const FAILS = (verdict: 'final' | 'job' | 'node', message = 'The engine crashed.') => ({
+  error: { code: 'EARSHOT_ENGINE_FAILED' as const, message, verdict },
+})
 const WORKS = { output: { n: 1 } }
 
 describe.each(databases)('guilt on %s', (kind) => {
@@ -14,24 +37,55 @@ describe.each(databases)('guilt on %s', (kind) => {
   let n2: number
   beforeAll(async () => {
     test_ = await testDatabase(kind)
-    await test_.db.pool.query(`insert into earshot.job_kinds (kind, role) values ('count', 'tts'), ('hear', 'stt_batch')`)
+    await test_.db.pool.query(
+      `insert into earshot.job_kinds (kind, role) values ('count', 'tts'), ('hear', 'stt_batch')`,
+    )
   })
-  afterAll(async () => { await test_[Symbol.asyncDispose]() })
+  afterAll(async () => {
+    await test_[Symbol.asyncDispose]()
+  })
   beforeEach(async () => {
-    for (const table of ['jobs', 'nodes', 'node_deaths']) await test_.db.pool.query(`delete from earshot.${table}`)
+    for (const table of ['jobs', 'nodes', 'node_deaths'])
+      await test_.db.pool.query(`delete from earshot.${table}`)
     n1 = await join(test_.db, 'n1')
     n2 = await join(test_.db, 'n2')
   })
   const db = () => test_.db
-  const count = async (kind = 'count'): Promise<number> => (await submitJobs(db().pool, [{ kind, payload: {} }]))[0]!.id
-  const wake = () => db().pool.query(`update earshot.jobs set due = true, run_at = now() where status = 'pending' and not alone`)
-  const quarantines = async () => (await db().pool.query<{ node: string; role: string; reason: string }>('select node, role, reason from earshot.quarantines order by node, role')).rows
-  const failures = async () => (await db().pool.query<{ node: string; job_id: number; proven: boolean }>('select node, job_id, proven from earshot.node_failures order by node, job_id')).rows
-  const faults = async (node: string) => (await db().pool.query<{ faults: number }>('select faults from earshot.nodes where id = $1', [node])).rows[0]!.faults
+  const count = async (kind = 'count'): Promise<number> =>
+    (await submitJobs(db().pool, [{ kind, payload: {} }]))[0]!.id
+  const wake = () =>
+    db().pool.query(
+      `update earshot.jobs set due = true, run_at = now() where status = 'pending' and not alone`,
+    )
+  const quarantines = async () =>
+    (
+      await db().pool.query<{ node: string; role: string; reason: string }>(
+        'select node, role, reason from earshot.quarantines order by node, role',
+      )
+    ).rows
+  const failures = async () =>
+    (
+      await db().pool.query<{ node: string; job_id: number; proven: boolean }>(
+        'select node, job_id, proven from earshot.node_failures order by node, job_id',
+      )
+    ).rows
+  const faults = async (node: string) =>
+    (
+      await db().pool.query<{ faults: number }>('select faults from earshot.nodes where id = $1', [
+        node,
+      ])
+    ).rows[0]!.faults
 
   /** The job, and no other, is given to this node, and fails or works there. */
-  async function runOn(node: 'n1' | 'n2', id: number, outcome: Parameters<typeof finish>[4]): Promise<void> {
-    await db().pool.query(`update earshot.jobs set due = id = $1, run_at = now() + case id when $1 then '0' else '1 hour' end::interval where status = 'pending'`, [id])
+  async function runOn(
+    node: 'n1' | 'n2',
+    id: number,
+    outcome: Parameters<typeof finish>[4],
+  ): Promise<void> {
+    await db().pool.query(
+      `update earshot.jobs set due = id = $1, run_at = now() + case id when $1 then '0' else '1 hour' end::interval where status = 'pending'`,
+      [id],
+    )
     const incarnation = node === 'n1' ? n1 : n2
     const [job] = await assignAll(db(), node, incarnation)
     expect(job?.id).toBe(id)
@@ -47,16 +101,23 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0 })
     })
     test('is innocent of jobs that end as failures: they failed everywhere', async () => {
-      for (const id of [await count(), await count(), await count()]) for (const node of ['n1', 'n2', 'n1', 'n2'] as const) {
-        if ((await jobRow(db(), id)).status === 'pending') await runOn(node, id, FAILS('job'))
-      }
+      for (const id of [await count(), await count(), await count()])
+        for (const node of ['n1', 'n2', 'n1', 'n2'] as const) {
+          if ((await jobRow(db(), id)).status === 'pending') await runOn(node, id, FAILS('job'))
+        }
       expect(await failures()).toEqual([])
       expect([await faults('n1'), await faults('n2')]).toEqual([0, 0])
     })
     test('that says three times with different jobs that it is at fault is put into quarantine, in that role only, with the reason', async () => {
       const ids = [await count(), await count(), await count()]
       for (const id of ids) await runOn('n1', id, FAILS('node', 'The disk is full.'))
-      expect(await quarantines()).toEqual([{ node: 'n1', role: 'tts', reason: `3 different jobs in a row failed on it, the last one was job ${ids[2]}: The disk is full.` }])
+      expect(await quarantines()).toEqual([
+        {
+          node: 'n1',
+          role: 'tts',
+          reason: `3 different jobs in a row failed on it, the last one was job ${ids[2]}: The disk is full.`,
+        },
+      ])
       expect(await freeSlots(db(), 'n1')).toMatchObject({ tts: 0, stt_batch: 100 })
     })
     test('where different jobs fail that then succeed elsewhere is put into quarantine, and not one of them is charged for it twice', async () => {
@@ -78,7 +139,8 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await quarantines()).toEqual([])
     })
     test('in quarantine rests, is probed with one job at a time, rests longer when that fails uncharged, and is let back by a success', async () => {
-      for (const id of [await count(), await count(), await count()]) await runOn('n1', id, FAILS('node'))
+      for (const id of [await count(), await count(), await count()])
+        await runOn('n1', id, FAILS('node'))
       const rest = () => db().pool.query(`update earshot.quarantines set probe_at = now()`)
       await rest()
       expect(await freeSlots(db(), 'n1')).toMatchObject({ tts: 1 })
@@ -86,7 +148,9 @@ describe.each(databases)('guilt on %s', (kind) => {
       await runOn('n1', probe, FAILS('job'))
       expect(await jobRow(db(), probe)).toMatchObject({ status: 'pending', tries: 0 })
       expect(await freeSlots(db(), 'n1')).toMatchObject({ tts: 0 })
-      const { rows } = await db().pool.query<{ s: number }>('select extract(epoch from probe_at - now())::float8 as s from earshot.quarantines')
+      const { rows } = await db().pool.query<{ s: number }>(
+        'select extract(epoch from probe_at - now())::float8 as s from earshot.quarantines',
+      )
       expect(rows[0]!.s).toBeGreaterThan(55)
       await rest()
       await runOn('n1', probe, WORKS)
@@ -95,7 +159,8 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await freeSlots(db(), 'n1')).toMatchObject({ tts: 100 })
     })
     test('that starts anew is probed at once', async () => {
-      for (const id of [await count(), await count(), await count()]) await runOn('n1', id, FAILS('node'))
+      for (const id of [await count(), await count(), await count()])
+        await runOn('n1', id, FAILS('node'))
       await join(db(), 'n1')
       expect(await freeSlots(db(), 'n1')).toMatchObject({ tts: 1 })
     })
@@ -120,14 +185,20 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await quarantineNode(db().pool, 'n1', 'It smells of smoke.')).toBe(true)
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0, deaths: 0 })
       expect(await freeSlots(db(), 'n1')).toBeUndefined()
-      expect(await quarantines()).toEqual([{ node: 'n1', role: '*', reason: 'It smells of smoke.' }])
+      expect(await quarantines()).toEqual([
+        { node: 'n1', role: '*', reason: 'It smells of smoke.' },
+      ])
       await join(db(), 'n1')
       expect(await freeSlots(db(), 'n1')).toBeUndefined()
       await resumeNode(db().pool, 'n1')
       expect(await freeSlots(db(), 'n1')).toBeDefined()
     })
     test('is told of a node that is unknown', async () => {
-      expect([await holdNode(db().pool, 'x'), await resumeNode(db().pool, 'x'), await quarantineNode(db().pool, 'x', null)]).toEqual([false, false, false])
+      expect([
+        await holdNode(db().pool, 'x'),
+        await resumeNode(db().pool, 'x'),
+        await quarantineNode(db().pool, 'x', null),
+      ]).toEqual([false, false, false])
     })
   })
 
@@ -137,7 +208,12 @@ describe.each(databases)('guilt on %s', (kind) => {
       await wake()
       const incarnation = node === 'n1' ? n1 : n2
       const jobs = await assignAll(db(), node, incarnation)
-      await startJobs(db().pool, node, incarnation, jobs.filter((job) => running?.includes(job.id)))
+      await startJobs(
+        db().pool,
+        node,
+        incarnation,
+        jobs.filter((job) => running?.includes(job.id)),
+      )
       const again = await join(db(), node)
       if (node === 'n1') n1 = again
       else n2 = again
@@ -157,7 +233,9 @@ describe.each(databases)('guilt on %s', (kind) => {
       n1 = await join(db(), 'n1', { slots: { tts: 2 } })
       await assignAll(db(), 'n1', n1)
       await silence(db(), 'n1')
-      expect(await sweep(db().pool, (await lead(db().pool, 'test', true))!, true)).toMatchObject({ requeued: 3 })
+      expect(await sweep(db().pool, (await lead(db().pool, 'test', true))!, true)).toMatchObject({
+        requeued: 3,
+      })
       expect([await deaths(first), await deaths(second), await deaths(queued)]).toEqual([1, 1, 0])
       n1 = await join(db(), 'n1')
     })
@@ -218,8 +296,20 @@ describe.each(databases)('guilt on %s', (kind) => {
 
       expect(await routeAloneJob(db().pool, term!, poison, await node())).toBe(true)
       await dieOn('n2')
-      expect(await jobRow(db(), poison)).toMatchObject({ status: 'failed', error_code: 'EARSHOT_POISON', deaths: 4, error: '4 nodes died while they ran it, at last n2, where it ran alone.' })
-      expect(await eventTypes(db(), poison)).toEqual(['job.queued', 'job.requeued', 'job.requeued', 'job.requeued', 'job.suspected', 'job.failed'])
+      expect(await jobRow(db(), poison)).toMatchObject({
+        status: 'failed',
+        error_code: 'EARSHOT_POISON',
+        deaths: 4,
+        error: '4 nodes died while they ran it, at last n2, where it ran alone.',
+      })
+      expect(await eventTypes(db(), poison)).toEqual([
+        'job.queued',
+        'job.requeued',
+        'job.requeued',
+        'job.requeued',
+        'job.suspected',
+        'job.failed',
+      ])
     })
   })
 })

@@ -1,17 +1,39 @@
-import { cancelJobs, handBackJobs, startJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
+import {
+  cancelJobs,
+  handBackJobs,
+  startJobs,
+  submitJobs,
+  takeAssignments,
+} from '@earshot/shared/db/functions/jobs'
 import { lead, listLanes, resign, sweep } from '@earshot/shared/db/functions/leadership'
 import { heartbeat, leaveNode } from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
-import { assignAll, assignNext, eventTypes, finish, freeSlots, jobRow, join, silence, speak } from './fixture.ts'
+import {
+  assignAll,
+  assignNext,
+  eventTypes,
+  finish,
+  freeSlots,
+  jobRow,
+  join,
+  silence,
+  speak,
+} from './fixture.ts'
 
-const FAILS = (verdict: 'final' | 'job' | 'node') => ({ error: { code: 'EARSHOT_ENGINE_FAILED' as const, message: 'The engine crashed.', verdict } })
+const FAILS = (verdict: 'final' | 'job' | 'node') => ({
+  error: { code: 'EARSHOT_ENGINE_FAILED' as const, message: 'The engine crashed.', verdict },
+})
 
 describe.each(databases)('jobs on %s', (kind) => {
   let test_: TestDatabase
   let n1: number
-  beforeAll(async () => { test_ = await testDatabase(kind) })
-  afterAll(async () => { await test_[Symbol.asyncDispose]() })
+  beforeAll(async () => {
+    test_ = await testDatabase(kind)
+  })
+  afterAll(async () => {
+    await test_[Symbol.asyncDispose]()
+  })
   beforeEach(async () => {
     await test_.db.pool.query('delete from earshot.jobs')
     await test_.db.pool.query('delete from earshot.nodes')
@@ -21,21 +43,36 @@ describe.each(databases)('jobs on %s', (kind) => {
 
   describe('submitting', () => {
     test('refuses an unknown kind by name, and stores none of the batch', async () => {
-      await expect(submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'a' } }, { kind: 'sing', payload: {} }]))
-        .rejects.toMatchObject({ code: 'EARSHOT_BAD_REQUEST', message: expect.stringContaining('Job 2: no kind is called "sing"') })
-      expect((await db().pool.query('select count(*)::int as n from earshot.jobs')).rows[0].n).toBe(0)
+      await expect(
+        submitJobs(db().pool, [
+          { kind: 'speak', payload: { text: 'a' } },
+          { kind: 'sing', payload: {} },
+        ]),
+      ).rejects.toMatchObject({
+        code: 'EARSHOT_BAD_REQUEST',
+        message: expect.stringContaining('Job 2: no kind is called "sing"'),
+      })
+      expect((await db().pool.query('select count(*)::int as n from earshot.jobs')).rows[0].n).toBe(
+        0,
+      )
     })
     test('refuses a payload without a field that its kind needs', async () => {
-      await expect(submitJobs(db().pool, [{ kind: 'speak', payload: {} }])).rejects.toThrow('needs: text')
+      await expect(submitJobs(db().pool, [{ kind: 'speak', payload: {} }])).rejects.toThrow(
+        'needs: text',
+      )
     })
     test('refuses media that no coordinator holds', async () => {
-      await expect(submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: 'a'.repeat(64) } }])).rejects.toThrow('no coordinator holds media')
+      await expect(
+        submitJobs(db().pool, [{ kind: 'transcribe', payload: { media: 'a'.repeat(64) } }]),
+      ).rejects.toThrow('no coordinator holds media')
     })
     test('is rolled back with the transaction it is part of', async () => {
-      await expect(db().transaction(async (client) => {
-        await client.query(`select earshot.submit_job('speak', '{"text": "never"}')`)
-        throw new Error('changed my mind')
-      })).rejects.toThrow('changed my mind')
+      await expect(
+        db().transaction(async (client) => {
+          await client.query(`select earshot.submit_job('speak', '{"text": "never"}')`)
+          throw new Error('changed my mind')
+        }),
+      ).rejects.toThrow('changed my mind')
       expect(await listLanes(db().pool)).toEqual([])
     })
     test('answers an idempotency key that is known with the first job, also within one batch', async () => {
@@ -45,7 +82,12 @@ describe.each(databases)('jobs on %s', (kind) => {
       expect(await submitJobs(db().pool, [job])).toEqual([{ id: first[0]!.id, duplicate: true }])
     })
     test('gives ids in the order asked', async () => {
-      const ids = (await submitJobs(db().pool, Array.from({ length: 50 }, (_, i) => ({ kind: 'speak', payload: { text: String(i) } })))).map((one) => one.id)
+      const ids = (
+        await submitJobs(
+          db().pool,
+          Array.from({ length: 50 }, (_, i) => ({ kind: 'speak', payload: { text: String(i) } })),
+        )
+      ).map((one) => one.id)
       expect(ids).toEqual([...ids].sort((a, b) => a - b))
     })
     test('puts jobs of equal needs into one lane, whatever the order of the tags', async () => {
@@ -74,13 +116,21 @@ describe.each(databases)('jobs on %s', (kind) => {
     })
     test('hands out the highest priority first, then the oldest', async () => {
       const low = await speak(db())
-      const [high] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'now' }, priority: 100 }])
+      const [high] = await submitJobs(db().pool, [
+        { kind: 'speak', payload: { text: 'now' }, priority: 100 },
+      ])
       const term = await lead(db().pool, 'test', true)
       expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([high!.id])
       expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([low])
     })
     test('leaves a job whose time has not come, and takes it once it has', async () => {
-      const [job] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'later' }, run_at: new Date(Date.now() + 3_600_000).toISOString() }])
+      const [job] = await submitJobs(db().pool, [
+        {
+          kind: 'speak',
+          payload: { text: 'later' },
+          run_at: new Date(Date.now() + 3_600_000).toISOString(),
+        },
+      ])
       expect(await assignAll(db(), 'n1', n1)).toEqual([])
       await db().pool.query('update earshot.jobs set run_at = now() where id = $1', [job!.id])
       const term = await lead(db().pool, 'test', true)
@@ -117,47 +167,89 @@ describe.each(databases)('jobs on %s', (kind) => {
       expect(await finish(db(), 'n1', n1 + 1, job!, FAILS('final'))).toBe('lost')
       await join(db(), 'n1')
       expect(await finish(db(), 'n1', n1, job!, FAILS('final'))).toBe('lost')
-      expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0, assigned_node: null })
+      expect(await jobRow(db(), id)).toMatchObject({
+        status: 'pending',
+        tries: 0,
+        assigned_node: null,
+      })
     })
     test('answers a repeat after a lost answer with already, whatever the outcome was', async () => {
       const ids = [await speak(db()), await speak(db()), await speak(db())]
       const jobs = await assignAll(db(), 'n1', n1)
       const outcomes = [FAILS('final'), FAILS('job'), { output: { media: 'x' } }]
-      const answers = () => Promise.all(jobs.map((job, i) => finish(db(), 'n1', n1, job, outcomes[i]!)))
+      const answers = () =>
+        Promise.all(jobs.map((job, i) => finish(db(), 'n1', n1, job, outcomes[i]!)))
       expect(await answers()).toEqual(['done', 'done', 'done'])
       const rows = await Promise.all(ids.map((id) => jobRow(db(), id)))
       expect(await answers()).toEqual(['already', 'already', 'already'])
       expect(await Promise.all(ids.map((id) => jobRow(db(), id)))).toEqual(rows)
     })
     test('a result that the database refuses fails its own job and no other of the batch', async () => {
-      await db().pool.query(`insert into earshot.job_kinds (kind, role) values ('count', 'tts') on conflict do nothing`)
-      const [bad] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'x' }, max_tries: 1 }])
+      await db().pool.query(
+        `insert into earshot.job_kinds (kind, role) values ('count', 'tts') on conflict do nothing`,
+      )
+      const [bad] = await submitJobs(db().pool, [
+        { kind: 'speak', payload: { text: 'x' }, max_tries: 1 },
+      ])
       const [good] = await submitJobs(db().pool, [{ kind: 'count', payload: {} }])
       const jobs = await assignAll(db(), 'n1', n1)
       const { finishJobs } = await import('@earshot/shared/db/functions/jobs')
-      await finishJobs(db().pool, 'n1', n1, jobs.map((job) => ({ ...job, outcome: { output: job.id === bad!.id ? { media: 'nowhere', duration_s: 1 } : { n: 1 } } })))
-      expect(await jobRow(db(), bad!.id)).toMatchObject({ status: 'failed', error_code: 'EARSHOT_RESULT_REFUSED', error: expect.stringContaining('no coordinator holds media nowhere') })
-      expect(await jobRow(db(), good!.id)).toMatchObject({ status: 'completed', result: { n: 1 }, assigned_node: 'n1' })
+      await finishJobs(
+        db().pool,
+        'n1',
+        n1,
+        jobs.map((job) => ({
+          ...job,
+          outcome: { output: job.id === bad!.id ? { media: 'nowhere', duration_s: 1 } : { n: 1 } },
+        })),
+      )
+      expect(await jobRow(db(), bad!.id)).toMatchObject({
+        status: 'failed',
+        error_code: 'EARSHOT_RESULT_REFUSED',
+        error: expect.stringContaining('no coordinator holds media nowhere'),
+      })
+      expect(await jobRow(db(), good!.id)).toMatchObject({
+        status: 'completed',
+        result: { n: 1 },
+        assigned_node: 'n1',
+      })
     })
     test('charges a job for its own failures only, and sets it aside when its tries are used up', async () => {
       const id = await speak(db())
       for (const tries of [1, 2]) {
         const [job] = await assignAll(db(), 'n1', n1)
         await finish(db(), 'n1', n1, job!, FAILS('job'))
-        expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries, due: false, error: 'The engine crashed.' })
+        expect(await jobRow(db(), id)).toMatchObject({
+          status: 'pending',
+          tries,
+          due: false,
+          error: 'The engine crashed.',
+        })
         await db().pool.query('update earshot.jobs set due = true')
       }
       const [job] = await assignAll(db(), 'n1', n1)
       await finish(db(), 'n1', n1, job!, FAILS('job'))
-      expect(await jobRow(db(), id)).toMatchObject({ status: 'failed', tries: 3, attempt: 3, error_code: 'EARSHOT_ENGINE_FAILED' })
-      expect(await eventTypes(db(), id)).toEqual(['job.queued', 'job.requeued', 'job.requeued', 'job.failed'])
+      expect(await jobRow(db(), id)).toMatchObject({
+        status: 'failed',
+        tries: 3,
+        attempt: 3,
+        error_code: 'EARSHOT_ENGINE_FAILED',
+      })
+      expect(await eventTypes(db(), id)).toEqual([
+        'job.queued',
+        'job.requeued',
+        'job.requeued',
+        'job.failed',
+      ])
     })
     test('a verdict on the node charges the node and not the job', async () => {
       const id = await speak(db())
       const [job] = await assignAll(db(), 'n1', n1)
       await finish(db(), 'n1', n1, job!, FAILS('node'))
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0, due: false })
-      expect((await db().pool.query(`select faults from earshot.nodes where id = 'n1'`)).rows[0].faults).toBe(1)
+      expect(
+        (await db().pool.query(`select faults from earshot.nodes where id = 'n1'`)).rows[0].faults,
+      ).toBe(1)
     })
     test('a final verdict ends the job at the first try', async () => {
       const id = await speak(db())
@@ -168,7 +260,7 @@ describe.each(databases)('jobs on %s', (kind) => {
   })
 
   describe('going back', () => {
-    test('a new incarnation sends the old one\'s jobs back at once, uncharged; the old one is told that it was replaced', async () => {
+    test("a new incarnation sends the old one's jobs back at once, uncharged; the old one is told that it was replaced", async () => {
       const id = await speak(db())
       const [job] = await assignAll(db(), 'n1', n1)
       await startJobs(db().pool, 'n1', n1, [job!])
@@ -183,10 +275,16 @@ describe.each(databases)('jobs on %s', (kind) => {
       const id = await speak(db())
       await assignAll(db(), 'n1', n1)
       const term = await lead(db().pool, 'test', true)
-      const status = async () => (await db().pool.query(`select status from earshot.nodes where id = 'n1'`)).rows[0].status
+      const status = async () =>
+        (await db().pool.query(`select status from earshot.nodes where id = 'n1'`)).rows[0].status
       await silence(db(), 'n1')
       expect(await sweep(db().pool, term!, true)).toMatchObject({ requeued: 1 })
-      expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 1, tries: 0, error: 'Node n1 fell silent.' })
+      expect(await jobRow(db(), id)).toMatchObject({
+        status: 'pending',
+        deaths: 1,
+        tries: 0,
+        error: 'Node n1 fell silent.',
+      })
       expect(await status()).toBe('degraded')
       await silence(db(), 'n1', 600)
       await sweep(db().pool, term!, true)
@@ -201,7 +299,9 @@ describe.each(databases)('jobs on %s', (kind) => {
       const term = await lead(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, false)).toMatchObject({ requeued: 0 })
       // As when routing had read the node before it registered anew, and committed afterwards.
-      await db().pool.query(`update earshot.nodes set incarnation = incarnation + 1 where id = 'n1'`)
+      await db().pool.query(
+        `update earshot.nodes set incarnation = incarnation + 1 where id = 'n1'`,
+      )
       expect(await sweep(db().pool, term!, false)).toMatchObject({ requeued: 1 })
     })
     test('a sweep under a term that is over does nothing', async () => {
@@ -213,17 +313,31 @@ describe.each(databases)('jobs on %s', (kind) => {
       const ids = [await speak(db()), await speak(db())]
       const [now, later] = await assignAll(db(), 'n1', n1)
       expect(await handBackJobs(db().pool, 'n1', n1, [now!], { sentence: 'Stopping.' })).toBe(1)
-      expect(await handBackJobs(db().pool, 'n1', n1, [later!], { sentence: 'The holder is away.', cause: 'away', delayS: 60 })).toBe(1)
+      expect(
+        await handBackJobs(db().pool, 'n1', n1, [later!], {
+          sentence: 'The holder is away.',
+          cause: 'away',
+          delayS: 60,
+        }),
+      ).toBe(1)
       expect(await handBackJobs(db().pool, 'n1', n1, [now!], { sentence: 'Again.' })).toBe(0)
       expect((await assignAll(db(), 'n1', n1)).map((job) => job.id)).toEqual([ids[0]])
-      expect(await jobRow(db(), ids[1]!)).toMatchObject({ status: 'pending', due: false, error: 'The holder is away.', tries: 0, deaths: 0 })
+      expect(await jobRow(db(), ids[1]!)).toMatchObject({
+        status: 'pending',
+        due: false,
+        error: 'The holder is away.',
+        tries: 0,
+        deaths: 0,
+      })
     })
     test('an orderly leave sends back what is left', async () => {
       const id = await speak(db())
       await assignAll(db(), 'n1', n1)
       expect(await leaveNode(db().pool, 'n1', n1)).toBe(1)
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 0 })
-      expect((await db().pool.query(`select status, reason from earshot.nodes where id = 'n1'`)).rows).toEqual([{ status: 'offline', reason: 'It was stopped.' }])
+      expect(
+        (await db().pool.query(`select status, reason from earshot.nodes where id = 'n1'`)).rows,
+      ).toEqual([{ status: 'offline', reason: 'It was stopped.' }])
     })
   })
 
@@ -232,18 +346,32 @@ describe.each(databases)('jobs on %s', (kind) => {
       const [pending, running] = [await speak(db()), await speak(db())]
       await db().pool.query('update earshot.jobs set due = false where id = $1', [pending])
       const [job] = await assignAll(db(), 'n1', n1)
-      expect((await cancelJobs(db().pool, [pending, running])).toSorted()).toEqual([pending, running].toSorted())
+      expect((await cancelJobs(db().pool, [pending, running])).toSorted()).toEqual(
+        [pending, running].toSorted(),
+      )
       expect(await cancelJobs(db().pool, [pending, running])).toEqual([])
       expect(await finish(db(), 'n1', n1, job!, { output: {} })).toBe('lost')
-      expect(await jobRow(db(), running)).toMatchObject({ status: 'cancelled', error_code: 'EARSHOT_CANCELLED' })
+      expect(await jobRow(db(), running)).toMatchObject({
+        status: 'cancelled',
+        error_code: 'EARSHOT_CANCELLED',
+      })
       expect(await takeAssignments(db().pool, 'n1', n1, [])).toEqual([])
       expect((await heartbeat(db().pool, 'n1', n1, {})).held).toEqual([])
     })
     test('a deadline that passed ends a job, waiting or running', async () => {
-      const [job] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'x' }, deadline: new Date(Date.now() - 1000).toISOString() }])
+      const [job] = await submitJobs(db().pool, [
+        {
+          kind: 'speak',
+          payload: { text: 'x' },
+          deadline: new Date(Date.now() - 1000).toISOString(),
+        },
+      ])
       const term = await lead(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, true)).toMatchObject({ overdue: 1 })
-      expect(await jobRow(db(), job!.id)).toMatchObject({ status: 'failed', error_code: 'EARSHOT_DEADLINE' })
+      expect(await jobRow(db(), job!.id)).toMatchObject({
+        status: 'failed',
+        error_code: 'EARSHOT_DEADLINE',
+      })
     })
   })
 })

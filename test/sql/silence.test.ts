@@ -4,13 +4,20 @@ import { type TestDatabase, databases, testDatabase } from '../helpers/database.
 
 describe.each(databases)('the bell, on %s', (kind) => {
   let held: TestDatabase
-  beforeAll(async () => { held = await testDatabase(kind) })
-  afterAll(async () => { await held[Symbol.asyncDispose]() })
+  beforeAll(async () => {
+    held = await testDatabase(kind)
+  })
+  afterAll(async () => {
+    await held[Symbol.asyncDispose]()
+  })
 
   test('is not rung by a sweep that changed nothing: the server commits notifications one after the other', async () => {
     const heard: string[] = []
     const told = Promise.withResolvers<void>()
-    const listener = await held.db.listen({ earshot: (payload) => (payload === 'end' ? told.resolve() : void heard.push(payload)) }, () => {})
+    const listener = await held.db.listen(
+      { earshot: (payload) => (payload === 'end' ? told.resolve() : void heard.push(payload)) },
+      () => {},
+    )
     const term = await lead(held.db.pool, 'test', true)
     await sweep(held.db.pool, term!, true)
     // Notifications of one connection arrive in order, and those of several in the order of their commits.

@@ -5,26 +5,60 @@ import { type TestDatabase, databases, testDatabase } from '../helpers/database.
 import { assignAll, finish, jobRow, join } from './fixture.ts'
 
 const HASH = 'a'.repeat(64)
-const recording = { hash: HASH, size: 10, holder: 'desk', path: '/in/talk.wav', title: 'talk.wav', kind: 'audio' as const }
-const HEARD = { output: { duration_s: 3, engine: 'ear', segments: [{ start_s: 1, end_s: 2, text: 'hello', confidence: 0.5, words: [] }] } }
-const EMBEDDED = { output: { chunks: [{ start_s: 1, end_s: 2, text: 'hello', model: 'lexical-384', embedding: [1, ...Array<number>(383).fill(0)] }] } }
+const recording = {
+  hash: HASH,
+  size: 10,
+  holder: 'desk',
+  path: '/in/talk.wav',
+  title: 'talk.wav',
+  kind: 'audio' as const,
+}
+const HEARD = {
+  output: {
+    duration_s: 3,
+    engine: 'ear',
+    segments: [{ start_s: 1, end_s: 2, text: 'hello', confidence: 0.5, words: [] }],
+  },
+}
+const EMBEDDED = {
+  output: {
+    chunks: [
+      {
+        start_s: 1,
+        end_s: 2,
+        text: 'hello',
+        model: 'lexical-384',
+        embedding: [1, ...Array<number>(383).fill(0)],
+      },
+    ],
+  },
+}
 
 describe.each(databases)('work that is submitted again, on %s', (kind) => {
   let held: TestDatabase
   let n1: number
-  beforeAll(async () => { held = await testDatabase(kind) })
-  afterAll(async () => { await held[Symbol.asyncDispose]() })
+  beforeAll(async () => {
+    held = await testDatabase(kind)
+  })
+  afterAll(async () => {
+    await held[Symbol.asyncDispose]()
+  })
   beforeEach(async () => {
     await held.db.pool.query('delete from earshot.jobs')
     await held.db.pool.query('delete from earshot.documents')
     n1 = await join(held.db, 'n1')
   })
   const db = () => held.db
-  const status = async (id: number) => (await db().pool.query('select status from earshot.documents where id = $1', [id])).rows[0].status
+  const status = async (id: number) =>
+    (await db().pool.query('select status from earshot.documents where id = $1', [id])).rows[0]
+      .status
   /** Routes what is pending and finishes it, in the order of the ids: one generation of jobs. */
   const work = async () => {
     const jobs = (await assignAll(db(), 'n1', n1)).toSorted((a, b) => a.id - b.id)
-    for (const job of jobs) expect(await finish(db(), 'n1', n1, job, job.kind === 'embed' ? EMBEDDED : HEARD)).toBe('done')
+    for (const job of jobs)
+      expect(await finish(db(), 'n1', n1, job, job.kind === 'embed' ? EMBEDDED : HEARD)).toBe(
+        'done',
+      )
   }
 
   test('a repeat with the same idempotency key leaves the document as it is, since nothing is done anew', async () => {
@@ -83,7 +117,9 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
   test('an embedding that was cancelled can be tried again, and makes the document ready however quick it is', async () => {
     const { document_id } = await submitDocument(db().pool, recording)
     await work()
-    const { rows: [embed] } = await db().pool.query(`select id from earshot.jobs where kind = 'embed'`)
+    const {
+      rows: [embed],
+    } = await db().pool.query(`select id from earshot.jobs where kind = 'embed'`)
     await cancelJobs(db().pool, [embed.id])
     expect(await status(document_id)).toBe('failed')
     await retryJobs(db().pool, [embed.id])
@@ -92,15 +128,24 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
   })
 
   test('a document whose job fails with its parent fails too, and those who follow the events are told', async () => {
-    await db().pool.query(`insert into earshot.media (hash, size, holder, path) values ($1, 1, 'desk', '/x') on conflict do nothing`, [HASH])
+    await db().pool.query(
+      `insert into earshot.media (hash, size, holder, path) values ($1, 1, 'desk', '/x') on conflict do nothing`,
+      [HASH],
+    )
     const [parent, child] = await submitJobs(db().pool, [
-      { kind: 'speak', payload: { text: 'first' } }, { kind: 'transcribe', payload: { media: HASH }, after: ['#1'] },
+      { kind: 'speak', payload: { text: 'first' } },
+      { kind: 'transcribe', payload: { media: HASH }, after: ['#1'] },
     ])
     await cancelJobs(db().pool, [parent!.id])
     const { document_id } = await jobRow(db(), child!.id)
     expect(await status(document_id as number)).toBe('failed')
-    const { rows } = await db().pool.query('select type, data from earshot.events where document_id = $1 and job_id is null', [document_id])
-    expect(rows).toMatchObject([{ type: 'document.failed', data: { code: 'EARSHOT_PARENT_FAILED' } }])
+    const { rows } = await db().pool.query(
+      'select type, data from earshot.events where document_id = $1 and job_id is null',
+      [document_id],
+    )
+    expect(rows).toMatchObject([
+      { type: 'document.failed', data: { code: 'EARSHOT_PARENT_FAILED' } },
+    ])
   })
 
   test('an idempotency key that looks like a place in the request is a key like any other', async () => {

@@ -14,16 +14,26 @@ if (!existsSync(new URL('node.mjs', launcher))) {
   const { findNode, NODE_NEEDED } = await import(new URL('node.mjs', launcher).href)
   const node = findNode()
   if (node === undefined || !existsSync(new URL('../node_modules', import.meta.url))) {
-    const version = node === undefined ? ` (it needs Node ${NODE_NEEDED} or newer; this is ${process.versions.node})` : ''
-    process.stderr.write(`earshot: this folder is not set up yet${version}: run  npm run setup  in it first.\n`)
+    const version =
+      node === undefined
+        ? ` (it needs Node ${NODE_NEEDED} or newer; this is ${process.versions.node})`
+        : ''
+    process.stderr.write(
+      `earshot: this folder is not set up yet${version}: run  npm run setup  in it first.\n`,
+    )
     process.exitCode = 1
   } else if (node === process.execPath) {
     // Stripping types and compiling some 250 files is more than half of what a short command costs. Not Node's own default
     // folder: it lies in the shared temporary one, where another user could put code for us to run.
-    module.enableCompileCache?.(fileURLToPath(new URL('../../../.tools/compile-cache', import.meta.url)))
+    module.enableCompileCache?.(
+      fileURLToPath(new URL('../../../.tools/compile-cache', import.meta.url)),
+    )
     await import(main.href)
   } else {
     const { foreground } = await import(new URL('foreground.mjs', launcher).href)
-    process.exitCode = await foreground(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)])
+    process.exitCode = await foreground(node, [
+      fileURLToPath(import.meta.url),
+      ...process.argv.slice(2),
+    ])
   }
 }

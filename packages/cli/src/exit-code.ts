@@ -4,7 +4,11 @@ import { Interrupted } from '@earshot/shared/interrupts'
 /** The exit codes of every command; docs/cli.md lists them. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, noMesh: 3 } as const
 
-const USAGE: readonly ErrorCode[] = ['EARSHOT_BAD_CONFIG', 'EARSHOT_DATABASE_NEEDED', 'EARSHOT_KEY_NEEDED']
+const USAGE: readonly ErrorCode[] = [
+  'EARSHOT_BAD_CONFIG',
+  'EARSHOT_DATABASE_NEEDED',
+  'EARSHOT_KEY_NEEDED',
+]
 
 /** Wrong arguments, seen before anything was done; a mesh that refuses a request is a failure instead. */
 export class WrongArguments extends EarshotError {

@@ -32,11 +32,13 @@ function fail(error: unknown, { argv, env, stdout, stderr, interrupts }: Surroun
   if (interrupts.first.aborted && isAbort(error)) return exitCodeOf(interrupts.first.reason)
   const json = argv.includes('--json')
   showError(createOutput(stdout, stderr, { json, noColor: Boolean(env.NO_COLOR) }), error)
-  if (/^(debug|trace)$/.test(env.EARSHOT_LOG_LEVEL ?? '') && error instanceof Error) stderr.write(`${error.stack}\n`)
+  if (/^(debug|trace)$/.test(env.EARSHOT_LOG_LEVEL ?? '') && error instanceof Error)
+    stderr.write(`${error.stack}\n`)
   return exitCodeOf(error)
 }
 
-const isAbort = (error: unknown) => error instanceof Interrupted || (error instanceof Error && error.name === 'AbortError')
+const isAbort = (error: unknown) =>
+  error instanceof Interrupted || (error instanceof Error && error.name === 'AbortError')
 
 /** `earshot jobs | head -1` closes the pipe early: that is no error. */
 function ignoreClosedPipes(): void {

@@ -26,9 +26,16 @@ export type Output = {
 }
 
 /** Creates the output. Colours are used only towards a terminal, and not where NO_COLOR is set (https://no-color.org). */
-export function createOutput(stdout: Stream, stderr: Stream, { json, noColor }: { json: boolean; noColor: boolean }): Output {
+export function createOutput(
+  stdout: Stream,
+  stderr: Stream,
+  { json, noColor }: { json: boolean; noColor: boolean },
+): Output {
   const coloured = Boolean(stdout.isTTY) && !noColor && !json
-  const paint = (code: number): Paint => (text) => (coloured ? `\u001b[${code}m${text}\u001b[0m` : text)
+  const paint =
+    (code: number): Paint =>
+    (text) =>
+      coloured ? `\u001b[${code}m${text}\u001b[0m` : text
   return {
     json,
     watched: Boolean(stderr.isTTY),
@@ -56,7 +63,10 @@ export function showError(output: Output, error: unknown): void {
 function toEarshotError(error: unknown): EarshotError {
   if (error instanceof EarshotError) return error
   if (error instanceof AggregateError && error.errors.length > 0) {
-    return new EarshotError('EARSHOT_INTERNAL', error.errors.map((one) => toEarshotError(one).message).join(' '))
+    return new EarshotError(
+      'EARSHOT_INTERNAL',
+      error.errors.map((one) => toEarshotError(one).message).join(' '),
+    )
   }
   const message = error instanceof Error ? error.message : String(error)
   return new EarshotError('EARSHOT_INTERNAL', `Something went wrong inside Earshot: ${message}`, {

@@ -18,7 +18,16 @@ export function createProgress(output: Output, label: string): Progress {
   let share = 0
   let bar: SingleBar | undefined
   const timer = setTimeout(() => {
-    bar = new SingleBar({ format: `${label} {bar} {percentage} %`, stream: output.stderr as NodeJS.WritableStream, clearOnComplete: true, hideCursor: true, gracefulExit: false }, Presets.shades_classic)
+    bar = new SingleBar(
+      {
+        format: `${label} {bar} {percentage} %`,
+        stream: output.stderr as NodeJS.WritableStream,
+        clearOnComplete: true,
+        hideCursor: true,
+        gracefulExit: false,
+      },
+      Presets.shades_classic,
+    )
     bar.start(100, Math.round(share * 100))
   }, PATIENCE_MS)
   return {

@@ -3,7 +3,14 @@ import { describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'
 import { earshot, unusedAddress } from './helpers/run.ts'
 
-type Report = { ok: boolean; version: number; latest: number; pending: string[]; vector: string | null; advice: string[] }
+type Report = {
+  ok: boolean
+  version: number
+  latest: number
+  pending: string[]
+  vector: string | null
+  advice: string[]
+}
 
 async function alone(env: Record<string, string>): Promise<Record<string, string>> {
   return { EARSHOT_URL: await unusedAddress(), ...env }
@@ -12,7 +19,9 @@ async function alone(env: Record<string, string>): Promise<Record<string, string
 describe.runIf(databases.includes('postgres'))('db, on a server', () => {
   test('that nobody answers at, or that refuses: one sentence, exit code 1, and no password', async () => {
     const gone = (await unusedAddress()).replace('http://', 'postgres://ada:hunter2@')
-    const { code, stdout, stderr } = await earshot(['db', 'check'], { env: await alone({ DATABASE_URL: `${gone}/mesh` }) })
+    const { code, stdout, stderr } = await earshot(['db', 'check'], {
+      env: await alone({ DATABASE_URL: `${gone}/mesh` }),
+    })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^earshot: [^\n]+\.\n/)
     expect(stderr).not.toContain('hunter2')
@@ -24,19 +33,42 @@ describe.runIf(databases.includes('postgres'))('db, on a server', () => {
     const env = await alone({ DATABASE_URL: mesh.url ?? '' })
     const before = await earshot(['db', 'check', '--json'], { env })
     expect(before.code).toBe(1)
-    expect(JSON.parse(before.stdout)).toMatchObject({ ok: false, database: 'postgres', version: 0, advice: ['Run: earshot db init'] })
-    expect(JSON.parse((await earshot(['db', 'nodes', '--json'], { env })).stdout)).toEqual({ nodes: [] })
+    expect(JSON.parse(before.stdout)).toMatchObject({
+      ok: false,
+      database: 'postgres',
+      version: 0,
+      advice: ['Run: earshot db init'],
+    })
+    expect(JSON.parse((await earshot(['db', 'nodes', '--json'], { env })).stdout)).toEqual({
+      nodes: [],
+    })
 
-    const dry = JSON.parse((await earshot(['db', 'init', '--dry-run', '--show-sql', '--json'], { env })).stdout) as { applied: string[]; sql: { name: string }[] }
+    const dry = JSON.parse(
+      (await earshot(['db', 'init', '--dry-run', '--show-sql', '--json'], { env })).stdout,
+    ) as { applied: string[]; sql: { name: string }[] }
     expect(dry.applied.length).toBeGreaterThan(0)
     expect(dry.sql.map(({ name }) => name)).toEqual(expect.arrayContaining(dry.applied))
-    expect((await mesh.db.pool.query(`select to_regnamespace('earshot') as schema`)).rows).toEqual([{ schema: null }])
+    expect((await mesh.db.pool.query(`select to_regnamespace('earshot') as schema`)).rows).toEqual([
+      { schema: null },
+    ])
 
-    const both = await Promise.all([earshot(['db', 'init', '--json'], { env }), earshot(['db', 'init', '--json'], { env })])
-    expect(both.map(({ code, stderr }) => [code, stderr])).toEqual([[0, ''], [0, '']])
-    expect(both.flatMap(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied).sort()).toEqual(dry.applied)
+    const both = await Promise.all([
+      earshot(['db', 'init', '--json'], { env }),
+      earshot(['db', 'init', '--json'], { env }),
+    ])
+    expect(both.map(({ code, stderr }) => [code, stderr])).toEqual([
+      [0, ''],
+      [0, ''],
+    ])
+    expect(
+      both.flatMap(({ stdout }) => (JSON.parse(stdout) as { applied: string[] }).applied).sort(),
+    ).toEqual(dry.applied)
     const after = await earshot(['db', 'check', '--json'], { env })
-    expect(JSON.parse(after.stdout)).toMatchObject({ ok: true, pending: [], advice: [] } satisfies Partial<Report>)
+    expect(JSON.parse(after.stdout)).toMatchObject({
+      ok: true,
+      pending: [],
+      advice: [],
+    } satisfies Partial<Report>)
     expect(after.code).toBe(0)
   })
 
@@ -49,17 +81,31 @@ describe.runIf(databases.includes('postgres'))('db, on a server', () => {
     const url = new URL(mesh.url ?? '')
     url.username = name
     url.password = 'x'
-    const { code, stdout } = await earshot(['db', 'check', '--json'], { env: await alone({ DATABASE_URL: url.href }) })
+    const { code, stdout } = await earshot(['db', 'check', '--json'], {
+      env: await alone({ DATABASE_URL: url.href }),
+    })
     await mesh.db.pool.query(`drop role ${name}`)
     expect(code).toBe(1)
-    expect(JSON.parse(stdout)).toMatchObject({ ok: false, vector: null, advice: ['Run once in this database as superuser: create extension vector schema public;'] })
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: false,
+      vector: null,
+      advice: ['Run once in this database as superuser: create extension vector schema public;'],
+    })
   })
 
   test('nodes are read from the database where no mesh answers', async () => {
     await using mesh = await testDatabase('postgres')
-    await mesh.db.pool.query(`select earshot.register_node('linux-01', 'Study', '10.0.0.5', 7, '0.1.0', 1, array['tts'], '{"cores":4}', '{}', '{"tts":2}')`)
+    await mesh.db.pool.query(
+      `select earshot.register_node('linux-01', 'Study', '10.0.0.5', 7, '0.1.0', 1, array['tts'], '{"cores":4}', '{}', '{"tts":2}')`,
+    )
     const env = await alone({ DATABASE_URL: mesh.url ?? '' })
-    expect((JSON.parse((await earshot(['db', 'nodes', '--json'], { env })).stdout) as { nodes: unknown[] }).nodes).toMatchObject([{ id: 'linux-01', status: 'online', roles: ['tts'] }])
+    expect(
+      (
+        JSON.parse((await earshot(['db', 'nodes', '--json'], { env })).stdout) as {
+          nodes: unknown[]
+        }
+      ).nodes,
+    ).toMatchObject([{ id: 'linux-01', status: 'online', roles: ['tts'] }])
     const { stdout } = await earshot(['db', 'nodes'], { env })
     expect(stdout).toMatch(/^NODE +STATUS +HOST +ROLES/)
     expect(stdout).toMatch(/linux-01 +online +10\.0\.0\.5 +tts +4 cores +0 +/)
@@ -69,10 +115,16 @@ describe.runIf(databases.includes('postgres'))('db, on a server', () => {
   test('a worker does not create the schema: it says that it is missing', async () => {
     await using mesh = await testDatabase('postgres')
     await mesh.db.pool.query('drop schema earshot cascade')
-    const { code, stdout } = await earshot(['worker', '--json'], { env: await alone({ DATABASE_URL: mesh.url ?? '' }) })
+    const { code, stdout } = await earshot(['worker', '--json'], {
+      env: await alone({ DATABASE_URL: mesh.url ?? '' }),
+    })
     expect(code).toBe(1)
-    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'EARSHOT_SCHEMA_MISSING', hint: expect.stringContaining('earshot db init') } })
-    expect((await mesh.db.pool.query(`select to_regnamespace('earshot') as schema`)).rows).toEqual([{ schema: null }])
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: 'EARSHOT_SCHEMA_MISSING', hint: expect.stringContaining('earshot db init') },
+    })
+    expect((await mesh.db.pool.query(`select to_regnamespace('earshot') as schema`)).rows).toEqual([
+      { schema: null },
+    ])
   })
 })
 
@@ -84,7 +136,15 @@ describe('db, on the embedded database', () => {
     expect(refused.code).toBe(1)
     expect(JSON.parse(refused.stdout)).toMatchObject({ error: { code: 'EARSHOT_DATABASE_IN_USE' } })
     await mesh.db.close()
-    expect(JSON.parse((await earshot(['db', 'init', '--json'], { env })).stdout)).toEqual({ dry_run: false, applied: [], functions: [] })
-    expect(JSON.parse((await earshot(['db', 'check', '--json'], { env })).stdout)).toMatchObject({ ok: true, database: 'embedded', mesh: null })
+    expect(JSON.parse((await earshot(['db', 'init', '--json'], { env })).stdout)).toEqual({
+      dry_run: false,
+      applied: [],
+      functions: [],
+    })
+    expect(JSON.parse((await earshot(['db', 'check', '--json'], { env })).stdout)).toMatchObject({
+      ok: true,
+      database: 'embedded',
+      mesh: null,
+    })
   })
 })

@@ -32,16 +32,45 @@ describe('the id of a node', () => {
 })
 
 describe('words', () => {
-  test.each([[0, '00:00'], [65.9, '01:05'], [3723, '1:02:03']])('%d s into a recording is %s', (seconds, text) => expect(clock(seconds)).toBe(text))
-  test.each([[0.44, '0.4 s'], [12, '12 s'], [200, '3 min 20 s'], [180, '3 min'], [7500, '2 h 5 min']])('%d s are %s', (seconds, text) => expect(duration(seconds)).toBe(text))
-  test.each([[512, '512 bytes'], [3_440_000, '3.4 MB'], [999_999, '1000 kB'], [20e9, '20 GB']])('%d bytes are %s', (count, text) => expect(bytes(count)).toBe(text))
-  test.each([[-5, 'now'], [0.5, 'now'], [59, '59 s ago'], [61, '1 min ago'], [200_000, '2 d ago']])('%d s ago reads %s', (seconds, text) => {
+  test.each([
+    [0, '00:00'],
+    [65.9, '01:05'],
+    [3723, '1:02:03'],
+  ])('%d s into a recording is %s', (seconds, text) => expect(clock(seconds)).toBe(text))
+  test.each([
+    [0.44, '0.4 s'],
+    [12, '12 s'],
+    [200, '3 min 20 s'],
+    [180, '3 min'],
+    [7500, '2 h 5 min'],
+  ])('%d s are %s', (seconds, text) => expect(duration(seconds)).toBe(text))
+  test.each([
+    [512, '512 bytes'],
+    [3_440_000, '3.4 MB'],
+    [999_999, '1000 kB'],
+    [20e9, '20 GB'],
+  ])('%d bytes are %s', (count, text) => expect(bytes(count)).toBe(text))
+  test.each([
+    [-5, 'now'],
+    [0.5, 'now'],
+    [59, '59 s ago'],
+    [61, '1 min ago'],
+    [200_000, '2 d ago'],
+  ])('%d s ago reads %s', (seconds, text) => {
     const now = Date.parse('2025-01-02T03:04:05Z')
     expect(ago(new Date(now - seconds * 1000).toISOString(), now)).toBe(text)
   })
 
   test('columns line up whatever their colours', () => {
-    expect(table(['A', 'LONGER', ''], [['\u001b[31mred\u001b[0m', 'x', 'end'], ['b', 'y', '']])).toEqual(['A    LONGER', '\u001b[31mred\u001b[0m  x       end', 'b    y'])
+    expect(
+      table(
+        ['A', 'LONGER', ''],
+        [
+          ['\u001b[31mred\u001b[0m', 'x', 'end'],
+          ['b', 'y', ''],
+        ],
+      ),
+    ).toEqual(['A    LONGER', '\u001b[31mred\u001b[0m  x       end', 'b    y'])
   })
 
   test('text from outside cannot steer the terminal', () => {
@@ -51,10 +80,18 @@ describe('words', () => {
 
 describe('colours', () => {
   const painted = (settings: { isTTY?: boolean; json?: boolean; noColor?: boolean }) =>
-    createOutput({ write: () => true, isTTY: settings.isTTY ?? false }, { write: () => true }, { json: settings.json ?? false, noColor: settings.noColor ?? false }).red('x')
+    createOutput(
+      { write: () => true, isTTY: settings.isTTY ?? false },
+      { write: () => true },
+      { json: settings.json ?? false, noColor: settings.noColor ?? false },
+    ).red('x')
 
   test('are for terminals only, and not where NO_COLOR is set', () => {
     expect(painted({ isTTY: true })).toBe('\u001b[31mx\u001b[0m')
-    expect([painted({}), painted({ isTTY: true, noColor: true }), painted({ isTTY: true, json: true })]).toEqual(['x', 'x', 'x'])
+    expect([
+      painted({}),
+      painted({ isTTY: true, noColor: true }),
+      painted({ isTTY: true, json: true }),
+    ]).toEqual(['x', 'x', 'x'])
   })
 })

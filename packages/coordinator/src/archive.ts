@@ -1,5 +1,12 @@
 import type { Database } from '@earshot/shared/db/database'
-import { type Retention, archiveJobs, forgetNodes, healEvents, pruneEvents, setRetention } from '@earshot/shared/db/functions/retention'
+import {
+  type Retention,
+  archiveJobs,
+  forgetNodes,
+  healEvents,
+  pruneEvents,
+  setRetention,
+} from '@earshot/shared/db/functions/retention'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 
@@ -12,7 +19,12 @@ const BATCH = 1000
  * earshot.all_jobs), deletes old events and forgets nodes that never came back. How long things stay is in earshot.settings, into
  * which a new leader writes what its own settings say. A new leader also mends the events of a restored database.
  */
-export function createArchive(options: { db: Database; term: () => string | null; retention: Retention; log: Log }): Loop {
+export function createArchive(options: {
+  db: Database
+  term: () => string | null
+  retention: Retention
+  log: Log
+}): Loop {
   const { db, term, retention, log } = options
   let begun: string | undefined
   let moved = 0
@@ -22,14 +34,22 @@ export function createArchive(options: { db: Database; term: () => string | null
     const current = term()
     if (current === null) return
     if (begun !== current) await begin(current)
-    const [jobs, events] = [await archiveJobs(db.pool, current), await pruneEvents(db.pool, current)]
+    const [jobs, events] = [
+      await archiveJobs(db.pool, current),
+      await pruneEvents(db.pool, current),
+    ]
     moved += jobs
     pruned += events
     // One batch a turn, so that a stop never waits for a long one.
     if (jobs === BATCH || events === BATCH) return loop.kick()
     const nodes = await forgetNodes(db.pool, current)
-    if (moved + pruned > 0) log.info({ term: current, jobs: moved, events: pruned }, 'What ended long ago was archived, and old events deleted')
-    if (nodes.length > 0) log.info({ term: current, nodes }, 'Nodes that were offline for too long were forgotten')
+    if (moved + pruned > 0)
+      log.info(
+        { term: current, jobs: moved, events: pruned },
+        'What ended long ago was archived, and old events deleted',
+      )
+    if (nodes.length > 0)
+      log.info({ term: current, nodes }, 'Nodes that were offline for too long were forgotten')
     moved = 0
     pruned = 0
   }

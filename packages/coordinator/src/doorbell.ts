@@ -23,7 +23,15 @@ const PATIENCE_MS = 24 * 3600 * 1000
  *
  * @param options.onHung there may have been silent changes up to now: look once more
  */
-export function createDoorbell({ db, onHung, log }: { db: Database; onHung: () => void; log: Log }): Doorbell {
+export function createDoorbell({
+  db,
+  onHung,
+  log,
+}: {
+  db: Database
+  onHung: () => void
+  log: Log
+}): Doorbell {
   let client: pg.Client | undefined
   let wanted = false
   let closed = false
@@ -36,7 +44,10 @@ export function createDoorbell({ db, onHung, log }: { db: Database; onHung: () =
     try {
       const session = (client ??= await open())
       if (closed) return await drop()
-      await session.query({ text: 'select earshot.hang_bell()', query_timeout: PATIENCE_MS } as pg.QueryConfig)
+      await session.query({
+        text: 'select earshot.hang_bell()',
+        query_timeout: PATIENCE_MS,
+      } as pg.QueryConfig)
       // Taken down while it was being hung.
       if (!wanted) return await takeIt()
       state = 'hung'

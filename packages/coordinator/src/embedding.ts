@@ -13,8 +13,18 @@ const SELDOM_MS = 10_000
  * While this coordinator leads: asks for the embedding of documents by the model that earshot.settings names, and removes vectors of former
  * ones, a bounded part at a time. A new leader writes there what its own settings say, where they name a model.
  */
-export function createEmbedding(options: { db: Database; term: () => string | null; embed: Config['embed']; log: Log }): Loop {
-  const { db, term, embed: { model, floor }, log } = options
+export function createEmbedding(options: {
+  db: Database
+  term: () => string | null
+  embed: Config['embed']
+  log: Log
+}): Loop {
+  const {
+    db,
+    term,
+    embed: { model, floor },
+    log,
+  } = options
   let begun: string | undefined
   let gone = 0
 
@@ -25,9 +35,14 @@ export function createEmbedding(options: { db: Database; term: () => string | nu
     begun = current
     const { asked, removed } = await keepVectors(db.pool, current)
     gone += removed
-    if (asked > 0) log.info({ term: current, documents: asked }, 'Documents are to be embedded by the model of the settings')
+    if (asked > 0)
+      log.info(
+        { term: current, documents: asked },
+        'Documents are to be embedded by the model of the settings',
+      )
     if (removed > 0) return loop.kick()
-    if (gone > 0) log.info({ term: current, vectors: gone }, 'Vectors of a former model were removed')
+    if (gone > 0)
+      log.info({ term: current, vectors: gone }, 'Vectors of a former model were removed')
     gone = 0
   }
   const loop = createLoop({ everyMs: model === null ? SELDOM_MS : EVERY_MS, work, log })

@@ -1,11 +1,18 @@
 import type { Database } from '@earshot/shared/db/database'
-import { type KnownInboxFile, forgetInboxFile, listInboxFiles, refuseInboxFile, takeInboxFile } from '@earshot/shared/db/functions/inbox'
+import {
+  type KnownInboxFile,
+  forgetInboxFile,
+  listInboxFiles,
+  refuseInboxFile,
+  takeInboxFile,
+} from '@earshot/shared/db/functions/inbox'
 import type { InboxStore, KnownFile } from './inbox/store.ts'
 
 /** The inbox's memory in the database; `holder` is the coordinator's id. */
 export function createInboxStore(db: Database, holder: string): InboxStore {
   return {
-    known: async () => new Map((await listInboxFiles(db.pool, holder)).map((file) => [file.path, knownFile(file)])),
+    known: async () =>
+      new Map((await listInboxFiles(db.pool, holder)).map((file) => [file.path, knownFile(file)])),
     take: (file) => takeInboxFile(db.pool, holder, file),
     refuse: (file) => refuseInboxFile(db.pool, holder, file),
     gone: (path) => forgetInboxFile(db.pool, holder, path),

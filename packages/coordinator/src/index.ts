@@ -33,7 +33,12 @@ export type Coordinator = Service & {
 }
 
 /** `open`: what opens the way through Redis. */
-export type CoordinatorOptions = { db: Database; config: Config; log: Log; open?: typeof openTransport }
+export type CoordinatorOptions = {
+  db: Database
+  config: Config
+  log: Log
+  open?: typeof openTransport
+}
 
 /**
  * A coordinator: serves HTTP, watches its inbox, and, while it leads, routes jobs and sweeps. Several may run at once.
@@ -43,7 +48,12 @@ export type CoordinatorOptions = { db: Database; config: Config; log: Log; open?
  * const coordinator = createCoordinator({ db, config, log })
  * await coordinator.start()
  */
-export function createCoordinator({ db, config, log, open = openTransport }: CoordinatorOptions): Coordinator {
+export function createCoordinator({
+  db,
+  config,
+  log,
+  open = openTransport,
+}: CoordinatorOptions): Coordinator {
   const id = config.node.id
   const turns = createTurns()
   const precedents = createPrecedents()
@@ -55,13 +65,33 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
   let transport: Transport | undefined
   let waking: Waking | undefined
 
-  const leadership = createLeadership({ db, holder: `${id} ${randomUUID()}`, force: db.embedded, log, onLead })
-  const routing = createRouting({ db, route, mayHang: () => leadership.term() !== null && listener?.state === 'listening', tell: () => waking!.tellReaders(), log })
-  const metrics = createMetrics(db, { term: leadership.term, listener: () => listener, redis: () => transport?.redis })
+  const leadership = createLeadership({
+    db,
+    holder: `${id} ${randomUUID()}`,
+    force: db.embedded,
+    log,
+    onLead,
+  })
+  const routing = createRouting({
+    db,
+    route,
+    mayHang: () => leadership.term() !== null && listener?.state === 'listening',
+    tell: () => waking!.tellReaders(),
+    log,
+  })
+  const metrics = createMetrics(db, {
+    term: leadership.term,
+    listener: () => listener,
+    redis: () => transport?.redis,
+  })
   const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
   const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
   const embedding = createEmbedding({ db, term: leadership.term, embed: config.embed, log })
-  const greeting = createLoop({ everyMs: GREET_MS, work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }), log })
+  const greeting = createLoop({
+    everyMs: GREET_MS,
+    work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }),
+    log,
+  })
 
   async function route(onNodes: (count: number) => void): Promise<number> {
     const term = leadership.term()
@@ -89,11 +119,23 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
     transport = await open({ db, url: config.redis.url, log })
     waking = createWaking({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
-    inbox = createInbox({ dir: config.inbox.path, home: config.home, settleS: config.inbox.settleS, maxBytes: config.limits.maxMediaGb * 1e9, store: createInboxStore(db, id), log })
+    inbox = createInbox({
+      dir: config.inbox.path,
+      home: config.home,
+      settleS: config.inbox.settleS,
+      maxBytes: config.limits.maxMediaGb * 1e9,
+      store: createInboxStore(db, id),
+      log,
+    })
     http = createHttp({
       db,
       coordinatorId: id,
-      settings: { host: config.http.host, port: config.http.port, key: config.key ?? undefined, url: config.http.advertise ?? undefined },
+      settings: {
+        host: config.http.host,
+        port: config.http.port,
+        key: config.key ?? undefined,
+        url: config.http.advertise ?? undefined,
+      },
       media,
       uploads: await createMediaStore(path.join(config.home, 'uploads')),
       door: config.door,
@@ -118,7 +160,9 @@ export function createCoordinator({ db, config, log, open = openTransport }: Coo
 
   async function stop(hurry?: AbortSignal): Promise<void> {
     await inbox?.stop()
-    await Promise.all([routing, sweeping, archiving, embedding, greeting].map((loop) => loop.stop()))
+    await Promise.all(
+      [routing, sweeping, archiving, embedding, greeting].map((loop) => loop.stop()),
+    )
     await leadership.stop()
     await listener?.close()
     await http?.stop(hurry)

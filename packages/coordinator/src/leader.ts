@@ -24,7 +24,13 @@ export type Leadership = Service & {
  * @param options.force takes it from whoever held it: only the embedded database may, where nobody else can be alive
  * @param options.onLead called when leadership was gained
  */
-export function createLeadership(options: { db: Database; holder: string; force: boolean; log: Log; onLead: () => void }): Leadership {
+export function createLeadership(options: {
+  db: Database
+  holder: string
+  force: boolean
+  log: Log
+  onLead: () => void
+}): Leadership {
   const { db, holder, force, log, onLead } = options
   let term: string | null = null
   let since = 0
@@ -58,7 +64,10 @@ export function createLeadership(options: { db: Database; holder: string; force:
     stop: async () => {
       await loop.stop()
       // Without the database there is nobody to tell: it expires by itself, and the rest of the coordinator stops in order.
-      if (term !== null) await resign(db.pool, holder).catch((err: unknown) => log.warn({ err }, 'Leadership could not be given up; it expires'))
+      if (term !== null)
+        await resign(db.pool, holder).catch((err: unknown) =>
+          log.warn({ err }, 'Leadership could not be given up; it expires'),
+        )
       term = null
     },
   }

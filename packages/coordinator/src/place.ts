@@ -17,7 +17,8 @@ export type Placing = {
 /** `full`: the lanes, by key, of which a job found no room. */
 export type Placed = { given: Given[]; full: Set<string> }
 
-export const laneKey = ({ lane, class: jobClass }: Pick<Lane, 'lane' | 'class'>): string => `${lane} ${jobClass}`
+export const laneKey = ({ lane, class: jobClass }: Pick<Lane, 'lane' | 'class'>): string =>
+  `${lane} ${jobClass}`
 
 /**
  * Gives jobs to nodes, in their order, and notes in the nodes' books what they got. No job is queued on a node that one before it
@@ -33,7 +34,9 @@ export function place({ lanes, jobs, aged, turns }: Placing): Placed {
   function put(job: NextJob): boolean {
     const lane = lanes.get(laneKey(job))!
     const fitting = { ...job, role: lane.role }
-    const node = chooseNode(lane.able, fitting, job.holders, ({ id }) => closed.has(`${lane.role} ${id}`))
+    const node = chooseNode(lane.able, fitting, job.holders, ({ id }) =>
+      closed.has(`${lane.role} ${id}`),
+    )
     if (node === undefined) {
       for (const { id } of lane.able) closed.add(`${lane.role} ${id}`)
       full.add(laneKey(job))

@@ -35,10 +35,14 @@ export function createPrecedents(clock: () => number = monotonicMs): Precedents 
       const key = laneKey(lane)
       kept.delete(key)
       if (kept.size >= MOST) kept.delete(kept.keys().next().value!)
-      kept.set(key, { precedent: { lane: lane.lane, class: lane.class, node: id, incarnation, roles, tags }, until: clock() + HOLDS_MS })
+      kept.set(key, {
+        precedent: { lane: lane.lane, class: lane.class, node: id, incarnation, roles, tags },
+        until: clock() + HOLDS_MS,
+      })
     },
   }
 }
 
 /** Whether a node has nothing at all in hand. */
-export const isIdle = ({ load }: Pick<FreeNode, 'load'>): boolean => Object.values(load).every(({ open }) => open === 0)
+export const isIdle = ({ load }: Pick<FreeNode, 'load'>): boolean =>
+  Object.values(load).every(({ open }) => open === 0)

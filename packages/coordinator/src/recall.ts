@@ -1,6 +1,11 @@
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type FreeNode, listFreeNodes, listWaiting, recallJobs } from '@earshot/shared/db/functions/leadership'
+import {
+  type FreeNode,
+  listFreeNodes,
+  listWaiting,
+  recallJobs,
+} from '@earshot/shared/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
 import { monotonicMs } from '@earshot/shared/monotonic'
 
@@ -29,8 +34,19 @@ export function createRecall(db: Database, everyMs = EVERY_MS): Recall {
       const crowded = nodes.filter(isCrowded)
       since = crowded.length
       if (crowded.length === 0 || nodes.length < 2) return []
-      const waiting = await listWaiting(db.pool, crowded.map(({ id }) => id))
-      const asked = new Set(waiting.filter((needs) => nodes.some((node) => node.id !== needs.node && hasRoom(node, needs.role) && meets(node, needs))).map(({ node }) => node))
+      const waiting = await listWaiting(
+        db.pool,
+        crowded.map(({ id }) => id),
+      )
+      const asked = new Set(
+        waiting
+          .filter((needs) =>
+            nodes.some(
+              (node) => node.id !== needs.node && hasRoom(node, needs.role) && meets(node, needs),
+            ),
+          )
+          .map(({ node }) => node),
+      )
       if (asked.size > 0) await recallJobs(db.pool, term, [...asked])
       return [...asked]
     },
@@ -38,5 +54,6 @@ export function createRecall(db: Database, everyMs = EVERY_MS): Recall {
 }
 
 /** It holds more than it runs at once. */
-const isCrowded = ({ load }: FreeNode): boolean => Object.values(load).some(({ open, slots }) => open > slots)
+const isCrowded = ({ load }: FreeNode): boolean =>
+  Object.values(load).some(({ open, slots }) => open > slots)
 const hasRoom = ({ free }: FreeNode, role: string): boolean => (free[role] ?? 0) > 0

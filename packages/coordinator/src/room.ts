@@ -31,7 +31,9 @@ export function roomFor(node: FreeNode, job: Fitting, closed: boolean): Room | n
 /** Whether the job must leave a node's last slot to others: batch work that cannot be cut holds all slots but one. */
 export function isHeldBack({ load }: Pick<FreeNode, 'load'>, job: Fitting): boolean {
   if (job.class !== 'batch' || !job.whole) return false
-  return [load[job.role], load['*']].some((one) => one !== undefined && one.slots >= 2 && one.whole >= one.slots - 1)
+  return [load[job.role], load['*']].some(
+    (one) => one !== undefined && one.slots >= 2 && one.whole >= one.slots - 1,
+  )
 }
 
 function mayQueue(node: FreeNode, job: Fitting): boolean {
@@ -68,7 +70,11 @@ export function roomAtMost(node: FreeNode, role: string, jobClass: JobClass): nu
   if (queue === undefined) return free
   const depth = Math.max(0, ...Object.values(node.speeds).map(queueDepth)) * queue.quick
   if (jobClass === 'batch') return free + Math.max(0, depth - queue.waiting)
-  return free + Math.max(0, depth - queue.interactive) + (queue.waiting > 0 ? Math.max(0, queue.quick - queue.inHand) : 0)
+  return (
+    free +
+    Math.max(0, depth - queue.interactive) +
+    (queue.waiting > 0 ? Math.max(0, queue.quick - queue.inHand) : 0)
+  )
 }
 
 /** Notes that a job was given to a node. */

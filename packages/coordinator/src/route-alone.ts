@@ -1,6 +1,12 @@
 import { PROTOCOL } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type AloneJob, type LoneNode, listAloneJobs, listLoneNodes, routeAloneJob } from '@earshot/shared/db/functions/leadership'
+import {
+  type AloneJob,
+  type LoneNode,
+  listAloneJobs,
+  listLoneNodes,
+  routeAloneJob,
+} from '@earshot/shared/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
 
 /**
@@ -26,6 +32,10 @@ export async function routeAlone(db: Database, term: string): Promise<number> {
 
 /** The node that is reserved for this job already, else the emptiest one that nobody reserved. */
 export function chooseLoneNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
-  const able = nodes.filter((node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id))
-  return able.find((node) => node.reserved_for === job.id) ?? able.toSorted((a, b) => a.open - b.open)[0]
+  const able = nodes.filter(
+    (node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id),
+  )
+  return (
+    able.find((node) => node.reserved_for === job.id) ?? able.toSorted((a, b) => a.open - b.open)[0]
+  )
 }

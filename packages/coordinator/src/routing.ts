@@ -51,7 +51,14 @@ export type RoutingOptions = {
  * const routing = createRouting({ db, route: () => routeAll(db, { term }), mayHang: () => true, log })
  * routing.start()
  */
-export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db.pool), log, asleepMs = ASLEEP_MS }: RoutingOptions): Loop {
+export function createRouting({
+  db,
+  route,
+  mayHang,
+  tell = () => passOnEvents(db.pool),
+  log,
+  asleepMs = ASLEEP_MS,
+}: RoutingOptions): Loop {
   const bell = db.embedded ? undefined : createDoorbell({ db, onHung: kick, log })
   let kicked = false
   let wake = () => {}
@@ -84,7 +91,9 @@ export function createRouting({ db, route, mayHang, tell = () => passOnEvents(db
     while (!stopped) {
       kicked = false
       let nodes = 0
-      const pause = await look((count) => { nodes = count })
+      const pause = await look((count) => {
+        nodes = count
+      })
       if (nodes >= MANY_NODES && !stopped) await sleep(nodes * REST_MS_A_NODE)
       await rest(pause)
     }

@@ -17,7 +17,12 @@ const AFTER_OUTAGE_MS = 5000
  * Does, once a second while this coordinator leads, what time brings about: expired leases, due jobs, deadlines. Between
  * two sweeps a timer wakes it for the next job that comes due.
  */
-export function createSweep(options: { db: Database; leadership: Pick<Leadership, 'term' | 'ledForMs'>; onSwept?: (swept: Swept) => void; log: Log }): Loop {
+export function createSweep(options: {
+  db: Database
+  leadership: Pick<Leadership, 'term' | 'ledForMs'>
+  onSwept?: (swept: Swept) => void
+  log: Log
+}): Loop {
   const { db, leadership, onSwept, log } = options
   let due: NodeJS.Timeout | undefined
   let lookedForUnawaited = -Infinity
@@ -44,7 +49,8 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
     if (monotonicMs() - lookedForUnawaited < UNAWAITED_MS) return
     lookedForUnawaited = monotonicMs()
     const jobs = await endUnawaitedJobs(db.pool, term)
-    if (jobs.length > 0) log.info({ term, jobs }, 'Jobs were cancelled for whose answer nobody waits any more')
+    if (jobs.length > 0)
+      log.info({ term, jobs }, 'Jobs were cancelled for whose answer nobody waits any more')
   }
   const loop = createLoop({ everyMs: EVERY_MS, work, log })
   return {
@@ -57,6 +63,8 @@ export function createSweep(options: { db: Database; leadership: Pick<Leadership
 }
 
 function report(swept: Swept, term: string, log: Log): void {
-  if (swept.requeued > 0) log.warn({ term, jobs: swept.requeued }, 'Jobs whose node is gone went back')
-  if (swept.overdue > 0) log.warn({ term, jobs: swept.overdue }, 'Jobs were not done by their deadline')
+  if (swept.requeued > 0)
+    log.warn({ term, jobs: swept.requeued }, 'Jobs whose node is gone went back')
+  if (swept.overdue > 0)
+    log.warn({ term, jobs: swept.overdue }, 'Jobs were not done by their deadline')
 }

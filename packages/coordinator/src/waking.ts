@@ -21,19 +21,31 @@ export type Waking = Pick<Loop, 'start' | 'stop'> & {
 }
 
 /** Wakes nodes through Redis for the leader. What Redis does not take goes by NOTIFY; what is lost comes with the next heartbeat. */
-export function createWaking(options: { db: Database; transport: Transport | undefined; term: () => string | null; log: Log }): Waking {
+export function createWaking(options: {
+  db: Database
+  transport: Transport | undefined
+  term: () => string | null
+  log: Log
+}): Waking {
   const { db, transport, term, log } = options
   const byRedis = () => transport?.redis.up === true
 
   function send(wake: Wake): void {
-    const sent = transport === undefined ? Promise.reject(new Error('There is no Redis here')) : transport.wakes.send(wake)
-    sent.catch(() => notifyNode(db.pool, wake.node, wake.hint === 'assigned' ? '' : wake.hint))
-      .catch((err: unknown) => log.debug({ err, node: wake.node }, 'A node could not be woken; its heartbeat tells it'))
+    const sent =
+      transport === undefined
+        ? Promise.reject(new Error('There is no Redis here'))
+        : transport.wakes.send(wake)
+    sent
+      .catch(() => notifyNode(db.pool, wake.node, wake.hint === 'assigned' ? '' : wake.hint))
+      .catch((err: unknown) =>
+        log.debug({ err, node: wake.node }, 'A node could not be woken; its heartbeat tells it'),
+      )
   }
 
   // The dead do not tidy up after themselves.
   const cleaning = createLoop({
-    everyMs: CLEAN_MS, log,
+    everyMs: CLEAN_MS,
+    log,
     async work() {
       if (term() === null || !byRedis()) return
       const queues = await transport!.wakes.clean(() => livingNodes(db.pool))
@@ -43,7 +55,8 @@ export function createWaking(options: { db: Database; transport: Transport | und
 
   // Nodes rely on Redis only as long as the leader sends through the same one.
   const leading = createLoop({
-    everyMs: LEAD_MS, log,
+    everyMs: LEAD_MS,
+    log,
     async work() {
       if (term() !== null && byRedis()) await transport!.wakes.lead().catch(() => {}) // away: the link says it
     },
@@ -62,7 +75,8 @@ export function createWaking(options: { db: Database; transport: Transport | und
     assigned(jobs) {
       // By node: each of its rows says the same.
       const nodes = new Map(jobs.filter((job) => job.by_redis).map((job) => [job.node, job]))
-      for (const { node, incarnation, carried } of nodes.values()) send({ node, incarnation, hint: 'assigned', given: carried ?? undefined })
+      for (const { node, incarnation, carried } of nodes.values())
+        send({ node, incarnation, hint: 'assigned', given: carried ?? undefined })
     },
     passOn(payload) {
       const [, incarnation, hint, node] = /^wake (\d+) (\w+) (.*)$/.exec(payload) ?? []
@@ -72,7 +86,12 @@ export function createWaking(options: { db: Database; transport: Transport | und
     },
     async tellReaders() {
       // Nobody there: not even this coordinator hears itself, whose own subscription is being made anew.
-      const heard = byRedis() ? await transport!.redis.publish('events', '').then((readers) => readers > 0, () => false) : false
+      const heard = byRedis()
+        ? await transport!.redis.publish('events', '').then(
+            (readers) => readers > 0,
+            () => false,
+          )
+        : false
       if (!heard) await passOnEvents(db.pool)
     },
   }

@@ -37,7 +37,12 @@ export function weigh({ freeShare, speed, warm, near }: Chance, fastest: number)
  * @param holders the coordinators that hold the job's media, where that is known
  * @param isClosed whether nothing may be queued on a node
  */
-export function chooseNode<N extends FreeNode>(able: readonly N[], job: Fitting, holders: readonly string[] | null, isClosed: (node: N) => boolean): N | undefined {
+export function chooseNode<N extends FreeNode>(
+  able: readonly N[],
+  job: Fitting,
+  holders: readonly string[] | null,
+  isClosed: (node: N) => boolean,
+): N | undefined {
   const open = able.flatMap((node) => {
     const room = roomFor(node, job, isClosed(node))
     return room === null ? [] : [{ node, room }]
@@ -54,10 +59,18 @@ export function chooseNode<N extends FreeNode>(able: readonly N[], job: Fitting,
   return best?.node
 }
 
-function chanceOf(node: FreeNode, room: Room, job: Fitting, holders: readonly string[] | null): Chance {
+function chanceOf(
+  node: FreeNode,
+  room: Room,
+  job: Fitting,
+  holders: readonly string[] | null,
+): Chance {
   const { slots = 1, open = 0 } = node.load[job.role] ?? {}
   return {
-    freeShare: room === 'slot' ? Math.min(1, (node.free[job.role] ?? 0) / Math.max(1, slots)) : slots / (slots + open),
+    freeShare:
+      room === 'slot'
+        ? Math.min(1, (node.free[job.role] ?? 0) / Math.max(1, slots))
+        : slots / (slots + open),
     speed: node.speeds[job.kind],
     warm: node.warm.includes(job.kind),
     near: holders === null || holders.some((holder) => node.shares.includes(holder)),

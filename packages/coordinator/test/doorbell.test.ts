@@ -22,11 +22,19 @@ describe.each(databases)('the doorbell on %s', (kind) => {
   const bell = { rings: 0 }
   beforeAll(async () => {
     held = await testDatabase(kind)
-    await held.db.pool.query(`update earshot.settings set leadership = '1 hour', routable = '1 hour'`)
+    await held.db.pool.query(
+      `update earshot.settings set leadership = '1 hour', routable = '1 hour'`,
+    )
     await join(held.db, 'n1', { slots: { tts: 1_000_000 } })
     const term = (await lead(held.db.pool, 'test', held.db.embedded))!
     // In deep sleep only the bell wakes it: a job that nobody rang for would wait for ever.
-    routing = createRouting({ db: held.db, route: () => routeAll(held.db, { term }), mayHang: () => true, log: silentLog(), asleepMs: 3_600_000 })
+    routing = createRouting({
+      db: held.db,
+      route: () => routeAll(held.db, { term }),
+      mayHang: () => true,
+      log: silentLog(),
+      asleepMs: 3_600_000,
+    })
     const ring = (payload: string): void => {
       if (payload === 'jobs') bell.rings += 1
       if (payload !== 'events') routing.kick()
@@ -42,7 +50,11 @@ describe.each(databases)('the doorbell on %s', (kind) => {
   const db = () => held.db
 
   async function allAssigned(): Promise<void> {
-    while ((await db().pool.query(`select from earshot.jobs where status = 'pending' limit 1`)).rowCount !== 0) await sleep(10)
+    while (
+      (await db().pool.query(`select from earshot.jobs where status = 'pending' limit 1`))
+        .rowCount !== 0
+    )
+      await sleep(10)
   }
 
   test('wakes the leader for a job that comes long after the last', async () => {
@@ -53,40 +65,55 @@ describe.each(databases)('the doorbell on %s', (kind) => {
     }
   })
 
-  test.skipIf(kind === 'embedded')('is heard whatever the transactions last in which jobs are submitted: none starts later than a second after its commit', async () => {
-    await db().pool.query('delete from earshot.jobs')
-    const random = randomFrom(20_261)
-    const committed = new Map<number, Date>()
-    const client = async (): Promise<void> => {
-      for (let i = 0; i < JOBS_EACH; i += 1) {
-        await sleep(random() * 40)
-        await db().transaction(async (transaction) => {
-          const [job] = await submitJobs(transaction, [{ kind: 'speak', payload: { text: 'hello' } }])
-          // Most transactions are short, some last longer than the leader stays awake, a few longer than it is unsure.
-          await sleep(random() < 0.7 ? 0 : random() < 0.9 ? random() * 60 : random() * 1500)
-          // Taken before the commit and not after it, so that what is measured is never too short.
-          const { rows } = await transaction.query<{ at: Date }>('select clock_timestamp() as at')
-          committed.set(job!.id, rows[0]!.at)
-        })
+  test.skipIf(kind === 'embedded')(
+    'is heard whatever the transactions last in which jobs are submitted: none starts later than a second after its commit',
+    async () => {
+      await db().pool.query('delete from earshot.jobs')
+      const random = randomFrom(20_261)
+      const committed = new Map<number, Date>()
+      const client = async (): Promise<void> => {
+        for (let i = 0; i < JOBS_EACH; i += 1) {
+          await sleep(random() * 40)
+          await db().transaction(async (transaction) => {
+            const [job] = await submitJobs(transaction, [
+              { kind: 'speak', payload: { text: 'hello' } },
+            ])
+            // Most transactions are short, some last longer than the leader stays awake, a few longer than it is unsure.
+            await sleep(random() < 0.7 ? 0 : random() < 0.9 ? random() * 60 : random() * 1500)
+            // Taken before the commit and not after it, so that what is measured is never too short.
+            const { rows } = await transaction.query<{ at: Date }>('select clock_timestamp() as at')
+            committed.set(job!.id, rows[0]!.at)
+          })
+        }
       }
-    }
-    bell.rings = 0
-    await Promise.all(Array.from({ length: CLIENTS }, client))
-    await allAssigned()
-    const { rows } = await db().pool.query<{ id: number; assigned_at: Date }>('select id, assigned_at from earshot.jobs')
-    const waited = rows.map((job) => (job.assigned_at.getTime() - committed.get(job.id)!.getTime()) / 1000)
-    expect(waited).toHaveLength(CLIENTS * JOBS_EACH)
-    expect(Math.max(...waited)).toBeLessThan(2 * PROMISED_S)
-    // While the leader is awake nobody rings: otherwise every commit would have.
-    expect(bell.rings).toBeGreaterThan(0)
-    expect(bell.rings).toBeLessThan(CLIENTS * JOBS_EACH)
-  }, 60_000)
+      bell.rings = 0
+      await Promise.all(Array.from({ length: CLIENTS }, client))
+      await allAssigned()
+      const { rows } = await db().pool.query<{ id: number; assigned_at: Date }>(
+        'select id, assigned_at from earshot.jobs',
+      )
+      const waited = rows.map(
+        (job) => (job.assigned_at.getTime() - committed.get(job.id)!.getTime()) / 1000,
+      )
+      expect(waited).toHaveLength(CLIENTS * JOBS_EACH)
+      expect(Math.max(...waited)).toBeLessThan(2 * PROMISED_S)
+      // While the leader is awake nobody rings: otherwise every commit would have.
+      expect(bell.rings).toBeGreaterThan(0)
+      expect(bell.rings).toBeLessThan(CLIENTS * JOBS_EACH)
+    },
+    60_000,
+  )
 
-  test.skipIf(kind === 'embedded')('rings again after the connection that holds it was cut', async () => {
-    await db().pool.query(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 2 and mode = 'ExclusiveLock'`)
-    await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'hello' } }])
-    await allAssigned()
-  })
+  test.skipIf(kind === 'embedded')(
+    'rings again after the connection that holds it was cut',
+    async () => {
+      await db().pool.query(
+        `select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 2 and mode = 'ExclusiveLock'`,
+      )
+      await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'hello' } }])
+      await allAssigned()
+    },
+  )
 })
 
 /** Numbers from 0 to 1 that are the same in every run (mulberry32, public domain). */

@@ -6,25 +6,41 @@ import { type Mesh, startMesh } from './mesh.ts'
 const text = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
 
 test('docs/errors.md lists each error of the catalogue as it is', () => {
-  const rows = text('../../../docs/errors.md').split('\n').filter((line) => line.startsWith('| `'))
-  expect(rows).toEqual(Object.entries(ERRORS).map(([code, { status, about }]) => `| \`${code}\` | ${status} | ${about} |`))
+  const rows = text('../../../docs/errors.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+  expect(rows).toEqual(
+    Object.entries(ERRORS).map(
+      ([code, { status, about }]) => `| \`${code}\` | ${status} | ${about} |`,
+    ),
+  )
 })
 
 describe('the routes', () => {
   let mesh: Mesh
-  beforeAll(async () => { mesh = await startMesh('embedded') })
+  beforeAll(async () => {
+    mesh = await startMesh('embedded')
+  })
   afterAll(() => mesh[Symbol.asyncDispose]())
 
   test('stand each in docs/http.md, or in docs/openai.md, and nothing else does', () => {
-    const listed = ['http', 'openai'].flatMap((name) => [...text(`../../../docs/${name}.md`).matchAll(/^\| `((?:GET|POST) [^`]+)`/gm)].map(([, route]) => route))
+    const listed = ['http', 'openai'].flatMap((name) =>
+      [...text(`../../../docs/${name}.md`).matchAll(/^\| `((?:GET|POST) [^`]+)`/gm)].map(
+        ([, route]) => route,
+      ),
+    )
     expect(mesh.http.routes.length).toBeGreaterThan(30)
     expect(listed.toSorted()).toEqual(mesh.http.routes.toSorted())
   })
 
   test('stand each in /openapi.json, and nothing else does', async () => {
     const document = await openApi(mesh.url)
-    const described = Object.entries(document.paths).flatMap(([path, operations]) => Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`))
-    const routes = mesh.http.routes.map((route) => route.replace('/v1/models/*', '/v1/models/:model').replace(/:(\w+)/g, '{$1}'))
+    const described = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    const routes = mesh.http.routes.map((route) =>
+      route.replace('/v1/models/*', '/v1/models/:model').replace(/:(\w+)/g, '{$1}'),
+    )
     expect(described.toSorted()).toEqual(routes.toSorted())
   })
 
@@ -32,23 +48,45 @@ describe('the routes', () => {
     const { paths, components } = await openApi(mesh.url)
     const query = paths['/v1/jobs']!.get!.parameters!.map(({ name }) => name)
     expect(query).toEqual(['status', 'kind', 'before', 'ids', 'limit'])
-    expect(paths['/v1/chat/completions']!.post!.requestBody!.content['application/json']!.schema.required).toEqual(['model', 'messages'])
-    expect(paths['/v1/audio/transcriptions']!.post!.requestBody!.content['multipart/form-data']!.schema.required).toEqual(['file', 'model'])
-    expect(Object.keys(components.schemas)).toEqual(expect.arrayContaining(Object.keys(KINDS).map((kind) => `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Payload`)))
+    expect(
+      paths['/v1/chat/completions']!.post!.requestBody!.content['application/json']!.schema
+        .required,
+    ).toEqual(['model', 'messages'])
+    expect(
+      paths['/v1/audio/transcriptions']!.post!.requestBody!.content['multipart/form-data']!.schema
+        .required,
+    ).toEqual(['file', 'model'])
+    expect(Object.keys(components.schemas)).toEqual(
+      expect.arrayContaining(
+        Object.keys(KINDS).map((kind) => `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Payload`),
+      ),
+    )
   })
 
   test('have names of their own, and refer to nothing that is not there', async () => {
     const document = await openApi(mesh.url)
-    const ids = Object.values(document.paths).flatMap((operations) => Object.values(operations).map(({ operationId }) => operationId))
+    const ids = Object.values(document.paths).flatMap((operations) =>
+      Object.values(operations).map(({ operationId }) => operationId),
+    )
     expect(new Set(ids).size).toBe(ids.length)
     const refs = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref]) => ref!)
-    for (const ref of refs) expect(Object.keys(document.components.schemas)).toContain(ref.replace('#/components/schemas/', ''))
+    for (const ref of refs)
+      expect(Object.keys(document.components.schemas)).toContain(
+        ref.replace('#/components/schemas/', ''),
+      )
   })
 })
 
-type Operation = { operationId: string; parameters?: { name: string }[]; requestBody?: { content: Record<string, { schema: { required?: string[] } }> } }
-type Document = { paths: Record<string, Record<string, Operation>>; components: { schemas: Record<string, unknown> } }
+type Operation = {
+  operationId: string
+  parameters?: { name: string }[]
+  requestBody?: { content: Record<string, { schema: { required?: string[] } }> }
+}
+type Document = {
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, unknown> }
+}
 
 async function openApi(url: string): Promise<Document> {
-  return await (await fetch(`${url}/openapi.json`)).json() as Document
+  return (await (await fetch(`${url}/openapi.json`)).json()) as Document
 }

@@ -9,7 +9,11 @@ import type { StoredEvent } from '../src/http/queries/events.ts'
 import { type Mesh, startMesh } from './mesh.ts'
 
 /** Reads server-sent events as any program would: text, frame by frame. */
-async function* frames(url: string, headers: Record<string, string>, signal: AbortSignal): AsyncGenerator<string> {
+async function* frames(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
   const response = await fetch(url, { headers, signal })
   expect(response.status).toBe(200)
   let rest = ''
@@ -23,9 +27,12 @@ async function* frames(url: string, headers: Record<string, string>, signal: Abo
 const idOf = (frame: string): string | undefined => /^id: (.+)$/m.exec(frame)?.[1]
 const dataOf = (frame: string): { type: string; data: { n: number } } | undefined => {
   const data = /^data: (.+)$/m.exec(frame)?.[1]
-  return data === undefined ? undefined : (JSON.parse(data) as { type: string; data: { n: number } })
+  return data === undefined
+    ? undefined
+    : (JSON.parse(data) as { type: string; data: { n: number } })
 }
-const insert = 'insert into earshot.events (type, data) values ($1, jsonb_build_object(\'n\', $2::int))'
+const insert =
+  "insert into earshot.events (type, data) values ($1, jsonb_build_object('n', $2::int))"
 
 describe.each(databases)('events over HTTP (%s)', (kind) => {
   let mesh: Mesh
@@ -49,11 +56,17 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
     }
     first.abort()
     expect(seen[0]).toMatch(/^retry: 1000\nid: \d+-0$/)
-    expect(seen[1]).toMatch(/^id: \d+-\d+\nevent: test\.one\ndata: \{"id":"\d+-\d+","type":"test\.one"/)
+    expect(seen[1]).toMatch(
+      /^id: \d+-\d+\nevent: test\.one\ndata: \{"id":"\d+-\d+","type":"test\.one"/,
+    )
 
     await db.pool.query(insert, ['test.two', 2])
     const later = new AbortController()
-    for await (const frame of frames(`${mesh.url}/v1/events`, { 'last-event-id': idOf(seen[1]!)! }, later.signal)) {
+    for await (const frame of frames(
+      `${mesh.url}/v1/events`,
+      { 'last-event-id': idOf(seen[1]!)! },
+      later.signal,
+    )) {
       const event = dataOf(frame)
       if (event === undefined) continue
       expect(event.type).toBe('test.two')
@@ -66,7 +79,11 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
     await db.pool.query(insert, ['test.wanted', 7])
     const stop = new AbortController()
     const types: string[] = []
-    for await (const frame of frames(`${mesh.url}/v1/events?since=0&types=test.before,test.wanted`, {}, stop.signal)) {
+    for await (const frame of frames(
+      `${mesh.url}/v1/events?since=0&types=test.before,test.wanted`,
+      {},
+      stop.signal,
+    )) {
       const event = dataOf(frame)
       if (event !== undefined) types.push(event.type)
       if (types.length === 2) break
@@ -89,16 +106,28 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
     const job = await mesh.client.enqueue('speak', { text: 'x' })
     await db.pool.query(
       `with n as (select earshot.register_node('p', 'p', null, 0, '0', 1, '{tts}', '{}', '{}', '{"tts":1}') as incarnation)
-       update earshot.jobs j set status = 'running', assigned_node = 'p', incarnation = n.incarnation, fence = 1 from n where j.id = $1`, [job.id])
+       update earshot.jobs j set status = 'running', assigned_node = 'p', incarnation = n.incarnation, fence = 1 from n where j.id = $1`,
+      [job.id],
+    )
     const { incarnation } = await mesh.client.node('p')
     for await (const frame of frames(`${mesh.url}/v1/events?progress=1`, {}, stop.signal)) {
       if (frame.includes('job.progress')) {
-        expect(frame).toBe(`event: job.progress\ndata: {"type":"job.progress","job_id":${job.id},"progress":0.5}`)
+        expect(frame).toBe(
+          `event: job.progress\ndata: {"type":"job.progress","job_id":${job.id},"progress":0.5}`,
+        )
         break
       }
       if (frame.startsWith('retry')) {
-        const body = JSON.stringify({ node: 'p', incarnation, jobs: [{ id: job.id, fraction: 0.5 }] })
-        await fetch(`${mesh.url}/v1/progress`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+        const body = JSON.stringify({
+          node: 'p',
+          incarnation,
+          jobs: [{ id: job.id, fraction: 0.5 }],
+        })
+        await fetch(`${mesh.url}/v1/progress`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        })
       }
     }
     stop.abort()
@@ -107,11 +136,17 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
   test('a follower that reads nothing costs one page, misses nothing and holds up nobody', async () => {
     const events = createEventStream(db, silentLog())
     // A stream that starts now may still bring what was committed just before, while any transaction of the server is older.
-    const numbers = (page: readonly StoredEvent[]) => page.map((event) => dataOf(event.frame)!).filter(({ type }) => type === 'test.many').map(({ data }) => data.n)
+    const numbers = (page: readonly StoredEvent[]) =>
+      page
+        .map((event) => dataOf(event.frame)!)
+        .filter(({ type }) => type === 'test.many')
+        .map(({ data }) => data.n)
     const stop = new AbortController()
     const from = await events.start()
     const idle = events.follow(from, stop.signal)
-    await db.pool.query('insert into earshot.events (type, data) select \'test.many\', jsonb_build_object(\'n\', n) from generate_series(1, 5000) n')
+    await db.pool.query(
+      "insert into earshot.events (type, data) select 'test.many', jsonb_build_object('n', n) from generate_series(1, 5000) n",
+    )
     events.changed()
     const first = (await idle.next()).value
     const eager: number[] = []
@@ -136,7 +171,12 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
 type Transaction = { ms: number; events: number; rollback: boolean; wake: boolean }
 
 describe.runIf(databases.includes('postgres'))('events of transactions that overlap', () => {
-  const transaction = fc.record({ ms: fc.nat(25), events: fc.integer({ min: 1, max: 4 }), rollback: fc.boolean(), wake: fc.boolean() })
+  const transaction = fc.record({
+    ms: fc.nat(25),
+    events: fc.integer({ min: 1, max: 4 }),
+    rollback: fc.boolean(),
+    wake: fc.boolean(),
+  })
   const writers = fc.array(fc.array(transaction, { maxLength: 12 }), { minLength: 2, maxLength: 5 })
   /** After how many events the reader cuts its connection, again and again. */
   const cuts = fc.array(fc.nat(10), { maxLength: 8 })
@@ -162,9 +202,14 @@ describe.runIf(databases.includes('postgres'))('events of transactions that over
       const start = seen.length
       // Every other time the id comes in the address, as it does from a page that was loaded anew.
       const position = seen.at(-1) ?? from
-      const [query, headers] = at % 2 === 0 ? ['', { 'last-event-id': position }] : [`&since=${position}`, {}]
+      const [query, headers] =
+        at % 2 === 0 ? ['', { 'last-event-id': position }] : [`&since=${position}`, {}]
       try {
-        for await (const frame of frames(`${mesh.url}/v1/events?types=test.random,test.end${query}`, headers, stop.signal)) {
+        for await (const frame of frames(
+          `${mesh.url}/v1/events?types=test.random,test.end${query}`,
+          headers,
+          stop.signal,
+        )) {
           if (!frame.includes('data:')) continue
           if (frame.includes('test.end')) return seen
           seen.push(idOf(frame)!)
@@ -181,17 +226,25 @@ describe.runIf(databases.includes('postgres'))('events of transactions that over
     await using mesh = await startMesh('postgres')
     const { pool } = mesh.test.db
     let total = 0
-    await fc.assert(fc.asyncProperty(writers, cuts, async (plan, cutAfter) => {
-      const { rows: [start] } = await pool.query<{ xid: string }>('select pg_snapshot_xmin(pg_current_snapshot())::text as xid')
-      const reading = readUntilEnd(mesh, `${start!.xid}-0`, cutAfter)
-      await Promise.all(plan.map((transactions) => write(mesh, transactions)))
-      await pool.query(insert, ['test.end', 0])
-      const { rows } = await pool.query<{ id: string }>(
-        `select e.xid::text || '-' || e.id as id from earshot.events e where e.type = 'test.random' and e.xid >= $1::xid8 order by e.xid, e.id`, [start!.xid],
-      )
-      expect(await reading).toEqual(rows.map(({ id }) => id))
-      total += rows.length
-    }), { numRuns: 20, endOnFailure: true })
+    await fc.assert(
+      fc.asyncProperty(writers, cuts, async (plan, cutAfter) => {
+        const {
+          rows: [start],
+        } = await pool.query<{ xid: string }>(
+          'select pg_snapshot_xmin(pg_current_snapshot())::text as xid',
+        )
+        const reading = readUntilEnd(mesh, `${start!.xid}-0`, cutAfter)
+        await Promise.all(plan.map((transactions) => write(mesh, transactions)))
+        await pool.query(insert, ['test.end', 0])
+        const { rows } = await pool.query<{ id: string }>(
+          `select e.xid::text || '-' || e.id as id from earshot.events e where e.type = 'test.random' and e.xid >= $1::xid8 order by e.xid, e.id`,
+          [start!.xid],
+        )
+        expect(await reading).toEqual(rows.map(({ id }) => id))
+        total += rows.length
+      }),
+      { numRuns: 20, endOnFailure: true },
+    )
     expect(total).toBeGreaterThan(50)
   })
 })

@@ -11,48 +11,70 @@ const ROUNDS = 20
 const FEW = FOLLOWERS
 const STUCK_MS = 300
 
-type Follower = { request: ClientRequest; response: IncomingMessage; last: () => string; seen: number[] }
+type Follower = {
+  request: ClientRequest
+  response: IncomingMessage
+  last: () => string
+  seen: number[]
+}
 
 /** Follows the events over a connection of its own, noting numbers and the last id, as a program that resumes does. */
 async function follow(url: string, since?: string): Promise<Follower> {
-  const asked = request(`${url}/v1/events`, { agent: false, headers: since === undefined ? {} : { 'last-event-id': since } })
+  const asked = request(`${url}/v1/events`, {
+    agent: false,
+    headers: since === undefined ? {} : { 'last-event-id': since },
+  })
   asked.on('error', () => {}) // cut off
   asked.end()
   const [response] = (await once(asked, 'response')) as [IncomingMessage]
   let id = String(response.headers['earshot-position'])
   let rest = ''
   const seen: number[] = []
-  response.setEncoding('utf8').on('error', () => {}).on('data', (piece: string) => {
-    const frames = (rest + piece).split('\n\n')
-    rest = frames.pop()!
-    for (const frame of frames) {
-      id = /^id: (.+)$/m.exec(frame)?.[1] ?? id
-      const n = /"n":(\d+)/.exec(frame)?.[1]
-      if (n !== undefined) seen.push(Number(n))
-    }
-  })
+  response
+    .setEncoding('utf8')
+    .on('error', () => {})
+    .on('data', (piece: string) => {
+      const frames = (rest + piece).split('\n\n')
+      rest = frames.pop()!
+      for (const frame of frames) {
+        id = /^id: (.+)$/m.exec(frame)?.[1] ?? id
+        const n = /"n":(\d+)/.exec(frame)?.[1]
+        if (n !== undefined) seen.push(Number(n))
+      }
+    })
   return { request: asked, response, seen, last: () => id }
 }
 
-const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at)
+const numbers = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, at) => from + at)
 
 describe.each(databases)('followers of the events on %s', (kind) => {
   let mesh: Mesh
   let queries = 0
   let cuts = 0
   beforeAll(async () => {
-    const log = { ...silentLog(), warn: (line: unknown) => (String(line).includes('cut off') ? (cuts += 1) : 0) } as unknown as Log
+    const log = {
+      ...silentLog(),
+      warn: (line: unknown) => (String(line).includes('cut off') ? (cuts += 1) : 0),
+    } as unknown as Log
     mesh = await startMesh(kind, { limits: { stuckMs: STUCK_MS }, log })
     mesh.test.db.pool.on('acquire', () => (queries += 1))
   })
   afterAll(() => mesh[Symbol.asyncDispose]())
   const write = async (from: number, to: number, filling = 0) => {
     await mesh.test.db.pool.query(
-      `insert into earshot.events (type, data) select 'test.many', jsonb_build_object('n', n, 'filling', repeat('x', $3)) from generate_series($1::int, $2::int) n`, [from, to, filling])
+      `insert into earshot.events (type, data) select 'test.many', jsonb_build_object('n', n, 'filling', repeat('x', $3)) from generate_series($1::int, $2::int) n`,
+      [from, to, filling],
+    )
     mesh.http.changed()
   }
-  const all = (followers: Follower[], wanted: number[]) => expect.poll(() => followers.every(({ seen }) => seen.length >= wanted.length), { timeout: 60_000 }).toBe(true)
-    .then(() => expect(followers.filter(({ seen }) => String(seen) !== String(wanted))).toEqual([]))
+  const all = (followers: Follower[], wanted: number[]) =>
+    expect
+      .poll(() => followers.every(({ seen }) => seen.length >= wanted.length), { timeout: 60_000 })
+      .toBe(true)
+      .then(() =>
+        expect(followers.filter(({ seen }) => String(seen) !== String(wanted))).toEqual([]),
+      )
 
   test('a thousand of them cost the database no query each: neither to begin, nor to be told, nor to resume', async () => {
     const before = queries
@@ -87,7 +109,9 @@ describe.each(databases)('followers of the events on %s', (kind) => {
     for (let last = slow.last(); seen.length < count;) {
       // On a slow machine this one may be cut off too; it gets on all the same.
       const again = await follow(mesh.url, last)
-      await expect.poll(() => again.seen.at(-1) === count || again.response.closed, { timeout: 60_000 }).toBe(true)
+      await expect
+        .poll(() => again.seen.at(-1) === count || again.response.closed, { timeout: 60_000 })
+        .toBe(true)
       again.request.destroy()
       seen.push(...again.seen)
       last = again.last()

@@ -17,7 +17,13 @@ const memory = createMemoryStore()
 const print = (what: object) => process.stdout.write(`${JSON.stringify(what)}\n`)
 const log = createLog({ level: 'info', human: false, destination: process.stdout })
 const inbox = createInbox({
-  dir: dir!, store: memory.store, log, settleS: 0.3, checkS: 0.1, pollS: 0.1, rescanS: 0.5,
+  dir: dir!,
+  store: memory.store,
+  log,
+  settleS: 0.3,
+  checkS: 0.1,
+  pollS: 0.1,
+  rescanS: 0.5,
   watcher: WATCHERS.find((name) => name === wanted),
 })
 await inbox.start()
@@ -26,5 +32,9 @@ let seen = 0
 for (;;) {
   const told = await memory.until(() => memory.told[seen], 2 ** 31 - 1)
   seen++
-  print({ did: told.did, path: told.path, sentence: told.did === 'refuse' ? told.file.sentence : undefined })
+  print({
+    did: told.did,
+    path: told.path,
+    sentence: told.did === 'refuse' ? told.file.sentence : undefined,
+  })
 }

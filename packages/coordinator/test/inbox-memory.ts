@@ -31,8 +31,19 @@ export function createMemoryStore(before: Iterable<[string, KnownFile]> = []) {
       maybeFail()
       const first = documents.get(file.hash)
       documents.set(file.hash, first ?? ++ids)
-      rows.set(file.path, { status: 'taken', size: file.size, mtimeNs: file.mtimeNs, hash: file.hash })
-      tell({ did: 'take', path: file.path, file, duplicate: first !== undefined, atMs: performance.now() })
+      rows.set(file.path, {
+        status: 'taken',
+        size: file.size,
+        mtimeNs: file.mtimeNs,
+        hash: file.hash,
+      })
+      tell({
+        did: 'take',
+        path: file.path,
+        file,
+        duplicate: first !== undefined,
+        atMs: performance.now(),
+      })
       return { document_id: first ?? ids, job_id: first ?? ids, duplicate: first !== undefined }
     },
     async refuse(file) {
@@ -55,13 +66,20 @@ export function createMemoryStore(before: Iterable<[string, KnownFile]> = []) {
       const found = look()
       if (found !== undefined && found !== false) return found
       await once(bell, 'told', { signal }).catch(() => {
-        throw new Error(`Not told within ${ms} ms; told so far: ${JSON.stringify(told.map(({ did, path }) => `${did} ${path}`))}`)
+        throw new Error(
+          `Not told within ${ms} ms; told so far: ${JSON.stringify(told.map(({ did, path }) => `${did} ${path}`))}`,
+        )
       })
     }
   }
 
   const of = <D extends Told['did']>(did: D, path: string, nth = 1) =>
-    until(() => told.filter((entry): entry is Extract<Told, { did: D }> => entry.did === did && entry.path === path)[nth - 1])
+    until(
+      () =>
+        told.filter(
+          (entry): entry is Extract<Told, { did: D }> => entry.did === did && entry.path === path,
+        )[nth - 1],
+    )
 
   return { store, told, failures, rows, until, of }
 }

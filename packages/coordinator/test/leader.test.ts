@@ -20,17 +20,20 @@ describe.each(databases)('leadership on %s', (kind) => {
   })
 
   // On the embedded database there is no lease to judge by it.
-  test.runIf(kind === 'postgres')('what this box slept through does not count as led, even when nobody else led meanwhile', async () => {
-    await using held = await testDatabase(kind)
-    const leading = leadership(held.db)
-    await leading.start()
-    await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeGreaterThan(1000)
-    const until = monotonicMs() + 3000
-    while (monotonicMs() < until); // nothing else runs in this thread, as on a box that sleeps
-    await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeLessThan(3000)
-    expect(leading.term()).toBe('1')
-    await leading.stop()
-  })
+  test.runIf(kind === 'postgres')(
+    'what this box slept through does not count as led, even when nobody else led meanwhile',
+    async () => {
+      await using held = await testDatabase(kind)
+      const leading = leadership(held.db)
+      await leading.start()
+      await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeGreaterThan(1000)
+      const until = monotonicMs() + 3000
+      while (monotonicMs() < until); // nothing else runs in this thread, as on a box that sleeps
+      await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeLessThan(3000)
+      expect(leading.term()).toBe('1')
+      await leading.stop()
+    },
+  )
 
   test('is free for the next one at once after an orderly stop', async () => {
     await using held = await testDatabase(kind)

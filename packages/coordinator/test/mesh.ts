@@ -2,7 +2,11 @@ import path from 'node:path'
 import { createClient, type Client } from '../../sdk/src/index.ts'
 import { silentLog } from '@earshot/shared/log'
 import { createMediaStore, type MediaStore } from '@earshot/shared/media/store'
-import { type DatabaseKind, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
+import {
+  type DatabaseKind,
+  type TestDatabase,
+  testDatabase,
+} from '../../../test/helpers/database.ts'
 import type { HttpParts } from '../src/http/context.ts'
 import { createHttp, type HttpService } from '../src/http/server.ts'
 
@@ -15,23 +19,39 @@ export type Mesh = AsyncDisposable & {
   client: Client
 }
 
-type Options = Omit<Partial<HttpParts>, 'settings' | 'db'> & { settings?: Partial<HttpParts['settings']>; test?: TestDatabase }
+type Options = Omit<Partial<HttpParts>, 'settings' | 'db'> & {
+  settings?: Partial<HttpParts['settings']>
+  test?: TestDatabase
+}
 
 /** The HTTP service on a free port of this machine, over a real database; nothing routes and nothing works on jobs. */
-export async function startMesh(kind: DatabaseKind, { settings, test, ...parts }: Options = {}): Promise<Mesh> {
+export async function startMesh(
+  kind: DatabaseKind,
+  { settings, test, ...parts }: Options = {},
+): Promise<Mesh> {
   const database = test ?? (await testDatabase(kind))
   // Nobody leads here, so nobody would look where nobody rings.
   await database.db.pool.query('update earshot.settings set doorbell = false')
   const media = parts.media ?? (await createMediaStore(database.home))
   const uploads = parts.uploads ?? (await createMediaStore(path.join(database.home, 'uploads')))
   const http = createHttp({
-    db: database.db, coordinatorId: 'here', log: silentLog(), version: '0.0.0-test', ...parts, media, uploads,
+    db: database.db,
+    coordinatorId: 'here',
+    log: silentLog(),
+    version: '0.0.0-test',
+    ...parts,
+    media,
+    uploads,
     settings: { host: '127.0.0.1', port: 0, ...settings },
   })
   const { port } = await http.start()
   const url = `http://127.0.0.1:${port}`
   return {
-    test: database, http, media, url, port,
+    test: database,
+    http,
+    media,
+    url,
+    port,
     client: createClient({ url, key: settings?.key }),
     async [Symbol.asyncDispose]() {
       await http.stop()

@@ -1,6 +1,16 @@
-import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
+import {
+  finishJobs,
+  startJobs,
+  submitJobs,
+  takeAssignments,
+} from '@earshot/shared/db/functions/jobs'
 import { lead, listFreeNodes, listLanes } from '@earshot/shared/db/functions/leadership'
-import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/shared/db/functions/nodes'
+import {
+  type Measured,
+  heartbeat,
+  nodeChannel,
+  registerNode,
+} from '@earshot/shared/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
 import { createRecall } from '../src/recall.ts'
@@ -14,7 +24,9 @@ describe.each(databases)('routing, on %s', (kind) => {
   beforeAll(async () => {
     held = await testDatabase(kind)
     await sql(`update earshot.settings set leadership = '1 hour', routable = '10 minutes'`)
-    await sql(`insert into earshot.job_kinds (kind, role, whole) values ('count', 'tts', false), ('carve', 'tts', true)`)
+    await sql(
+      `insert into earshot.job_kinds (kind, role, whole) values ('count', 'tts', false), ('carve', 'tts', true)`,
+    )
   })
   afterAll(() => held[Symbol.asyncDispose]())
   beforeEach(async () => {
@@ -27,37 +39,69 @@ describe.each(databases)('routing, on %s', (kind) => {
   const sql = (text: string, values: unknown[] = []) => held.db.pool.query(text, values)
 
   /** `slots`: of role tts, or by role. */
-  async function join(id: string, slots: number | Record<string, number> = 1, more: { tags?: Record<string, unknown>; measured?: Partial<Measured> } = {}): Promise<number> {
+  async function join(
+    id: string,
+    slots: number | Record<string, number> = 1,
+    more: { tags?: Record<string, unknown>; measured?: Partial<Measured> } = {},
+  ): Promise<number> {
     const bySlots = typeof slots === 'number' ? { tts: slots } : slots
     const incarnation = await registerNode(db(), {
-      id, name: id, host: null, port: null, version: '0', protocol: 1, roles: Object.keys(bySlots).filter((role) => role !== '*'), tags: { node: id, ...more.tags },
-      capabilities: {}, slots: bySlots,
+      id,
+      name: id,
+      host: null,
+      port: null,
+      version: '0',
+      protocol: 1,
+      roles: Object.keys(bySlots).filter((role) => role !== '*'),
+      tags: { node: id, ...more.tags },
+      capabilities: {},
+      slots: bySlots,
     })
     if (more.measured) await heartbeat(db(), id, incarnation, {}, more.measured)
     return incarnation
   }
   const submit = async (count: number, more: object = {}): Promise<number[]> =>
-    (await submitJobs(db(), Array.from({ length: count }, () => ({ kind: 'count', payload: {}, ...more })))).map(({ id }) => id)
+    (
+      await submitJobs(
+        db(),
+        Array.from({ length: count }, () => ({ kind: 'count', payload: {}, ...more })),
+      )
+    ).map(({ id }) => id)
   const route = () => routeAll(held.db, { term, turns })
   /** Who has what, as `node: ids`. */
   async function holders(): Promise<Record<string, number[]>> {
-    const { rows } = await sql(`select assigned_node as node, array_agg(id order by id) as ids from earshot.jobs where status in ('assigned', 'running') group by 1 order by 1`)
+    const { rows } = await sql(
+      `select assigned_node as node, array_agg(id order by id) as ids from earshot.jobs where status in ('assigned', 'running') group by 1 order by 1`,
+    )
     return Object.fromEntries(rows.map(({ node, ids }) => [node, ids.map(Number)]))
   }
   async function finishAll(node: string, incarnation: number): Promise<number[]> {
     const jobs = await takeAssignments(db(), node, incarnation, [])
-    await finishJobs(db(), node, incarnation, jobs.map((job) => ({ ...job, outcome: { output: {} } })))
+    await finishJobs(
+      db(),
+      node,
+      incarnation,
+      jobs.map((job) => ({ ...job, outcome: { output: {} } })),
+    )
     return jobs.map(({ id }) => id)
   }
 
   describe('classes', () => {
-    test('a job is of the class that was asked for, else of its kind\'s, and nothing else is taken', async () => {
+    test("a job is of the class that was asked for, else of its kind's, and nothing else is taken", async () => {
       await submit(1)
-      await submitJobs(db(), [{ kind: 'speak', payload: { text: 'a' } }, { kind: 'speak', payload: { text: 'b' }, class: 'batch' }])
+      await submitJobs(db(), [
+        { kind: 'speak', payload: { text: 'a' } },
+        { kind: 'speak', payload: { text: 'b' }, class: 'batch' },
+      ])
       await submit(1, { class: 'interactive' })
-      expect((await sql('select kind, class from earshot.jobs order by id')).rows.map((row) => `${row.kind} ${row.class}`))
-        .toEqual(['count batch', 'speak interactive', 'speak batch', 'count interactive'])
-      await expect(submit(1, { class: 'urgent' })).rejects.toThrow('class is "urgent"; expected interactive or batch.')
+      expect(
+        (await sql('select kind, class from earshot.jobs order by id')).rows.map(
+          (row) => `${row.kind} ${row.class}`,
+        ),
+      ).toEqual(['count batch', 'speak interactive', 'speak batch', 'count interactive'])
+      await expect(submit(1, { class: 'urgent' })).rejects.toThrow(
+        'class is "urgent"; expected interactive or batch.',
+      )
     })
     test('an interactive job goes before all batch jobs, whatever their priority and lane', async () => {
       const box = await join('box')
@@ -70,7 +114,10 @@ describe.each(databases)('routing, on %s', (kind) => {
     test('a lane is listed once for each of its classes', async () => {
       await submit(2)
       await submit(2, { class: 'interactive' })
-      expect((await listLanes(db())).map((lane) => [lane.class, lane.aged])).toEqual([['interactive', false], ['batch', false]])
+      expect((await listLanes(db())).map((lane) => [lane.class, lane.aged])).toEqual([
+        ['interactive', false],
+        ['batch', false],
+      ])
     })
     test('priority counts across lanes, and only among equals the choosier lane goes first', async () => {
       const box = await join('box', 1, { tags: { gpu: 'x' } })
@@ -81,7 +128,7 @@ describe.each(databases)('routing, on %s', (kind) => {
       const order: number[] = []
       for (let i = 0; i < 3; i++) {
         await route()
-        order.push(...await finishAll('box', box))
+        order.push(...(await finishAll('box', box)))
       }
       expect(order).toEqual([urgent, choosy, plain])
     })
@@ -104,7 +151,11 @@ describe.each(databases)('routing, on %s', (kind) => {
       const [other] = await submit(1, { requires: { node: 'box' } })
       await route()
       const given = await holders()
-      expect(Object.values(given).flat().toSorted((a, b) => a - b)).toEqual([...whole.slice(0, 2), other])
+      expect(
+        Object.values(given)
+          .flat()
+          .toSorted((a, b) => a - b),
+      ).toEqual([...whole.slice(0, 2), other])
       expect(given.box).toContain(other)
     })
   })
@@ -115,7 +166,9 @@ describe.each(databases)('routing, on %s', (kind) => {
     await submit(4)
     await route()
     expect((await listFreeNodes(db(), 1))[0]!.free).toEqual({ tts: 0, stt_batch: 1, '*': 1 })
-    await sql(`insert into earshot.job_kinds (kind, role) values ('hear', 'stt_batch') on conflict do nothing`)
+    await sql(
+      `insert into earshot.job_kinds (kind, role) values ('hear', 'stt_batch') on conflict do nothing`,
+    )
     await submit(3, { kind: 'hear' })
     expect(await route()).toBe(1)
   })
@@ -131,7 +184,9 @@ describe.each(databases)('routing, on %s', (kind) => {
         await route()
         order.push(...(await finishAll('box', box)).map((id) => old.includes(id)))
       }
-      expect(order.map((batch, at) => (batch ? at : -1)).filter((at) => at >= 0)).toEqual([0, 10, 20])
+      expect(order.map((batch, at) => (batch ? at : -1)).filter((at) => at >= 0)).toEqual([
+        0, 10, 20,
+      ])
     })
     test('gets none before', async () => {
       const box = await join('box')
@@ -159,7 +214,9 @@ describe.each(databases)('routing, on %s', (kind) => {
 
   describe('queueing on a node', () => {
     test('short jobs wait on it, up to a fifth of a second of work; kinds that were not measured or take longer do not', async () => {
-      await sql(`insert into earshot.job_kinds (kind, role) values ('slow', 'tts'), ('new', 'tts') on conflict do nothing`)
+      await sql(
+        `insert into earshot.job_kinds (kind, role) values ('slow', 'tts'), ('new', 'tts') on conflict do nothing`,
+      )
       await join('box', 2, { measured: { speeds: { count: 50, slow: 1 } } })
       await submit(100, { priority: 1 })
       expect(await route()).toBe(2 + 2 * 10)
@@ -199,7 +256,10 @@ describe.each(databases)('routing, on %s', (kind) => {
   })
 
   describe('recalling what waits on a node', () => {
-    const age = () => sql(`update earshot.jobs set assigned_at = now() - interval '1 second' where status = 'assigned'`)
+    const age = () =>
+      sql(
+        `update earshot.jobs set assigned_at = now() - interval '1 second' where status = 'assigned'`,
+      )
 
     test('asks for it when it waits for longer than short work would and another node has room', async () => {
       await join('box', 1, { measured: { speeds: { count: 50 } } })
@@ -209,7 +269,10 @@ describe.each(databases)('routing, on %s', (kind) => {
       await age()
       expect(await recall.look(term)).toEqual([])
       const told = Promise.withResolvers<string>()
-      const listener = await held.db.listen({ [await nodeChannel(db(), 'box')]: told.resolve }, () => {})
+      const listener = await held.db.listen(
+        { [await nodeChannel(db(), 'box')]: told.resolve },
+        () => {},
+      )
       await join('other')
       expect(await recall.look(term)).toEqual(['box'])
       expect(await told.promise).toBe('recall')
@@ -246,7 +309,10 @@ describe.each(databases)('routing, on %s', (kind) => {
     })
     test('of equal nodes the one whose engine is loaded, or that has the media on its own disk, goes first', async () => {
       const hash = 'ab'.repeat(32)
-      await sql(`insert into earshot.media (hash, size, holder, path) values ($1, 1, 'study', '/x')`, [hash])
+      await sql(
+        `insert into earshot.media (hash, size, holder, path) values ($1, 1, 'study', '/x')`,
+        [hash],
+      )
       await join('a')
       await join('b', 1, { measured: { warm: ['count'] } })
       await submit(1)

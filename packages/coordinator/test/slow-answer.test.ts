@@ -32,15 +32,22 @@ test('what fails late says so in the body', async () => {
   await using service = await serving(() => work.promise)
   const answer = await fetch(service.url)
   work.reject(new EarshotError('EARSHOT_MEDIA_GONE', 'It is gone.'))
-  expect(await answer.json()).toEqual({ error: { code: 'EARSHOT_MEDIA_GONE', message: 'It is gone.' } })
+  expect(await answer.json()).toEqual({
+    error: { code: 'EARSHOT_MEDIA_GONE', message: 'It is gone.' },
+  })
 })
 
 test('whoever leaves stops the work', async () => {
   const stopped = Promise.withResolvers<void>()
-  await using service = await serving((signal) => new Promise((resolve) => signal.addEventListener('abort', () => {
-    stopped.resolve()
-    resolve({})
-  })))
+  await using service = await serving(
+    (signal) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () => {
+          stopped.resolve()
+          resolve({})
+        }),
+      ),
+  )
   const leaving = new AbortController()
   await fetch(service.url, { signal: leaving.signal })
   leaving.abort()

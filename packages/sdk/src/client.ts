@@ -1,7 +1,31 @@
 import type {
-  AddedDocument, ArtifactView, DocumentStatus, DocumentView, Enqueued, EnqueueOptions, EventView, HealthView, JobAction, JobChoice, JobClass, JobStatus,
-  JobView, Kind, KindDefinition, KindName, KindRef, KindView, LanesView, MediaView, NodeView, Payload, ProgressEvent, SearchAnswer, Segment,
-  TranscriptFormat, WhyView,
+  AddedDocument,
+  ArtifactView,
+  DocumentStatus,
+  DocumentView,
+  Enqueued,
+  EnqueueOptions,
+  EventView,
+  HealthView,
+  JobAction,
+  JobChoice,
+  JobClass,
+  JobStatus,
+  JobView,
+  Kind,
+  KindDefinition,
+  KindName,
+  KindRef,
+  KindView,
+  LanesView,
+  MediaView,
+  NodeView,
+  Payload,
+  ProgressEvent,
+  SearchAnswer,
+  Segment,
+  TranscriptFormat,
+  WhyView,
 } from '@earshot/shared/contract'
 import { type EventOptions, subscribe } from './events.ts'
 import { createHttp, type Fetch, type Http } from './http.ts'
@@ -19,7 +43,10 @@ export type ClientSettings = {
 
 declare const KIND: unique symbol
 /** What `enqueue` answers: the id, and the kind so that `wait` knows the type of the result. */
-export type EnqueuedJob<K extends KindRef = KindRef> = Enqueued & { kind: KindName<K>; /** For the compiler only. */ readonly [KIND]?: K }
+export type EnqueuedJob<K extends KindRef = KindRef> = Enqueued & {
+  kind: KindName<K>
+  /** For the compiler only. */ readonly [KIND]?: K
+}
 /** One of many jobs to enqueue: kind and payload beside the options. */
 export type JobRequest =
   | { [K in Kind]: { kind: K; payload: Payload<K> } & EnqueueOptions }[Kind]
@@ -29,7 +56,11 @@ type Of<K extends KindRef> = { kind?: K }
 /** A file that a job made: what is known of it, and its bytes. */
 export type Artifact = ArtifactView & { body: ReadableStream<Uint8Array> }
 
-export type Page = { limit?: number; /** Only older than this id. */ before?: number; signal?: AbortSignal }
+export type Page = {
+  limit?: number
+  /** Only older than this id. */ before?: number
+  signal?: AbortSignal
+}
 type Signal = { signal?: AbortSignal }
 type Action = { dry_run?: boolean } & Signal
 
@@ -46,7 +77,11 @@ export type Client = {
    * const job = await client.enqueue('speak', { text: 'The kettle is on.' }, { priority: 10 })
    * const { result } = await client.wait(job) // result.artifact_id: number
    */
-  enqueue<const K extends KindRef>(kind: K, payload: Payload<K>, options?: EnqueueOptions & Signal): Promise<EnqueuedJob<K>>
+  enqueue<const K extends KindRef>(
+    kind: K,
+    payload: Payload<K>,
+    options?: EnqueueOptions & Signal,
+  ): Promise<EnqueuedJob<K>>
   /**
    * Hands up to 1,000 jobs to the mesh in one transaction: all or none.
    *
@@ -66,7 +101,10 @@ export type Client = {
   /** Every kind that the mesh knows. */
   kinds(options?: Signal): Promise<KindView[]>
   /** One job with its history. @throws EARSHOT_NOT_FOUND. */
-  get<K extends KindRef = KindRef>(id: number | EnqueuedJob<K>, options?: Signal & Of<K>): Promise<JobView<K>>
+  get<K extends KindRef = KindRef>(
+    id: number | EnqueuedJob<K>,
+    options?: Signal & Of<K>,
+  ): Promise<JobView<K>>
   /**
    * The job once it is completed, failed or cancelled: look at `status`. Survives restarts of the mesh. The result of a kind of your own is
    * read by its definition.
@@ -77,13 +115,19 @@ export type Client = {
    * const job = await client.wait(12, { timeout_s: 60, onProgress: (part) => console.log(`${Math.round(part * 100)} %`) })
    * const { result } = await client.wait(13, { kind: thumbnail })
    */
-  wait<K extends KindRef = KindRef>(id: number | EnqueuedJob<K>, options?: WaitOptions & Of<K>): Promise<JobView<K>>
+  wait<K extends KindRef = KindRef>(
+    id: number | EnqueuedJob<K>,
+    options?: WaitOptions & Of<K>,
+  ): Promise<JobView<K>>
   /**
    * Cancels jobs: one, many, or all that fit a choice; answers with the ids that were still open. With `dry_run` nothing is changed.
    *
    * @throws EARSHOT_NOT_FOUND when a single id is unknown.
    */
-  cancel(jobs: number | readonly number[] | JobChoice, options?: Action): Promise<JobAction<'cancelled'>>
+  cancel(
+    jobs: number | readonly number[] | JobChoice,
+    options?: Action,
+  ): Promise<JobAction<'cancelled'>>
   /**
    * Tries jobs again that failed, were cancelled or rest after a failure; answers with the ids that were. With `dry_run` nothing is changed.
    *
@@ -91,11 +135,20 @@ export type Client = {
    * @example
    * const { retried } = await client.retry({ status: ['failed'], kind: 'transcribe' }, { dry_run: true })
    */
-  retry(jobs: number | readonly number[] | JobChoice, options?: Action): Promise<JobAction<'retried'>>
+  retry(
+    jobs: number | readonly number[] | JobChoice,
+    options?: Action,
+  ): Promise<JobAction<'retried'>>
   /** Why a job waits, runs or ended, node by node, and when it is expected to start. @throws EARSHOT_NOT_FOUND. */
   why(id: number | EnqueuedJob, options?: Signal): Promise<WhyView>
   /** Jobs, newest first; the next page: `before` the last id. */
-  jobs(filter?: { status?: JobStatus | readonly JobStatus[]; kind?: string; ids?: readonly number[] } & Page): Promise<JobView[]>
+  jobs(
+    filter?: {
+      status?: JobStatus | readonly JobStatus[]
+      kind?: string
+      ids?: readonly number[]
+    } & Page,
+  ): Promise<JobView[]>
   /**
    * What was said where: hits for a query, best first; none when no document holds it.
    *
@@ -103,7 +156,10 @@ export type Client = {
    * const { hits } = await client.search('harbour lighthouse')
    * for (const hit of hits) console.log(`${hit.title} at ${hit.start_s} s: ${hit.text}`)
    */
-  search(query: string, options?: { limit?: number; corpus?: string } & Signal): Promise<SearchAnswer>
+  search(
+    query: string,
+    options?: { limit?: number; corpus?: string } & Signal,
+  ): Promise<SearchAnswer>
   /** The lanes that have work, and why no node can run it where none can. */
   lanes(options?: Signal): Promise<LanesView>
   nodes(options?: Signal): Promise<NodeView[]>
@@ -132,7 +188,16 @@ export type Client = {
    */
   addMedia(body: MediaBody, options?: MediaOptions): Promise<MediaView>
   /** Makes a document of media sent before and enqueues its first job. The same content twice is one document, and said so. */
-  addDocument(document: { media: string; title: string; kind: 'audio' | 'text'; /** Batch unless somebody waits for it. */ class?: JobClass; /** What is spoken, as `en`: a node that hears it gets the job. */ language?: string }, options?: Signal): Promise<AddedDocument>
+  addDocument(
+    document: {
+      media: string
+      title: string
+      kind: 'audio' | 'text'
+      /** Batch unless somebody waits for it. */ class?: JobClass
+      /** What is spoken, as `en`: a node that hears it gets the job. */ language?: string
+    },
+    options?: Signal,
+  ): Promise<AddedDocument>
   /** A file that a job made, such as the WAV of a `speak` job. @throws EARSHOT_NOT_FOUND, EARSHOT_MEDIA_GONE. */
   artifact(id: number, options?: Signal): Promise<Artifact>
   /**
@@ -143,7 +208,9 @@ export type Client = {
    * @example
    * for await (const event of client.events({ types: ['document.ready'] })) console.log(event.document_id)
    */
-  events(options: EventOptions & { progress: true }): AsyncIterableIterator<EventView | ProgressEvent>
+  events(
+    options: EventOptions & { progress: true },
+  ): AsyncIterableIterator<EventView | ProgressEvent>
   events(options?: EventOptions): AsyncIterableIterator<EventView>
 }
 
@@ -167,28 +234,57 @@ export function createClient(settings: ClientSettings = {}): Client {
     ...jobs(http),
     ...library(http),
     lanes: (options) => http.json('/v1/lanes', { ...options }),
-    nodes: async (options) => (await http.json<{ nodes: NodeView[] }>('/v1/nodes', { ...options })).nodes,
+    nodes: async (options) =>
+      (await http.json<{ nodes: NodeView[] }>('/v1/nodes', { ...options })).nodes,
     node: (id, options) => http.json(nodePath(id), { ...options }),
     drainNode: (id, options) => http.json(`${nodePath(id)}/drain`, { method: 'POST', ...options }),
-    resumeNode: (id, options) => http.json(`${nodePath(id)}/resume`, { method: 'POST', ...options }),
-    quarantineNode: (id, { reason, signal } = {}) => http.json(`${nodePath(id)}/quarantine`, { json: { reason }, signal }),
-    events: (options?: EventOptions) => subscribe(http, options) as AsyncIterableIterator<EventView>,
+    resumeNode: (id, options) =>
+      http.json(`${nodePath(id)}/resume`, { method: 'POST', ...options }),
+    quarantineNode: (id, { reason, signal } = {}) =>
+      http.json(`${nodePath(id)}/quarantine`, { json: { reason }, signal }),
+    events: (options?: EventOptions) =>
+      subscribe(http, options) as AsyncIterableIterator<EventView>,
   }
 }
 
-type Jobs = Pick<Client, 'enqueue' | 'enqueueMany' | 'register' | 'kinds' | 'get' | 'wait' | 'cancel' | 'retry' | 'why' | 'jobs'>
+type Jobs = Pick<
+  Client,
+  | 'enqueue'
+  | 'enqueueMany'
+  | 'register'
+  | 'kinds'
+  | 'get'
+  | 'wait'
+  | 'cancel'
+  | 'retry'
+  | 'why'
+  | 'jobs'
+>
 
 function jobs(http: Http): Jobs {
   const wait = createWaiting(http)
-  const enqueue = async (kind: KindRef, payload: unknown, { signal, ...options }: EnqueueOptions & Signal = {}) => {
+  const enqueue = async (
+    kind: KindRef,
+    payload: unknown,
+    { signal, ...options }: EnqueueOptions & Signal = {},
+  ) => {
     const request = requestOf(kind, payload)
-    return { ...(await http.json<Enqueued>('/v1/jobs', { json: { ...request, ...options }, signal })), kind: request.kind }
+    return {
+      ...(await http.json<Enqueued>('/v1/jobs', { json: { ...request, ...options }, signal })),
+      kind: request.kind,
+    }
   }
   return {
     enqueue: enqueue as Client['enqueue'],
     async enqueueMany(asked, options) {
-      const jobs = asked.map(({ kind, payload, ...more }, at) => ({ ...requestOf(kind, payload, `jobs[${at}].`), ...more }))
-      const answer = await http.json<{ jobs: Enqueued[] }>('/v1/jobs', { json: { jobs }, ...options })
+      const jobs = asked.map(({ kind, payload, ...more }, at) => ({
+        ...requestOf(kind, payload, `jobs[${at}].`),
+        ...more,
+      }))
+      const answer = await http.json<{ jobs: Enqueued[] }>('/v1/jobs', {
+        json: { jobs },
+        ...options,
+      })
       return answer.jobs.map((job, at) => ({ ...job, kind: jobs[at]!.kind }))
     },
     async register(kinds, options) {
@@ -198,44 +294,81 @@ function jobs(http: Http): Jobs {
       }
       return views
     },
-    kinds: async (options) => (await http.json<{ kinds: KindView[] }>('/v1/kinds', { ...options })).kinds,
-    get: async (job, { kind, ...options } = {}) => readJob(await http.json<JobView>(`/v1/jobs/${idOf(job)}`, options), kind),
+    kinds: async (options) =>
+      (await http.json<{ kinds: KindView[] }>('/v1/kinds', { ...options })).kinds,
+    get: async (job, { kind, ...options } = {}) =>
+      readJob(await http.json<JobView>(`/v1/jobs/${idOf(job)}`, options), kind),
     wait: async (job, { kind, ...options } = {}) => readJob(await wait(idOf(job), options), kind),
     cancel: (which, options) => act(http, 'cancel', which, options),
     retry: (which, options) => act(http, 'retry', which, options),
     why: (job, options) => http.json(`/v1/jobs/${idOf(job)}/why`, { ...options }),
-    jobs: async ({ signal, ...query } = {}) => (await http.json<{ jobs: JobView[] }>('/v1/jobs', { query, signal })).jobs,
+    jobs: async ({ signal, ...query } = {}) =>
+      (await http.json<{ jobs: JobView[] }>('/v1/jobs', { query, signal })).jobs,
   }
 }
 
-function act<T>(http: Http, action: 'cancel' | 'retry', which: number | readonly number[] | JobChoice, { dry_run, signal }: Action = {}): Promise<T> {
-  if (typeof which === 'number' && dry_run !== true) return http.json(`/v1/jobs/${which}/${action}`, { method: 'POST', signal })
-  const choice = typeof which === 'number' ? { ids: [which] } : 'length' in which ? { ids: which } : which
-  return http.json(`/v1/jobs/${action}`, { json: { ...choice, ...(dry_run === true ? { dry_run } : {}) }, signal })
+function act<T>(
+  http: Http,
+  action: 'cancel' | 'retry',
+  which: number | readonly number[] | JobChoice,
+  { dry_run, signal }: Action = {},
+): Promise<T> {
+  if (typeof which === 'number' && dry_run !== true)
+    return http.json(`/v1/jobs/${which}/${action}`, { method: 'POST', signal })
+  const choice =
+    typeof which === 'number' ? { ids: [which] } : 'length' in which ? { ids: which } : which
+  return http.json(`/v1/jobs/${action}`, {
+    json: { ...choice, ...(dry_run === true ? { dry_run } : {}) },
+    signal,
+  })
 }
 
-type Library = Pick<Client, 'search' | 'document' | 'documents' | 'segments' | 'transcript' | 'addMedia' | 'addDocument' | 'artifact'>
+type Library = Pick<
+  Client,
+  | 'search'
+  | 'document'
+  | 'documents'
+  | 'segments'
+  | 'transcript'
+  | 'addMedia'
+  | 'addDocument'
+  | 'artifact'
+>
 
 function library(http: Http): Library {
   return {
-    search: (q, { signal, ...query } = {}) => http.json('/v1/search', { query: { q, ...query }, signal }),
+    search: (q, { signal, ...query } = {}) =>
+      http.json('/v1/search', { query: { q, ...query }, signal }),
     document: (id, options) => http.json(`/v1/documents/${id}`, { ...options }),
     documents: async ({ signal, ...query } = {}) =>
-      (await http.json<{ documents: DocumentView[] }>('/v1/documents', { query, signal })).documents,
-    segments: async (id, options) => (await http.json<{ segments: Segment[] }>(`/v1/documents/${id}/segments`, { ...options })).segments,
+      (await http.json<{ documents: DocumentView[] }>('/v1/documents', { query, signal }))
+        .documents,
+    segments: async (id, options) =>
+      (await http.json<{ segments: Segment[] }>(`/v1/documents/${id}/segments`, { ...options }))
+        .segments,
     transcript: async (id, format = 'txt', options) =>
       (await http.send(`/v1/documents/${id}/transcript`, { query: { format }, ...options })).text(),
     addMedia: (body, options = {}) => upload(http, body, options),
     addDocument: (document, options) => http.json('/v1/documents', { json: document, ...options }),
-    artifact: async (id, options) => artifactOf(id, await http.send(`/v1/artifacts/${id}`, { ...options })),
+    artifact: async (id, options) =>
+      artifactOf(id, await http.send(`/v1/artifacts/${id}`, { ...options })),
   }
 }
 
 function artifactOf(id: number, response: Response): Artifact {
   const header = (name: string): string => response.headers.get(name) ?? ''
-  const name = decodeURIComponent(/filename\*=UTF-8''([^;]+)/.exec(header('content-disposition'))?.[1] ?? '')
+  const name = decodeURIComponent(
+    /filename\*=UTF-8''([^;]+)/.exec(header('content-disposition'))?.[1] ?? '',
+  )
   const body = response.body ?? new Blob([]).stream()
-  return { id, name, type: header('content-type'), size: Number(header('content-length')), hash: header('etag').replaceAll('"', ''), body }
+  return {
+    id,
+    name,
+    type: header('content-type'),
+    size: Number(header('content-length')),
+    hash: header('etag').replaceAll('"', ''),
+    body,
+  }
 }
 
 const nodePath = (id: string): string => `/v1/nodes/${encodeURIComponent(id)}`

@@ -24,7 +24,10 @@ const SILENCE_MS = 45_000
  * @example
  * for await (const event of subscribe(http, { types: ['document.ready'] })) console.log(event.document_id)
  */
-export function subscribe(http: Http, options: EventOptions = {}): AsyncIterableIterator<EventView | ProgressEvent> {
+export function subscribe(
+  http: Http,
+  options: EventOptions = {},
+): AsyncIterableIterator<EventView | ProgressEvent> {
   const stopped = new AbortController()
   const stop = (): void => stopped.abort()
   options.signal?.addEventListener('abort', stop, { once: true })
@@ -43,7 +46,11 @@ export function subscribe(http: Http, options: EventOptions = {}): AsyncIterable
   return iterator
 }
 
-async function* follow(http: Http, options: EventOptions, signal: AbortSignal): AsyncGenerator<EventView | ProgressEvent, undefined> {
+async function* follow(
+  http: Http,
+  options: EventOptions,
+  signal: AbortSignal,
+): AsyncGenerator<EventView | ProgressEvent, undefined> {
   let position = options.since
   let connected = false
   for (let failures = 0; !signal.aborted; failures++) {
@@ -65,14 +72,22 @@ async function* follow(http: Http, options: EventOptions, signal: AbortSignal): 
 type Item = { position?: string; event?: EventView | ProgressEvent }
 
 /** One connection: its positions and events until it ends. Ends quietly when cut; throws when it cannot be made. */
-async function* connect(http: Http, options: EventOptions, position: string | undefined, signal: AbortSignal): AsyncGenerator<Item> {
+async function* connect(
+  http: Http,
+  options: EventOptions,
+  position: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Item> {
   const cut = new AbortController()
   const end = (): void => cut.abort()
   signal.addEventListener('abort', end, { once: true })
   try {
     const response = await http.send('/v1/events', {
       query: { types: options.types, progress: options.progress ? 1 : undefined },
-      headers: { accept: 'text/event-stream', ...(position === undefined ? {} : { 'last-event-id': position }) },
+      headers: {
+        accept: 'text/event-stream',
+        ...(position === undefined ? {} : { 'last-event-id': position }),
+      },
       signal: AbortSignal.any([signal, cut.signal]),
     })
     // Where the stream starts, so that a cut before the first event resumes from there and not from "now".
@@ -88,9 +103,15 @@ async function* connect(http: Http, options: EventOptions, position: string | un
 async function* read(body: ReadableStream<Uint8Array>, cut: () => void): AsyncGenerator<Item> {
   const items: Item[] = []
   const parser = createParser({
-    onEvent: ({ id, data }) => items.push({ ...(id ? { position: id } : {}), event: JSON.parse(data) as EventView | ProgressEvent }),
+    onEvent: ({ id, data }) =>
+      items.push({
+        ...(id ? { position: id } : {}),
+        event: JSON.parse(data) as EventView | ProgressEvent,
+      }),
   })
-  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader()
+  const reader = body
+    .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+    .getReader()
   let timer = setTimeout(cut, SILENCE_MS)
   try {
     for (;;) {

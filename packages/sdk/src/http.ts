@@ -3,7 +3,10 @@ import { ERRORS, EarshotError, type ErrorCode } from '@earshot/shared/contract'
 /** The part of `fetch` the client needs; pass your own to go through a proxy or to test. */
 export type Fetch = (url: string, init: RequestInit & { duplex?: 'half' }) => Promise<Response>
 
-export type Query = Record<string, string | number | boolean | readonly (string | number)[] | undefined>
+export type Query = Record<
+  string,
+  string | number | boolean | readonly (string | number)[] | undefined
+>
 
 export type Request = {
   method?: 'GET' | 'POST'
@@ -25,20 +28,28 @@ export type Http = {
 }
 
 /** Sends requests to one mesh and turns every failure into an EarshotError. */
-export function createHttp(settings: { url: string; key?: string | undefined; fetch: Fetch }): Http {
+export function createHttp(settings: {
+  url: string
+  key?: string | undefined
+  fetch: Fetch
+}): Http {
   const url = settings.url.replace(/\/+$/, '')
   const send = async (path: string, request: Request = {}): Promise<Response> => {
     const init: RequestInit & { duplex?: 'half' } = {
-      method: request.method ?? (request.json === undefined && request.body === undefined ? 'GET' : 'POST'),
+      method:
+        request.method ??
+        (request.json === undefined && request.body === undefined ? 'GET' : 'POST'),
       headers: headersOf(request, settings.key),
       signal: request.signal ?? null,
     }
     if (request.json !== undefined) init.body = JSON.stringify(request.json)
     if (request.body !== undefined) init.body = request.body
     if (request.body instanceof ReadableStream) init.duplex = 'half'
-    const response = await settings.fetch(url + path + queryOf(request.query), init).catch((cause: unknown) => {
-      throw unreachable(url, cause, request.signal)
-    })
+    const response = await settings
+      .fetch(url + path + queryOf(request.query), init)
+      .catch((cause: unknown) => {
+        throw unreachable(url, cause, request.signal)
+      })
     if (!response.ok) throw await failed(url, response)
     return response
   }
@@ -75,17 +86,22 @@ function queryOf(query: Query = {}): string {
 /** What fetch throws is either the caller's own abort, which passes unchanged, or "nobody answered". */
 function unreachable(url: string, cause: unknown, signal: AbortSignal | null | undefined): unknown {
   if (signal?.aborted) return signal.reason
-  return new EarshotError('EARSHOT_UNREACHABLE', `No Earshot mesh answers at ${url} (${reasonOf(cause)}).`, {
-    hint: 'Start one with: npm start - or set EARSHOT_URL to the address of a running one.',
-    cause,
-  })
+  return new EarshotError(
+    'EARSHOT_UNREACHABLE',
+    `No Earshot mesh answers at ${url} (${reasonOf(cause)}).`,
+    {
+      hint: 'Start one with: npm start - or set EARSHOT_URL to the address of a running one.',
+      cause,
+    },
+  )
 }
 
 /** Node hides the reason one level down: "fetch failed" with a cause such as ECONNREFUSED. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause)
   const inner = cause.cause
-  if (inner instanceof Error) return ('code' in inner && typeof inner.code === 'string' && inner.code) || inner.message
+  if (inner instanceof Error)
+    return ('code' in inner && typeof inner.code === 'string' && inner.code) || inner.message
   return cause.message
 }
 
@@ -93,9 +109,13 @@ async function failed(url: string, response: Response): Promise<EarshotError> {
   const text = await response.text().catch((error: unknown) => reasonOf(error))
   const body = parsed(text)
   if (body === undefined) {
-    return new EarshotError('EARSHOT_UNREACHABLE', `What answers at ${url} is not Earshot: HTTP ${response.status}.`, {
-      hint: 'Set EARSHOT_URL to the address of a running mesh.',
-    })
+    return new EarshotError(
+      'EARSHOT_UNREACHABLE',
+      `What answers at ${url} is not Earshot: HTTP ${response.status}.`,
+      {
+        hint: 'Set EARSHOT_URL to the address of a running mesh.',
+      },
+    )
   }
   const code = body.code in ERRORS ? (body.code as ErrorCode) : 'EARSHOT_INTERNAL'
   return new EarshotError(code, body.message, {
@@ -104,9 +124,13 @@ async function failed(url: string, response: Response): Promise<EarshotError> {
   })
 }
 
-function parsed(text: string): { code: string; message: string; field?: string; hint?: string } | undefined {
+function parsed(
+  text: string,
+): { code: string; message: string; field?: string; hint?: string } | undefined {
   try {
-    const body = JSON.parse(text) as { error?: { code?: unknown; message?: unknown; field?: string; hint?: string } }
+    const body = JSON.parse(text) as {
+      error?: { code?: unknown; message?: unknown; field?: string; hint?: string }
+    }
     const error = body?.error
     if (typeof error?.code !== 'string' || typeof error.message !== 'string') return undefined
     return { ...error, code: error.code, message: error.message }
@@ -118,5 +142,7 @@ function parsed(text: string): { code: string; message: string; field?: string; 
 
 /** Whether asking again later may help: nobody answered, or the mesh itself is in trouble. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof EarshotError && (error.code === 'EARSHOT_UNREACHABLE' || error.status >= 500)
+  return (
+    error instanceof EarshotError && (error.code === 'EARSHOT_UNREACHABLE' || error.status >= 500)
+  )
 }

@@ -1,4 +1,12 @@
-import { isKind, type JobView, type KindDefinition, type KindRef, KINDS, parse, strict } from '@earshot/shared/contract'
+import {
+  isKind,
+  type JobView,
+  type KindDefinition,
+  type KindRef,
+  KINDS,
+  parse,
+  strict,
+} from '@earshot/shared/contract'
 
 /** The definitions that this program has used so far, by name: a job may be enqueued by one client and waited for by another. */
 const used = new Map<string, KindDefinition>()
@@ -14,7 +22,11 @@ function schemasOf(kind: KindRef) {
  *
  * @throws EARSHOT_BAD_REQUEST with the `field` of the payload that is wrong
  */
-export function requestOf(kind: KindRef, payload: unknown, prefix = ''): { kind: string; payload: unknown } {
+export function requestOf(
+  kind: KindRef,
+  payload: unknown,
+  prefix = '',
+): { kind: string; payload: unknown } {
   const schemas = schemasOf(kind)
   // A name that is none of Earshot's own is for the mesh to judge.
   if (schemas !== undefined) parse(strict(schemas.payload), payload, `${prefix}payload`)
@@ -30,5 +42,13 @@ export function readJob<K extends KindRef>(job: JobView, kind: K | undefined): J
   if (kind !== undefined) schemasOf(kind)
   const definition = used.get(job.kind)
   if (definition === undefined || job.status !== 'completed') return job as JobView<K>
-  return { ...job, result: parse(definition.result, job.result, `result of job ${job.id}`, 'EARSHOT_RESULT_REFUSED') } as JobView<K>
+  return {
+    ...job,
+    result: parse(
+      definition.result,
+      job.result,
+      `result of job ${job.id}`,
+      'EARSHOT_RESULT_REFUSED',
+    ),
+  } as JobView<K>
 }

@@ -12,7 +12,11 @@ export type MediaOptions = {
 export type MediaBody = ReadableStream<Uint8Array> | Blob | Uint8Array
 
 /** Streams a file of any size into the mesh; see `Client.addMedia`. */
-export async function upload(http: Http, body: MediaBody, options: MediaOptions): Promise<MediaView> {
+export async function upload(
+  http: Http,
+  body: MediaBody,
+  options: MediaOptions,
+): Promise<MediaView> {
   const size = options.size ?? sizeOf(body)
   return http.json<MediaView>('/v1/media', {
     method: 'POST',
@@ -28,7 +32,10 @@ function sizeOf(body: MediaBody): number | undefined {
   return body instanceof Uint8Array ? body.byteLength : undefined
 }
 
-async function sendable(body: MediaBody, onProgress: ((sent: number) => void) | undefined): Promise<BodyInit> {
+async function sendable(
+  body: MediaBody,
+  onProgress: ((sent: number) => void) | undefined,
+): Promise<BodyInit> {
   const whole = !(body instanceof ReadableStream)
   if (whole && onProgress === undefined) return body as BodyInit
   const stream = whole ? new Blob([body as BlobPart]).stream() : body
@@ -37,7 +44,9 @@ async function sendable(body: MediaBody, onProgress: ((sent: number) => void) | 
   return canStream() ? counted : new Response(counted).blob()
 }
 
-function counter(onProgress: (sent: number) => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+function counter(
+  onProgress: (sent: number) => void,
+): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   let sent = 0
   return new TransformStream({
     transform(piece, controller) {

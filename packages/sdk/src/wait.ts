@@ -1,4 +1,10 @@
-import { EarshotError, isFinal, type EventView, type JobView, type ProgressEvent } from '@earshot/shared/contract'
+import {
+  EarshotError,
+  isFinal,
+  type EventView,
+  type JobView,
+  type ProgressEvent,
+} from '@earshot/shared/contract'
 import { subscribe } from './events.ts'
 import { type Http, isPassing } from './http.ts'
 import { backoff, pause } from './pause.ts'
@@ -35,13 +41,17 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
     for (let start = 0; start < some.length; start += BATCH) {
       const batch = some.slice(start, start + BATCH)
       const ids = [...new Set(batch.map((waiter) => waiter.id))]
-      const { jobs } = await http.json<{ jobs: JobView[] }>('/v1/jobs', { query: { ids, limit: BATCH }, signal })
+      const { jobs } = await http.json<{ jobs: JobView[] }>('/v1/jobs', {
+        query: { ids, limit: BATCH },
+        signal,
+      })
       const found = new Map(jobs.map((job) => [job.id, job]))
       for (const waiter of batch) answer(waiter, found.get(waiter.id))
     }
   }
   const answer = (waiter: Waiter, job: JobView | undefined): void => {
-    if (job === undefined) waiter.failed(new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${waiter.id}.`))
+    if (job === undefined)
+      waiter.failed(new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${waiter.id}.`))
     else if (isFinal(job.status)) waiter.done(job)
     else if (job.progress !== null) waiter.onProgress?.(job.progress)
   }
@@ -68,7 +78,8 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
   }
   const listen = async (signal: AbortSignal): Promise<void> => {
     const types = ['job.completed', 'job.failed', 'job.cancelled']
-    for await (const event of subscribe(http, { types, progress: true, signal })) hear(event, signal)
+    for await (const event of subscribe(http, { types, progress: true, signal }))
+      hear(event, signal)
   }
   const poll = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
@@ -109,15 +120,20 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
 
 function limitOf(options: WaitOptions): AbortSignal | undefined {
   const signals = options.signal === undefined ? [] : [options.signal]
-  if (options.timeout_s !== undefined) signals.push(AbortSignal.timeout(Math.ceil(options.timeout_s * 1000)))
+  if (options.timeout_s !== undefined)
+    signals.push(AbortSignal.timeout(Math.ceil(options.timeout_s * 1000)))
   return signals.length === 0 ? undefined : AbortSignal.any(signals)
 }
 
 function reasonOf(id: number, options: WaitOptions, limit: AbortSignal | undefined): unknown {
   if (options.signal?.aborted) return options.signal.reason
   const seconds = options.timeout_s
-  return new EarshotError('EARSHOT_DEADLINE', `Job ${id} was not done within ${seconds} s; it goes on without you.`, {
-    hint: `Look at it later with: earshot job ${id}`,
-    cause: limit?.reason,
-  })
+  return new EarshotError(
+    'EARSHOT_DEADLINE',
+    `Job ${id} was not done within ${seconds} s; it goes on without you.`,
+    {
+      hint: `Look at it later with: earshot job ${id}`,
+      cause: limit?.reason,
+    },
+  )
 }

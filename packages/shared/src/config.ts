@@ -1,6 +1,18 @@
 import path from 'node:path'
 import { EarshotError } from './contract/index.ts'
-import { readDatabaseParts, readDotenv, readFlags, readVariables, readYaml, shown, type ConfigFile, type Given, type Problem, type Reading, type Variables } from './config/read.ts'
+import {
+  readDatabaseParts,
+  readDotenv,
+  readFlags,
+  readVariables,
+  readYaml,
+  shown,
+  type ConfigFile,
+  type Given,
+  type Problem,
+  type Reading,
+  type Variables,
+} from './config/read.ts'
 import { SETTINGS, type Setting, type SettingKey, type Values } from './config/settings.ts'
 import type { LogLevel } from './log.ts'
 
@@ -51,7 +63,13 @@ export type Config = {
   log: { level: LogLevel }
   limits: { maxDurationS: number; maxMediaGb: number }
   /** Seconds by what is kept, where somebody said so. */
-  retention: { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
+  retention: {
+    completed?: number
+    failed?: number
+    archived?: number
+    events?: number
+    nodes?: number
+  }
   /** By which model documents are embedded besides the lexical one; null: as the mesh has it. `waitS`: how long a search waits for its query's vector. */
   embed: { model: string | null; floor: number | null; waitS: number }
   /** The door for OpenAI's clients. `aliases`: names of models and voices to those of the mesh. */
@@ -105,22 +123,38 @@ function readAll({ flags, env, files, cwd }: Omit<ConfigSources, 'machine'>): Re
     readFlags(flags, cwd),
     readVariables(env, 'environment', cwd),
     ...(parts.fromEnvironment ? [parts] : []),
-    readVariables(dotenv, dotenvName, files.dotenv === undefined ? cwd : path.dirname(files.dotenv.path)),
+    readVariables(
+      dotenv,
+      dotenvName,
+      files.dotenv === undefined ? cwd : path.dirname(files.dotenv.path),
+    ),
     ...(parts.fromEnvironment ? [] : [parts]),
     ...(files.yaml === undefined ? [] : [readYaml(files.yaml)]),
   ]
-  return { given: readings.flatMap((reading) => reading.given), problems: readings.flatMap((reading) => reading.problems) }
+  return {
+    given: readings.flatMap((reading) => reading.given),
+    problems: readings.flatMap((reading) => reading.problems),
+  }
 }
 
 function check(given: Given, homeFolder: string): { value: unknown } | Problem {
   const setting: Setting = SETTINGS[given.key]
-  const parsed = setting.schema.safeParse(given.written === 'text' ? fromText(setting, String(given.value)) : fromYaml(setting, given.value))
+  const parsed = setting.schema.safeParse(
+    given.written === 'text'
+      ? fromText(setting, String(given.value))
+      : fromYaml(setting, given.value),
+  )
   if (!parsed.success) {
     const advice = setting.advise?.(String(given.value).trim())
-    return { where: given.where, what: `is ${shown(given.value, setting.secret)}; expected ${setting.expected}${advice === undefined ? '' : `: ${advice}`}` }
+    return {
+      where: given.where,
+      what: `is ${shown(given.value, setting.secret)}; expected ${setting.expected}${advice === undefined ? '' : `: ${advice}`}`,
+    }
   }
   if (setting.text !== 'path') return { value: parsed.data }
-  return { value: path.resolve(given.folder, String(parsed.data).replace(/^~(?=$|[/\\])/, homeFolder)) }
+  return {
+    value: path.resolve(given.folder, String(parsed.data).replace(/^~(?=$|[/\\])/, homeFolder)),
+  }
 }
 
 const SECONDS_IN: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
@@ -135,7 +169,10 @@ function fromText(setting: Setting, text: string): unknown {
       return match === null ? value : Number(match[1]) * (SECONDS_IN[match[2] || 's'] ?? 1)
     }
     case 'list':
-      return value.split(',').map((item) => item.trim()).filter((item) => item !== '')
+      return value
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '')
     case 'tags':
       return tagsFromText(value)
     case 'slots':
@@ -159,19 +196,31 @@ function fullAddress(address: string, port: number | undefined): string {
 }
 
 function tagsFromText(text: string): unknown {
-  const pairs = text.split(',').map((pair) => pair.trim()).filter((pair) => pair !== '').map((pair) => pair.split(/=(.*)/s, 2))
+  const pairs = text
+    .split(',')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '')
+    .map((pair) => pair.split(/=(.*)/s, 2))
   if (pairs.some(([, value]) => value === undefined)) return text
-  return Object.fromEntries(pairs.map(([name, value = '']) => {
-    const number = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
-    return [name, value === 'true' ? true : value === 'false' ? false : number]
-  }))
+  return Object.fromEntries(
+    pairs.map(([name, value = '']) => {
+      const number = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
+      return [name, value === 'true' ? true : value === 'false' ? false : number]
+    }),
+  )
 }
 
 function badConfig(problems: Problem[]): EarshotError {
   const lines = [...new Set(problems.map(({ where, what }) => `${where} ${what}`))]
-  const message = lines.length === 1 ? `A setting is wrong: ${lines[0]}.` : `${lines.length} settings are wrong:\n${lines.map((line) => `  ${line}`).join('\n')}`
+  const message =
+    lines.length === 1
+      ? `A setting is wrong: ${lines[0]}.`
+      : `${lines.length} settings are wrong:\n${lines.map((line) => `  ${line}`).join('\n')}`
   const field = [...new Set(problems.map(({ where }) => where))].join(', ')
-  return new EarshotError('EARSHOT_BAD_CONFIG', message.replace(/\?\.$/, '?'), { field, hint: 'All settings are listed in docs/configuration.md.' })
+  return new EarshotError('EARSHOT_BAD_CONFIG', message.replace(/\?\.$/, '?'), {
+    field,
+    hint: 'All settings are listed in docs/configuration.md.',
+  })
 }
 
 function assemble(values: Values, cwd: string, machine: ConfigSources['machine']): Config {
@@ -206,21 +255,37 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     },
     redis: { url: values['redis.url'] ?? null },
     http: { host, port, advertise: values['http.advertise'] ?? null },
-    inbox: { path: values['inbox.path'] ?? path.join(cwd, 'inbox'), settleS: values['inbox.settle_s'] ?? 10 },
+    inbox: {
+      path: values['inbox.path'] ?? path.join(cwd, 'inbox'),
+      settleS: values['inbox.settle_s'] ?? 10,
+    },
     log: { level: values['log.level'] ?? 'info' },
-    limits: { maxDurationS: values['limits.max_duration_s'] ?? 43_200, maxMediaGb: values['limits.max_media_gb'] ?? 20 },
+    limits: {
+      maxDurationS: values['limits.max_duration_s'] ?? 43_200,
+      maxMediaGb: values['limits.max_media_gb'] ?? 20,
+    },
     retention: retentionOf(values),
     whisper: { build: values['whisper.build'] ?? null },
     engines: { silenceS: values['engines.silence_s'] ?? 300 },
     openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
-    embed: { model: values['embed.model'] ?? null, floor: values['embed.floor'] ?? null, waitS: values['embed.wait_s'] ?? 1.5 },
-    door: { aliases: values['door.aliases'] ?? {}, waitS: values['door.wait_s'] ?? 60, timeoutS: values['door.timeout_s'] ?? 900 },
+    embed: {
+      model: values['embed.model'] ?? null,
+      floor: values['embed.floor'] ?? null,
+      waitS: values['embed.wait_s'] ?? 1.5,
+    },
+    door: {
+      aliases: values['door.aliases'] ?? {},
+      waitS: values['door.wait_s'] ?? 60,
+      timeoutS: values['door.timeout_s'] ?? 900,
+    },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }
 }
 
 function retentionOf(values: Values): Config['retention'] {
-  const kept = (['completed', 'failed', 'archived', 'events', 'nodes'] as const).map((what) => [what, values[`retention.${what}`]] as const)
+  const kept = (['completed', 'failed', 'archived', 'events', 'nodes'] as const).map(
+    (what) => [what, values[`retention.${what}`]] as const,
+  )
   return Object.fromEntries(kept.filter(([, seconds]) => seconds !== undefined))
 }
 

@@ -7,7 +7,8 @@ export type KnownModel = {
   floor: number
 }
 
-const INSTRUCTION = 'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:'
+const INSTRUCTION =
+  'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:'
 
 /**
  * By a part of the name, in small letters; the first that fits. Prefixes are those of the models' own cards. Cosines of different models are no more
@@ -22,8 +23,14 @@ const KNOWN: readonly [RegExp, Partial<KnownModel>][] = [
   [/qwen3-embedding/, { query: INSTRUCTION }],
   [/arctic-embed-?2|arctic-embed-[lm]-v2/, { query: 'query: ' }],
   [/arctic-embed/, { query: 'Represent this sentence for searching relevant passages: ' }],
-  [/mxbai-embed/, { query: 'Represent this sentence for searching relevant passages: ', floor: 0.5 }],
-  [/bge-(small|base|large)-en/, { query: 'Represent this sentence for searching relevant passages: ', floor: 0.5 }],
+  [
+    /mxbai-embed/,
+    { query: 'Represent this sentence for searching relevant passages: ', floor: 0.5 },
+  ],
+  [
+    /bge-(small|base|large)-en/,
+    { query: 'Represent this sentence for searching relevant passages: ', floor: 0.5 },
+  ],
   [/(^|[^a-z])bge([^a-z]|$)/, { floor: 0.5 }],
   [/(^|[^a-z])gte-(small|base|large)/, { floor: 0.8 }],
   [/minilm|text-embedding-3/, { floor: 0.3 }],

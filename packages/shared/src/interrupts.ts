@@ -43,5 +43,9 @@ export function hearSignals(program: NodeJS.Process): Interrupts {
       for (const listener of listeners) listener(count)
     })
   }
-  return { first: first.signal, second: second.signal, onInterrupt: (listener) => void listeners.push(listener) }
+  return {
+    first: first.signal,
+    second: second.signal,
+    onInterrupt: (listener) => void listeners.push(listener),
+  }
 }

@@ -42,8 +42,10 @@ const OPPOSITE: Record<string, string> = { '>=': '<', '>': '≤', '<=': '>', '<'
 function compare(tag: string, has: unknown, wanted: Requires[string]): string | null {
   // Presence: any value but false, for tags such as {"gpu": "nvidia-3060"} and {"gpu": true} alike.
   if (wanted === true) return has === undefined || has === false ? `tag ${tag} missing` : null
-  if (wanted === false) return has === undefined || has === false ? null : `tag ${tag} is ${String(has)}`
-  if (typeof wanted === 'object' && 'not' in wanted) return isSame(has, wanted.not) ? `tag ${tag} is ${String(has)}` : null
+  if (wanted === false)
+    return has === undefined || has === false ? null : `tag ${tag} is ${String(has)}`
+  if (typeof wanted === 'object' && 'not' in wanted)
+    return isSame(has, wanted.not) ? `tag ${tag} is ${String(has)}` : null
   if (has === undefined) return `tag ${tag} missing`
   if (typeof wanted === 'object') {
     for (const [operator, bound] of Object.entries(wanted)) {
@@ -53,11 +55,13 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
     return null
   }
   if (isSame(has, wanted)) return null
-  if (tag === HEARS && languagesIn(wanted).length > 0) return `hears ${languagesText(languagesIn(has))}, not ${languagesIn(wanted).join(', ')}`
+  if (tag === HEARS && languagesIn(wanted).length > 0)
+    return `hears ${languagesText(languagesIn(has))}, not ${languagesIn(wanted).join(', ')}`
   return `tag ${tag} is ${String(has)}, not ${String(wanted)}`
 }
 
-const isSame = (has: unknown, wanted: string | number): boolean => (typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted)
+const isSame = (has: unknown, wanted: string | number): boolean =>
+  typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted
 
 /** `*` stands for any run of characters; all else stands for itself. Linear in both lengths, so no pattern is slow. */
 export function matches(text: string, pattern: string): boolean {
@@ -65,7 +69,8 @@ export function matches(text: string, pattern: string): boolean {
   if (parts.length === 1) return text === pattern
   const first = parts[0]!
   const last = parts.at(-1)!
-  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length) return false
+  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length)
+    return false
   let at = first.length
   for (const part of parts.slice(1, -1)) {
     const found = text.indexOf(part, at)
@@ -85,12 +90,18 @@ export function needsText(requires: Requires): string {
   const one = ([tag, wanted]: [string, Requires[string]]): string => {
     if (wanted === true) return tag
     if (wanted === false) return `no ${tag}`
-    if (tag === HEARS && languagesIn(wanted).length > 0) return `hears ${languagesIn(wanted).join(', ')}`
+    if (tag === HEARS && languagesIn(wanted).length > 0)
+      return `hears ${languagesIn(wanted).join(', ')}`
     if (typeof wanted === 'object' && 'not' in wanted) return `${tag} not ${wanted.not}`
-    return typeof wanted === 'object' ? Object.entries(wanted).map(([operator, bound]) => `${tag}${operator}${bound}`).join(', ') : `${tag}=${wanted}`
+    return typeof wanted === 'object'
+      ? Object.entries(wanted)
+          .map(([operator, bound]) => `${tag}${operator}${bound}`)
+          .join(', ')
+      : `${tag}=${wanted}`
   }
   return Object.entries(requires).map(one).join(', ')
 }
 
 /** A lane in one short text: `stt_batch`, or `stt_batch gpu=nvidia-*`. */
-export const laneText = ({ role, requires }: Needs): string => `${role} ${needsText(requires)}`.trim()
+export const laneText = ({ role, requires }: Needs): string =>
+  `${role} ${needsText(requires)}`.trim()

@@ -23,7 +23,8 @@ const PLACES = 4
 const FULL_WEIGHT_LETTERS = 6
 
 const TOKEN = /[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{M}]+)*/gu
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
+const UNSPACED =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
 
 /**
  * A text as a unit vector of 384 dimensions by which words it holds; no model, no download, the same on every machine.
@@ -46,11 +47,16 @@ const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script
 export function embedLexical(text: string): Float32Array {
   const vector = new Float32Array(LEXICAL_DIMENSIONS)
   const words = fold(text).match(TOKEN) ?? []
-  for (const [word, times] of tally(words)) addWord(vector, word, shareOf(word) * (1 + Math.log(times)))
+  for (const [word, times] of tally(words))
+    addWord(vector, word, shareOf(word) * (1 + Math.log(times)))
   const pairs = words.slice(1).map((word, i) => `${words[i]} ${word}`)
   for (const [pair, times] of tally(pairs)) {
     const second = pair.slice(pair.indexOf(' ') + 1)
-    addFeature(vector, hashOf(pair, 0, pair.length), WORD_PAIR * shareOf(second) * (1 + Math.log(times)))
+    addFeature(
+      vector,
+      hashOf(pair, 0, pair.length),
+      WORD_PAIR * shareOf(second) * (1 + Math.log(times)),
+    )
   }
   return normalised(vector)
 }
@@ -69,7 +75,11 @@ export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
 
 /** Lower case, without the marks on letters: `Çeşme` and `cesme` are the same word. */
 function fold(text: string): string {
-  return text.normalize('NFKD').replace(/\p{Mn}+/gu, '').toLowerCase().replaceAll('’', "'")
+  return text
+    .normalize('NFKD')
+    .replace(/\p{Mn}+/gu, '')
+    .toLowerCase()
+    .replaceAll('’', "'")
 }
 
 function tally(items: readonly string[]): Map<string, number> {

@@ -12,7 +12,10 @@ const LONGEST = 16 * 2 ** 20
  * @example
  * for await (const line of linesOf(response.body)) take(JSON.parse(line))
  */
-export async function* linesOf(body: AsyncIterable<Uint8Array>, { longest = LONGEST }: { longest?: number } = {}): AsyncGenerator<string> {
+export async function* linesOf(
+  body: AsyncIterable<Uint8Array>,
+  { longest = LONGEST }: { longest?: number } = {},
+): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   /** What a line has so far. */
   let begun: string[] = []
@@ -40,4 +43,5 @@ export async function* linesOf(body: AsyncIterable<Uint8Array>, { longest = LONG
   if (last !== '') yield last
 }
 
-const tooLong = (longest: number): EarshotError => new EarshotError('EARSHOT_TOO_LARGE', `A line is longer than ${longest} characters.`)
+const tooLong = (longest: number): EarshotError =>
+  new EarshotError('EARSHOT_TOO_LARGE', `A line is longer than ${longest} characters.`)

@@ -25,10 +25,26 @@ export type LogSettings = {
  * const log = createLog({ level: 'info', destination: process.stderr, human: true })
  * log.info({ node: 'linux-01' }, 'joined the mesh')
  */
-export function createLog({ level, destination, human, colours = false, secrets = [] }: LogSettings): Log {
+export function createLog({
+  level,
+  destination,
+  human,
+  colours = false,
+  secrets = [],
+}: LogSettings): Log {
   const masked = (line: string) => maskSecrets(line, secrets)
-  const write = human ? (line: string) => destination.write(humanLine(line, colours)) : (line: string) => destination.write(line)
-  return pino({ level, base: null, redact: { paths: REDACTED, censor: MASK }, hooks: { streamWrite: masked } }, { write })
+  const write = human
+    ? (line: string) => destination.write(humanLine(line, colours))
+    : (line: string) => destination.write(line)
+  return pino(
+    {
+      level,
+      base: null,
+      redact: { paths: REDACTED, censor: MASK },
+      hooks: { streamWrite: masked },
+    },
+    { write },
+  )
 }
 
 /** A log that writes nothing, for tests and for commands that need none. */
@@ -37,7 +53,18 @@ export function silentLog(): Log {
 }
 
 const MASK = '***'
-const REDACTED = ['password', 'key', 'secret', 'authorization', '*.password', '*.key', '*.secret', '*.authorization', 'headers.authorization', 'req.headers.authorization']
+const REDACTED = [
+  'password',
+  'key',
+  'secret',
+  'authorization',
+  '*.password',
+  '*.key',
+  '*.secret',
+  '*.authorization',
+  'headers.authorization',
+  'req.headers.authorization',
+]
 
 /**
  * Replaces passwords in addresses, signatures of media addresses and the given secrets by `***`.
@@ -50,24 +77,45 @@ export function maskSecrets(text: string, secrets: readonly (string | undefined)
     .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/"']*):[^\s@/"']+@/gi, `$1:${MASK}@`)
     .replace(/([?&][\w-]*(?:signature|key|password|token|secret)=)[^&\s"']+/gi, `$1${MASK}`)
   for (const secret of secrets) {
-    if (secret) masked = masked.replaceAll(secret, MASK).replaceAll(JSON.stringify(secret).slice(1, -1), MASK)
+    if (secret)
+      masked = masked.replaceAll(secret, MASK).replaceAll(JSON.stringify(secret).slice(1, -1), MASK)
   }
   return masked
 }
 
-type Entry = { level: number; time: number; msg?: string; part?: string; err?: { message?: string; code?: string; stack?: string } } & Record<string, unknown>
+type Entry = {
+  level: number
+  time: number
+  msg?: string
+  part?: string
+  err?: { message?: string; code?: string; stack?: string }
+} & Record<string, unknown>
 
-const LEVEL_NAMES: Record<number, string> = { 10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' }
-const LEVEL_COLOURS: Record<number, string> = { 40: '\u001b[33m', 50: '\u001b[31m', 60: '\u001b[31m' }
+const LEVEL_NAMES: Record<number, string> = {
+  10: 'trace',
+  20: 'debug',
+  30: 'info',
+  40: 'warn',
+  50: 'error',
+  60: 'fatal',
+}
+const LEVEL_COLOURS: Record<number, string> = {
+  40: '\u001b[33m',
+  50: '\u001b[31m',
+  60: '\u001b[31m',
+}
 const DIM = '\u001b[2m'
 const PLAIN = '\u001b[0m'
 
 /** `14:03:09 warn  inbox: cannot read a.wav file=a.wav`: the time, level, part, message, then the fields. */
 function humanLine(json: string, colours: boolean): string {
   const { level, time, msg = '', part, err, ...fields } = JSON.parse(json) as Entry
-  const paint = (colour: string | undefined, text: string) => (colours && colour ? `${colour}${text}${PLAIN}` : text)
+  const paint = (colour: string | undefined, text: string) =>
+    colours && colour ? `${colour}${text}${PLAIN}` : text
   const name = (LEVEL_NAMES[level] ?? String(level)).padEnd(5)
-  const details = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  const details = Object.entries(fields).map(
+    ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
   const cause = err === undefined ? '' : `: ${err.code ? `${err.code} ` : ''}${err.message ?? ''}`
   // A stack only where somebody looks for a fault: people get a sentence.
   const stack = err?.stack && level >= 60 ? `\n${err.stack}` : ''
@@ -78,5 +126,6 @@ function humanLine(json: string, colours: boolean): string {
 // File names may hold newlines and terminal control codes; they must neither break the line nor steer the terminal.
 function oneLine(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) =>
-    character === '\n' ? '\\n' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
+    character === '\n' ? '\\n' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )
 }

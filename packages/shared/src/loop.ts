@@ -16,7 +16,11 @@ export type Loop = {
  * const sweeping = createLoop({ everyMs: 1000, work: sweepOnce, log })
  * sweeping.start()
  */
-export function createLoop(options: { everyMs: number; work: () => Promise<void>; log: Log }): Loop {
+export function createLoop(options: {
+  everyMs: number
+  work: () => Promise<void>
+  log: Log
+}): Loop {
   const { everyMs, work, log } = options
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined

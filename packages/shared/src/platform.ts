@@ -16,7 +16,11 @@ export type Gpu = {
   freeMb: number | null
 }
 export type Tags = Record<string, string | number | boolean>
-export type Hardware = { tags: Tags; gpus: Gpu[]; /** Why an installed nvidia-smi gave no answer. */ problem: string | null }
+export type Hardware = {
+  tags: Tags
+  gpus: Gpu[]
+  /** Why an installed nvidia-smi gave no answer. */ problem: string | null
+}
 
 /**
  * Finds out what this machine is: `platform`, `arch`, `cores`, `memory_gb`, and where nvidia-smi answers `gpu` (a short
@@ -25,9 +29,16 @@ export type Hardware = { tags: Tags; gpus: Gpu[]; /** Why an installed nvidia-sm
  * @example
  * (await findHardware()).tags   // { platform: 'linux', arch: 'x64', cores: 8, memory_gb: 32, gpu: 'nvidia-3060', … }
  */
-export async function findHardware(options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {}): Promise<Hardware> {
+export async function findHardware(
+  options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {},
+): Promise<Hardware> {
   const { gpus, problem } = await askNvidia(options)
-  const tags: Tags = { platform: platformName(), arch: process.arch, cores: os.availableParallelism(), memory_gb: memoryGb() }
+  const tags: Tags = {
+    platform: platformName(),
+    arch: process.arch,
+    cores: os.availableParallelism(),
+    memory_gb: memoryGb(),
+  }
   const largest = [...gpus].sort((a, b) => (b.memoryMb ?? 0) - (a.memoryMb ?? 0))[0]
   if (largest !== undefined) {
     tags.gpu = gpuTag(largest.name)
@@ -52,7 +63,10 @@ function memoryGb(): number {
  * gpuTag('NVIDIA GeForce RTX 3060 Ti')   // 'nvidia-3060-ti'
  */
 export function gpuTag(name: string): string {
-  const words = name.toLowerCase().replace(/\bgeforce (rtx|gtx) /, '').replace(/\b(nvidia|geforce|tesla|gpu)\b/g, ' ')
+  const words = name
+    .toLowerCase()
+    .replace(/\bgeforce (rtx|gtx) /, '')
+    .replace(/\b(nvidia|geforce|tesla|gpu)\b/g, ' ')
   return `nvidia-${words.trim().replace(/[^a-z0-9]+/g, '-')}`.replace(/-+$/, '')
 }
 
@@ -60,14 +74,26 @@ const NVIDIA_QUERY = ['--query-gpu=name,memory.total,memory.free', '--format=csv
 // nvidia-smi hangs rather than fails when a driver is wedged; a worker must start all the same.
 const NVIDIA_TIMEOUT_MS = 10_000
 
-function askNvidia({ env, signal }: { env?: NodeJS.ProcessEnv; signal?: AbortSignal }): Promise<{ gpus: Gpu[]; problem: string | null }> {
+function askNvidia({
+  env,
+  signal,
+}: {
+  env?: NodeJS.ProcessEnv
+  signal?: AbortSignal
+}): Promise<{ gpus: Gpu[]; problem: string | null }> {
   return new Promise((resolve) => {
-    execFile('nvidia-smi', NVIDIA_QUERY, { env, signal, timeout: NVIDIA_TIMEOUT_MS, windowsHide: true }, (error, stdout) => {
-      if (error === null) return resolve({ gpus: parseNvidiaCsv(stdout), problem: null })
-      if (error.code === 'ENOENT') return resolve({ gpus: [], problem: null })
-      const said = stdout.trim().split('\n')[0] || (error.killed ? 'no answer within 10 s' : error.message)
-      resolve({ gpus: [], problem: `nvidia-smi failed: ${said}` })
-    })
+    execFile(
+      'nvidia-smi',
+      NVIDIA_QUERY,
+      { env, signal, timeout: NVIDIA_TIMEOUT_MS, windowsHide: true },
+      (error, stdout) => {
+        if (error === null) return resolve({ gpus: parseNvidiaCsv(stdout), problem: null })
+        if (error.code === 'ENOENT') return resolve({ gpus: [], problem: null })
+        const said =
+          stdout.trim().split('\n')[0] || (error.killed ? 'no answer within 10 s' : error.message)
+        resolve({ gpus: [], problem: `nvidia-smi failed: ${said}` })
+      },
+    )
   })
 }
 
@@ -112,9 +138,14 @@ export function treeOptions(): { detached: boolean; windowsHide: true } {
 export function killTree(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   if (process.platform === 'win32') {
-    execFile('taskkill', ['/pid', String(child.pid), '/t', '/f'], { windowsHide: true }, (error) => {
-      if (error !== null) child.kill()
-    })
+    execFile(
+      'taskkill',
+      ['/pid', String(child.pid), '/t', '/f'],
+      { windowsHide: true },
+      (error) => {
+        if (error !== null) child.kill()
+      },
+    )
     return
   }
   try {
@@ -142,7 +173,10 @@ export async function which(program: string, searchPath: string): Promise<string
 }
 
 async function isExecutable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(() => true, () => false)
+  return access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
 }
 
 export type Limits = {
@@ -161,7 +195,11 @@ export type Limits = {
  * @example
  * await limited('ffmpeg', ['-version'], { cpuS: 10 })   // { program: '/usr/bin/prlimit', args: ['--cpu=10', '--', 'ffmpeg', '-version'] }
  */
-export async function limited(program: string, args: readonly string[], limits: Limits): Promise<{ program: string; args: string[] }> {
+export async function limited(
+  program: string,
+  args: readonly string[],
+  limits: Limits,
+): Promise<{ program: string; args: string[] }> {
   const prlimit = process.platform === 'linux' ? await which('prlimit', '/usr/bin:/bin') : null
   const { cpuS, memoryMb, fileBytes } = limits
   const set = [
@@ -189,7 +227,10 @@ export function isRoot(): boolean {
  * when there is no such process. With it a process id that was given out anew is told from the old one. Windows has no cheap way
  * to ask: there every live process looks the same.
  */
-export function processStart(pid: number, platform: NodeJS.Platform = process.platform): string | null {
+export function processStart(
+  pid: number,
+  platform: NodeJS.Platform = process.platform,
+): string | null {
   if (!isAlive(pid)) return null
   if (platform === 'linux') {
     try {
@@ -202,7 +243,9 @@ export function processStart(pid: number, platform: NodeJS.Platform = process.pl
     }
   }
   if (platform === 'win32') return 'alive'
-  return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
+  return (
+    execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null
+  )
 }
 
 function isAlive(pid: number): boolean {

@@ -51,7 +51,10 @@ export async function serve(main: Main, serving: Serving): Promise<void> {
     log.debug(start.done('services'), 'Started')
     try {
       announce()
-      const reason = await Promise.race([interrupted(interrupts.first), ...(service.ended === undefined ? [] : [service.ended])])
+      const reason = await Promise.race([
+        interrupted(interrupts.first),
+        ...(service.ended === undefined ? [] : [service.ended]),
+      ])
       if (reason !== undefined) throw reason
     } finally {
       await stop(service, main)
@@ -63,21 +66,29 @@ export async function serve(main: Main, serving: Serving): Promise<void> {
 
 /** When this process began, and how long, in ms, it took up to each step from there: what the benchmark reads. */
 function milestones() {
-  const times: Record<string, number> = { began_at: performance.timeOrigin, program: performance.now() }
+  const times: Record<string, number> = {
+    began_at: performance.timeOrigin,
+    program: performance.now(),
+  }
   return { done: (step: string) => Object.assign(times, { [step]: performance.now() }) }
 }
 
 async function update(db: Database, log: Log): Promise<void> {
   const { applied, functions } = await migrate(db)
-  if (applied.length + functions.length > 0) log.info({ applied, functions: functions.length }, 'brought the schema up to date')
+  if (applied.length + functions.length > 0)
+    log.info({ applied, functions: functions.length }, 'brought the schema up to date')
 }
 
 async function requireSchema(db: Database, log: Log): Promise<void> {
   const { version, latest } = await schemaVersion(db)
   if (version < latest) {
-    throw new EarshotError('EARSHOT_SCHEMA_MISSING', `The database's schema is at version ${version}; this worker needs ${latest}.`, {
-      hint: 'Start the coordinator, which creates and updates the schema, or run: earshot db init',
-    })
+    throw new EarshotError(
+      'EARSHOT_SCHEMA_MISSING',
+      `The database's schema is at version ${version}; this worker needs ${latest}.`,
+      {
+        hint: 'Start the coordinator, which creates and updates the schema, or run: earshot db init',
+      },
+    )
   }
   // Migrations expand before they contract, and the protocol number decides who gets work: an old worker joins, and is told.
   if (version > latest) log.warn('the database was migrated by a newer Earshot: update this worker')
@@ -92,8 +103,13 @@ function interrupted(signal: AbortSignal): Promise<undefined> {
 
 async function stop(service: Service, { note, interrupts }: Main): Promise<void> {
   const asked = interrupts.first.aborted
-  if (asked) note('Stopping: work in hand may take 30 s to finish. Ctrl-C again hands it back at once.')
-  interrupts.onInterrupt((count) => count === 2 && note('Handing the work back now. Ctrl-C once more ends the process on the spot.'))
+  if (asked)
+    note('Stopping: work in hand may take 30 s to finish. Ctrl-C again hands it back at once.')
+  interrupts.onInterrupt(
+    (count) =>
+      count === 2 &&
+      note('Handing the work back now. Ctrl-C once more ends the process on the spot.'),
+  )
   // A service that failed has nothing to finish for: another node does its work sooner.
   await service.stop(asked ? interrupts.second : AbortSignal.abort())
 }

@@ -30,7 +30,8 @@ export function composeServices(services: readonly Service[]): Service {
       await service.stop(hurry).catch((error: unknown) => errors.push(error))
     }
     if (errors.length === 1) throw errors[0]
-    if (errors.length > 1) throw new AggregateError(errors, `${errors.length} services failed to stop.`)
+    if (errors.length > 1)
+      throw new AggregateError(errors, `${errors.length} services failed to stop.`)
   }
 
   const start = async (): Promise<void> => {
@@ -41,7 +42,10 @@ export function composeServices(services: readonly Service[]): Service {
         // The half-started one may hold a port or a timer too, so it is stopped with the rest.
         running.push(service)
         await stop(AbortSignal.abort()).catch((stopError: unknown) => {
-          throw new AggregateError([error, stopError], `${messageOf(error)} Stopping what had started failed as well.`)
+          throw new AggregateError(
+            [error, stopError],
+            `${messageOf(error)} Stopping what had started failed as well.`,
+          )
         })
         throw error
       }

@@ -5,9 +5,23 @@ import { isRoot, which } from './platform.ts'
  * Node). Only the apt names were ever tried.
  */
 const PACKAGES: Record<string, Partial<Record<Manager, string[]>>> = {
-  ffmpeg: { 'apt-get': ['ffmpeg'], dnf: ['ffmpeg-free'], brew: ['ffmpeg'], winget: ['Gyan.FFmpeg'] },
-  pocketsphinx: { 'apt-get': ['pocketsphinx', 'pocketsphinx-en-us'], dnf: ['pocketsphinx', 'pocketsphinx-models'], brew: ['cmu-pocketsphinx'] },
-  'espeak-ng': { 'apt-get': ['espeak-ng'], dnf: ['espeak-ng'], brew: ['espeak-ng'], winget: ['eSpeak-NG.eSpeak-NG'] },
+  ffmpeg: {
+    'apt-get': ['ffmpeg'],
+    dnf: ['ffmpeg-free'],
+    brew: ['ffmpeg'],
+    winget: ['Gyan.FFmpeg'],
+  },
+  pocketsphinx: {
+    'apt-get': ['pocketsphinx', 'pocketsphinx-en-us'],
+    dnf: ['pocketsphinx', 'pocketsphinx-models'],
+    brew: ['cmu-pocketsphinx'],
+  },
+  'espeak-ng': {
+    'apt-get': ['espeak-ng'],
+    dnf: ['espeak-ng'],
+    brew: ['espeak-ng'],
+    winget: ['eSpeak-NG.eSpeak-NG'],
+  },
   flite: { 'apt-get': ['flite'], dnf: ['flite'], brew: ['flite'] },
   inotifywait: { 'apt-get': ['inotify-tools'], dnf: ['inotify-tools'] },
 }
@@ -28,7 +42,10 @@ const CALLS: Record<Manager, { args: string[]; needsRoot: boolean }> = {
  * @example
  * await installCommand(['flite'], '/usr/bin')   // 'sudo apt-get install -y --no-install-recommends flite'
  */
-export async function installCommand(programs: readonly string[], searchPath: string): Promise<string | null> {
+export async function installCommand(
+  programs: readonly string[],
+  searchPath: string,
+): Promise<string | null> {
   for (const manager of Object.keys(CALLS) as Manager[]) {
     if ((await which(manager, searchPath)) === null) continue
     const packages = programs.flatMap((program) => PACKAGES[program]?.[manager] ?? [])

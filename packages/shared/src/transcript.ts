@@ -1,6 +1,14 @@
-import { type DocumentView, EarshotError, type Segment, type TranscriptFormat } from './contract/index.ts'
+import {
+  type DocumentView,
+  EarshotError,
+  type Segment,
+  type TranscriptFormat,
+} from './contract/index.ts'
 
-export type Transcript = { document: Pick<DocumentView, 'id' | 'title' | 'duration_s'>; segments: readonly Segment[] }
+export type Transcript = {
+  document: Pick<DocumentView, 'id' | 'title' | 'duration_s'>
+  segments: readonly Segment[]
+}
 
 /**
  * A document's text in one of four formats, ending in a newline unless it is empty:
@@ -14,12 +22,26 @@ export type Transcript = { document: Pick<DocumentView, 'id' | 'title' | 'durati
  * @example
  * formatTranscript({ document: { id: 1, title: 'talk.mp3', duration_s: 61.5 }, segments }, 'srt')
  */
-export function formatTranscript({ document, segments }: Transcript, format: TranscriptFormat): string {
-  if (format === 'json') return `${JSON.stringify({ document: document.id, title: document.title, duration_s: document.duration_s, segments })}\n`
-  if (format === 'txt') return segments.map(({ text }) => oneLine(text)).filter((line) => line !== '').map((line) => `${line}\n`).join('')
+export function formatTranscript(
+  { document, segments }: Transcript,
+  format: TranscriptFormat,
+): string {
+  if (format === 'json')
+    return `${JSON.stringify({ document: document.id, title: document.title, duration_s: document.duration_s, segments })}\n`
+  if (format === 'txt')
+    return segments
+      .map(({ text }) => oneLine(text))
+      .filter((line) => line !== '')
+      .map((line) => `${line}\n`)
+      .join('')
   const cues = cuesOf(document, segments)
   return format === 'srt'
-    ? cues.map(({ from, to, text }, i) => `${i + 1}\n${clock(from, ',')} --> ${clock(to, ',')}\n${text.replaceAll('-->', '->')}\n\n`).join('')
+    ? cues
+        .map(
+          ({ from, to, text }, i) =>
+            `${i + 1}\n${clock(from, ',')} --> ${clock(to, ',')}\n${text.replaceAll('-->', '->')}\n\n`,
+        )
+        .join('')
     : `WEBVTT\n\n${cues.map(({ from, to, text }) => `${clock(from, '.')} --> ${clock(to, '.')}\n${escapeVtt(text)}\n\n`).join('')}`
 }
 
@@ -30,7 +52,11 @@ function cuesOf(document: Transcript['document'], segments: readonly Segment[]):
     const line = oneLine(text)
     if (line === '') return []
     if (start_s === null || end_s === null) {
-      throw new EarshotError('EARSHOT_BAD_REQUEST', `Document ${document.id} is a text: it has no times, so there are no subtitles of it.`, { field: 'format', hint: 'Use txt or json.' })
+      throw new EarshotError(
+        'EARSHOT_BAD_REQUEST',
+        `Document ${document.id} is a text: it has no times, so there are no subtitles of it.`,
+        { field: 'format', hint: 'Use txt or json.' },
+      )
     }
     const from = Math.round(start_s * 1000)
     // Players drop cues that end when they begin.

@@ -8,7 +8,12 @@ import { secretsOf } from '@earshot/shared/config/secrets'
 import { SETTINGS, type Setting } from '@earshot/shared/config/settings'
 import { describe, expect, test } from 'vitest'
 
-const machine: ConfigSources['machine'] = { hostname: 'box', homeFolder: '/home/ada', cores: 4, nodeId: () => 'box-1a2b' }
+const machine: ConfigSources['machine'] = {
+  hostname: 'box',
+  homeFolder: '/home/ada',
+  cores: 4,
+  nodeId: () => 'box-1a2b',
+}
 const yaml = (text: string) => ({ yaml: { path: '/etc/earshot/config.yaml', text } })
 const dotenv = (text: string) => ({ dotenv: { path: '/srv/mesh/.env', text } })
 
@@ -32,55 +37,93 @@ describe('bad settings', () => {
     const { message, field } = failure({
       flags: { port: 'seventy' },
       env: { EARSHOT_HOME: '/srv', EARSHOT_PROT: '1', EARSHOT_LOG_LEVEL: 'loud' },
-      files: { ...dotenv('DATABASE_URL=mysql://db/x'), ...yaml('node:\n  port: "8000"\n  colour: red\ndatabase:\n  sslmode: maybe\n') },
+      files: {
+        ...dotenv('DATABASE_URL=mysql://db/x'),
+        ...yaml('node:\n  port: "8000"\n  colour: red\ndatabase:\n  sslmode: maybe\n'),
+      },
     })
     expect(message).toContain('7 settings are wrong')
     expect(message).toContain('--port is "seventy"; expected a whole number from 0 to 65535')
-    expect(message).toContain('EARSHOT_PROT (environment) is not a setting; did you mean EARSHOT_PORT?')
-    expect(message).toContain('EARSHOT_LOG_LEVEL (environment) is "loud"; expected one of trace, debug, info')
-    expect(message).toContain('.env:DATABASE_URL is "mysql://db/x"; expected an address such as postgres://')
+    expect(message).toContain(
+      'EARSHOT_PROT (environment) is not a setting; did you mean EARSHOT_PORT?',
+    )
+    expect(message).toContain(
+      'EARSHOT_LOG_LEVEL (environment) is "loud"; expected one of trace, debug, info',
+    )
+    expect(message).toContain(
+      '.env:DATABASE_URL is "mysql://db/x"; expected an address such as postgres://',
+    )
     expect(message).toContain('config.yaml:node.port is "8000"; expected a whole number')
     expect(message).toContain('config.yaml:node.colour is not a setting')
-    expect(message).toContain('config.yaml:database.sslmode is "maybe"; expected one of disable, require, verify-ca, verify-full')
+    expect(message).toContain(
+      'config.yaml:database.sslmode is "maybe"; expected one of disable, require, verify-ca, verify-full',
+    )
     expect(field).toContain('config.yaml:node.port')
   })
 
   test('are named even where something stronger makes them have no effect', () => {
-    expect(failure({ flags: { port: '7701' }, env: { EARSHOT_PORT: 'x' } }).message).toContain('EARSHOT_PORT (environment) is "x"')
+    expect(failure({ flags: { port: '7701' }, env: { EARSHOT_PORT: 'x' } }).message).toContain(
+      'EARSHOT_PORT (environment) is "x"',
+    )
   })
 
   test('never show a password or the key', () => {
-    const { message } = failure({ env: { DATABASE_URL: 'mysql://ada:hunter2@db/x', EARSHOT_KEY: 'with space', DATABASE_DIRECT_URL: 'hunter3' }, files: dotenv('DATABASE_URL=mysql://ada:hunter@4/5@db/x') })
+    const { message } = failure({
+      env: {
+        DATABASE_URL: 'mysql://ada:hunter2@db/x',
+        EARSHOT_KEY: 'with space',
+        DATABASE_DIRECT_URL: 'hunter3',
+      },
+      files: dotenv('DATABASE_URL=mysql://ada:hunter@4/5@db/x'),
+    })
     expect(message).toContain('mysql://ada:***@db/x')
     expect(message).toContain('.env:DATABASE_URL is "mysql://ada:***@db/x"')
     expect(message).not.toMatch(/hunter|4\/5|with space/)
   })
 
   test('of YAML syntax name the line', () => {
-    expect(failure({ files: yaml('node:\n  id: a\n  id: b\n') }).message).toContain('config.yaml, line 3 is not YAML: Map keys must be unique')
-    expect(failure({ files: yaml('just a sentence') }).message).toContain('config.yaml holds no settings')
+    expect(failure({ files: yaml('node:\n  id: a\n  id: b\n') }).message).toContain(
+      'config.yaml, line 3 is not YAML: Map keys must be unique',
+    )
+    expect(failure({ files: yaml('just a sentence') }).message).toContain(
+      'config.yaml holds no settings',
+    )
   })
 
   test('of a group that is none, and a setting that is a group, are told apart', () => {
-    expect(failure({ files: yaml('node: linux-01') }).message).toContain('config.yaml:node is "linux-01"; expected a group of settings: id, name, host')
-    expect(failure({ files: yaml('home:\n  path: x') }).message).toContain('config.yaml:home is {"path":"x"}; expected a folder')
+    expect(failure({ files: yaml('node: linux-01') }).message).toContain(
+      'config.yaml:node is "linux-01"; expected a group of settings: id, name, host',
+    )
+    expect(failure({ files: yaml('home:\n  path: x') }).message).toContain(
+      'config.yaml:home is {"path":"x"}; expected a folder',
+    )
   })
 
   test('that are one level off are told where they belong', () => {
-    expect(failure({ files: yaml('sslmode: require') }).message).toContain('did you mean database.sslmode?')
+    expect(failure({ files: yaml('sslmode: require') }).message).toContain(
+      'did you mean database.sslmode?',
+    )
   })
 
   test('include a password that cannot be decoded, and not a socket of this machine', () => {
-    expect(failure({ env: { DATABASE_URL: 'postgres://ada:100%@db/x' } }).message).toContain('"postgres://ada:***@db/x"')
-    expect(load({ env: { DATABASE_URL: 'postgres:///mesh?host=/var/run/postgresql' } }).database.url).toContain('/var/run')
+    expect(failure({ env: { DATABASE_URL: 'postgres://ada:100%@db/x' } }).message).toContain(
+      '"postgres://ada:***@db/x"',
+    )
+    expect(
+      load({ env: { DATABASE_URL: 'postgres:///mesh?host=/var/run/postgresql' } }).database.url,
+    ).toContain('/var/run')
   })
 
   test('include a number where text belongs, since YAML reads 01 as 1', () => {
-    expect(failure({ files: yaml('node:\n  id: 01') }).message).toContain('config.yaml:node.id is 1; expected a name')
+    expect(failure({ files: yaml('node:\n  id: 01') }).message).toContain(
+      'config.yaml:node.id is 1; expected a name',
+    )
   })
 
-  test('cannot reach an object\'s own machinery', () => {
-    expect(failure({ files: yaml('__proto__:\n  id: x\nconstructor: 1') }).message).toMatch(/__proto__ is not a setting[^]*constructor is not a setting/)
+  test("cannot reach an object's own machinery", () => {
+    expect(failure({ files: yaml('__proto__:\n  id: x\nconstructor: 1') }).message).toMatch(
+      /__proto__ is not a setting[^]*constructor is not a setting/,
+    )
   })
 
   test('include a split database address without its needed parts', () => {
@@ -109,37 +152,68 @@ describe('order', () => {
 
 describe('reading', () => {
   test('the node, as the seeds write it', () => {
-    const { node } = load({ files: yaml('node:\n  id: "windows-main"\n  name: "Windows Heavy Compute"\n  host: "192.168.32.100"\n  port: 8000\n  roles:\n    - "llm_heavy"\n    - "stt_batch"\n  tags:\n    platform: "windows"\n    gpu: "nvidia-3060"\n') })
+    const { node } = load({
+      files: yaml(
+        'node:\n  id: "windows-main"\n  name: "Windows Heavy Compute"\n  host: "192.168.32.100"\n  port: 8000\n  roles:\n    - "llm_heavy"\n    - "stt_batch"\n  tags:\n    platform: "windows"\n    gpu: "nvidia-3060"\n',
+      ),
+    })
     expect(node).toEqual({
-      id: 'windows-main', name: 'Windows Heavy Compute', host: '192.168.32.100', port: 8000, roles: ['llm_heavy', 'stt_batch'],
-      tags: { platform: 'windows', gpu: 'nvidia-3060' }, slots: 4, selfTest: true,
+      id: 'windows-main',
+      name: 'Windows Heavy Compute',
+      host: '192.168.32.100',
+      port: 8000,
+      roles: ['llm_heavy', 'stt_batch'],
+      tags: { platform: 'windows', gpu: 'nvidia-3060' },
+      slots: 4,
+      selfTest: true,
     })
   })
 
-  test('paths: of the working folder, of the file\'s folder, of the user', () => {
+  test("paths: of the working folder, of the file's folder, of the user", () => {
     expect(load().home).toBe(path.resolve('/srv/mesh/.earshot'))
-    expect(load({ files: yaml('inbox:\n  path: ./in') }).inbox.path).toBe(path.resolve('/etc/earshot/in'))
+    expect(load({ files: yaml('inbox:\n  path: ./in') }).inbox.path).toBe(
+      path.resolve('/etc/earshot/in'),
+    )
     expect(load({ files: dotenv('EARSHOT_HOME=~/mesh') }).home).toBe(path.resolve('/home/ada/mesh'))
   })
 
   test('lists, tags and slots from flags, also given twice', () => {
-    const { node } = load({ flags: { roles: ['tts,stt_batch', 'rag_engine'], tags: ['gpu=none,vram_gb=0', 'quiet=true'], slots: 'tts=4,stt_batch=1,*=4' } })
+    const { node } = load({
+      flags: {
+        roles: ['tts,stt_batch', 'rag_engine'],
+        tags: ['gpu=none,vram_gb=0', 'quiet=true'],
+        slots: 'tts=4,stt_batch=1,*=4',
+      },
+    })
     expect(node.roles).toEqual(['tts', 'stt_batch', 'rag_engine'])
     expect(node.tags).toEqual({ gpu: 'none', vram_gb: 0, quiet: true })
     expect(node.slots).toEqual({ tts: 4, stt_batch: 1, '*': 4 })
   })
 
   test('the split database address, its parts spread over environment and .env, its password encoded', () => {
-    const { database } = load({ env: { DB_PASSWORD: 'a@b:c/d' }, files: dotenv('DB_HOST=db\nDB_USER=ada\nDB_NAME=mesh\nDB_SSL_MODE=require\nDB_CONN_MAX_LIFETIME=5m\nDB_MAX_OPEN_CONNS=25') })
+    const { database } = load({
+      env: { DB_PASSWORD: 'a@b:c/d' },
+      files: dotenv(
+        'DB_HOST=db\nDB_USER=ada\nDB_NAME=mesh\nDB_SSL_MODE=require\nDB_CONN_MAX_LIFETIME=5m\nDB_MAX_OPEN_CONNS=25',
+      ),
+    })
     expect(new URL(database.url ?? '').password).toBe(encodeURIComponent('a@b:c/d'))
-    expect(database).toMatchObject({ url: 'postgres://ada:a%40b%3Ac%2Fd@db:5432/mesh', sslmode: 'require', maxLifetimeS: 300, poolSize: 25 })
+    expect(database).toMatchObject({
+      url: 'postgres://ada:a%40b%3Ac%2Fd@db:5432/mesh',
+      sslmode: 'require',
+      maxLifetimeS: 300,
+      poolSize: 25,
+    })
   })
 
   test('DATABASE_URL before the split form of the same place', () => {
-    expect(load({ env: { DATABASE_URL: 'postgres://a/b', DB_HOST: 'db', DB_USER: 'u', DB_NAME: 'n' } }).database.url).toBe('postgres://a/b')
+    expect(
+      load({ env: { DATABASE_URL: 'postgres://a/b', DB_HOST: 'db', DB_USER: 'u', DB_NAME: 'n' } })
+        .database.url,
+    ).toBe('postgres://a/b')
   })
 
-  test('addresses without protocol and port, as Ollama\'s own variable has them', () => {
+  test("addresses without protocol and port, as Ollama's own variable has them", () => {
     expect(load({ env: { OLLAMA_HOST: '0.0.0.0' } }).ollamaHost).toBe('http://127.0.0.1:11434')
     expect(load({ env: { EARSHOT_URL: '192.168.1.5' } }).url).toBe('http://192.168.1.5:7700')
   })
@@ -153,8 +227,16 @@ describe('reading', () => {
   })
 
   test('no id is drawn when one is given', () => {
-    const refusing = { ...machine, nodeId: () => { throw new Error('asked') } }
-    expect(load({ env: { NODE_ID: 'linux-01' }, machine: refusing }).node).toMatchObject({ id: 'linux-01', name: 'linux-01' })
+    const refusing = {
+      ...machine,
+      nodeId: () => {
+        throw new Error('asked')
+      },
+    }
+    expect(load({ env: { NODE_ID: 'linux-01' }, machine: refusing }).node).toMatchObject({
+      id: 'linux-01',
+      name: 'linux-01',
+    })
     expect(load().node.id).toBe('box-1a2b')
   })
 })
@@ -177,15 +259,22 @@ test.each([
 
 describe('how long things are kept', () => {
   test('is said in days, hours or seconds, and only what is said counts', () => {
-    expect(load({ files: yaml('retention:\n  completed: 7d\n  failed: 36h\n  nodes: 90') }).retention).toEqual({ completed: 604_800, failed: 129_600, nodes: 90 })
+    expect(
+      load({ files: yaml('retention:\n  completed: 7d\n  failed: 36h\n  nodes: 90') }).retention,
+    ).toEqual({ completed: 604_800, failed: 129_600, nodes: 90 })
     expect(load().retention).toEqual({})
-    expect(failure({ files: yaml('retention:\n  completed: a week') }).message).toContain('config.yaml:retention.completed is "a week"; expected a time such as 12h or 90d')
+    expect(failure({ files: yaml('retention:\n  completed: a week') }).message).toContain(
+      'config.yaml:retention.completed is "a week"; expected a time such as 12h or 90d',
+    )
   })
 })
 
 describe('what is written down', () => {
   const root = path.resolve(import.meta.dirname, '../../..')
-  const table = () => readFileSync(path.join(root, 'docs/configuration.md'), 'utf8').split('\n').filter((line) => line.startsWith('| `') && !line.includes('| variable |'))
+  const table = () =>
+    readFileSync(path.join(root, 'docs/configuration.md'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('| `') && !line.includes('| variable |'))
 
   test('docs/configuration.md lists every setting with its variables, flag and default', () => {
     const rows = Object.entries<Setting>(SETTINGS).map(([key, setting]) => {
@@ -200,31 +289,72 @@ describe('what is written down', () => {
     const variables = readFileSync(path.join(root, '.env.example'), 'utf8')
     const uncommented = example.replace(/^#( *[a-z_]+:|  +)/gm, '$1')
     expect(() => load({ files: { ...yaml(example), ...dotenv(variables) } })).not.toThrow()
-    expect(() => load({ files: { ...yaml(uncommented), ...dotenv(variables.replace(/^#(?=[A-Z])/gm, '')) } })).not.toThrow()
+    expect(() =>
+      load({ files: { ...yaml(uncommented), ...dotenv(variables.replace(/^#(?=[A-Z])/gm, '')) } }),
+    ).not.toThrow()
     for (const [key, setting] of Object.entries<Setting>(SETTINGS)) {
       expect(uncommented, key).toMatch(new RegExp(`^ *${key.split('.').at(-1)}:`, 'm'))
-      for (const name of setting.env) expect(variables, name).toMatch(new RegExp(`^#?${name}=`, 'm'))
+      for (const name of setting.env)
+        expect(variables, name).toMatch(new RegExp(`^#?${name}=`, 'm'))
     }
   })
 
   test('the default said in the table is the default used', () => {
     const config = load()
-    expect([config.http.host, config.http.port, config.inbox.settleS, config.database.poolSize, config.database.idleTimeoutS, config.database.maxLifetimeS,
-      config.database.connectTimeoutS, config.log.level, config.limits.maxDurationS, config.limits.maxMediaGb, config.ollamaHost, config.node.port].map(String))
-      .toEqual((['http.host', 'http.port', 'inbox.settle_s', 'database.pool_size', 'database.idle_timeout_s', 'database.max_lifetime_s',
-        'database.connect_timeout_s', 'log.level', 'limits.max_duration_s', 'limits.max_media_gb', 'ollama_host', 'node.port'] as const).map((key) => SETTINGS[key].default))
+    expect(
+      [
+        config.http.host,
+        config.http.port,
+        config.inbox.settleS,
+        config.database.poolSize,
+        config.database.idleTimeoutS,
+        config.database.maxLifetimeS,
+        config.database.connectTimeoutS,
+        config.log.level,
+        config.limits.maxDurationS,
+        config.limits.maxMediaGb,
+        config.ollamaHost,
+        config.node.port,
+      ].map(String),
+    ).toEqual(
+      (
+        [
+          'http.host',
+          'http.port',
+          'inbox.settle_s',
+          'database.pool_size',
+          'database.idle_timeout_s',
+          'database.max_lifetime_s',
+          'database.connect_timeout_s',
+          'log.level',
+          'limits.max_duration_s',
+          'limits.max_media_gb',
+          'ollama_host',
+          'node.port',
+        ] as const
+      ).map((key) => SETTINGS[key].default),
+    )
   })
 })
 
-test.each(['http://me:open-sesame@box:8000/v1', 'http://box:8000/v1?api_key=open-sesame'])('%s is refused as the address of a server, with where a key belongs, and without the secret', (address) => {
-  const { message } = failure({ env: { EARSHOT_OPENAI_URLS: address } })
-  expect(message).toContain('openai.key')
-  expect(message).not.toContain('open-sesame')
-})
+test.each(['http://me:open-sesame@box:8000/v1', 'http://box:8000/v1?api_key=open-sesame'])(
+  '%s is refused as the address of a server, with where a key belongs, and without the secret',
+  (address) => {
+    const { message } = failure({ env: { EARSHOT_OPENAI_URLS: address } })
+    expect(message).toContain('openai.key')
+    expect(message).not.toContain('open-sesame')
+  },
+)
 
 test('the password of a Redis address is masked in errors and in the log', () => {
-  expect(load({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a,b/set' } }).redis.url).toBe('redis+sentinel://:hunter2@a,b/set')
-  expect(failure({ env: { REDIS_URL: 'redis://:hunter2@box/0/1' } }).message).not.toContain('hunter2')
+  expect(load({ env: { REDIS_URL: 'redis+sentinel://:hunter2@a,b/set' } }).redis.url).toBe(
+    'redis+sentinel://:hunter2@a,b/set',
+  )
+  expect(failure({ env: { REDIS_URL: 'redis://:hunter2@box/0/1' } }).message).not.toContain(
+    'hunter2',
+  )
   expect(failure({ env: { REDIS_URL: 'box:6379' } }).message).toContain('it begins with redis://')
-  expect(secretsOf(load({ env: { REDIS_URL: 'redis://:s%40cret@box' } }))).toEqual(expect.arrayContaining(['s@cret', 's%40cret']))
+  expect(secretsOf(load({ env: { REDIS_URL: 'redis://:s%40cret@box' } }))).toEqual(
+    expect.arrayContaining(['s@cret', 's%40cret']),
+  )
 })

@@ -40,7 +40,10 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     await Promise.all([1, 2, 3].map(() => db.pool.query('select pg_sleep(0.1)')))
     expect(db.pool.idleCount).toBe(3)
     proxy.deaden()
-    await expect(lead(db.pool, 'one', false)).rejects.toMatchObject({ code: 'EARSHOT_DATABASE', message: 'The database did not answer in time.' })
+    await expect(lead(db.pool, 'one', false)).rejects.toMatchObject({
+      code: 'EARSHOT_DATABASE',
+      message: 'The database did not answer in time.',
+    })
     expect(await lead(db.pool, 'one', false)).toBe('1')
     await db.close()
   })
@@ -64,7 +67,8 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     const { pool } = held.db
     await pool.query('create table slow (by float8); insert into slow values (0)')
     // Under the name of one that has a short limit; its first is 1.5 s.
-    const asked = () => call(pool, 'list_waiting', 'select 1 as one from slow, pg_sleep(slow.by)', [])
+    const asked = () =>
+      call(pool, 'list_waiting', 'select 1 as one from slow, pg_sleep(slow.by)', [])
     expect(await asked()).toEqual([{ one: 1 }])
     await pool.query('update slow set by = 1.7')
     await expect(asked()).rejects.toThrow('did not answer in time')
@@ -81,7 +85,8 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     const { pool } = held.db
     await pool.query(`create sequence refused; create function undone(p_times int) returns int language plpgsql as $$ begin
       if nextval('refused') <= p_times then raise 'deadlock detected' using errcode = '40P01'; end if; return 1; end $$`)
-    const undone = (times: number) => call(pool, `undone_${times}`, 'select undone($1) as one', [times])
+    const undone = (times: number) =>
+      call(pool, `undone_${times}`, 'select undone($1) as one', [times])
     expect(await undone(1)).toEqual([{ one: 1 }])
     await pool.query('alter sequence refused restart')
     await expect(undone(2)).rejects.toThrow('deadlock')

@@ -11,11 +11,14 @@ describe.each(databases)('a database (%s)', (kind) => {
   beforeAll(async () => {
     own = await testDatabase(kind)
     db = own.db
-    await db.pool.query('create table things (id bigint generated always as identity primary key, name text unique)')
+    await db.pool.query(
+      'create table things (id bigint generated always as identity primary key, name text unique)',
+    )
   })
   afterAll(() => own[Symbol.asyncDispose]())
 
-  const one = async <T>(sql: string, values: unknown[] = []) => (await db.pool.query<{ value: T }>(sql, values)).rows[0]?.value
+  const one = async <T>(sql: string, values: unknown[] = []) =>
+    (await db.pool.query<{ value: T }>(sql, values)).rows[0]?.value
 
   describe('errors', () => {
     test('an error names its SQLSTATE and leaves the pool usable', async () => {
@@ -29,8 +32,12 @@ describe.each(databases)('a database (%s)', (kind) => {
       try {
         await expect(client.query('select 1/0')).rejects.toMatchObject({ code: '22012' })
         await expect(client.query('select 1/$1::int', [0])).rejects.toMatchObject({ code: '22012' })
-        await expect(client.query({ name: 'div', text: 'select 1/$1::int', values: [0] })).rejects.toMatchObject({ code: '22012' })
-        expect((await client.query({ name: 'div', text: 'select 1/$1::int', values: [1] })).rows).toEqual([{ '?column?': 1 }])
+        await expect(
+          client.query({ name: 'div', text: 'select 1/$1::int', values: [0] }),
+        ).rejects.toMatchObject({ code: '22012' })
+        expect(
+          (await client.query({ name: 'div', text: 'select 1/$1::int', values: [1] })).rows,
+        ).toEqual([{ '?column?': 1 }])
       } finally {
         client.release()
       }
@@ -44,20 +51,28 @@ describe.each(databases)('a database (%s)', (kind) => {
           client.query('select oops'),
           client.query('select $1::int as value', [3]),
         ])
-        expect(all.map((one) => (one.status === 'fulfilled' ? one.value.rows[0].value : one.reason.code))).toEqual([1, '42703', 3])
+        expect(
+          all.map((one) =>
+            one.status === 'fulfilled' ? one.value.rows[0].value : one.reason.code,
+          ),
+        ).toEqual([1, '42703', 3])
       } finally {
         client.release()
       }
     })
 
     test('of several statements in one text, one that fails undoes all', async () => {
-      await expect(db.pool.query(`insert into things (name) values ('half'); select 1/0`)).rejects.toMatchObject({ code: '22012' })
+      await expect(
+        db.pool.query(`insert into things (name) values ('half'); select 1/0`),
+      ).rejects.toMatchObject({ code: '22012' })
       expect(await one(`select count(*) as value from things where name = 'half'`)).toBe(0)
     })
 
     test('a unique violation names its constraint', async () => {
       await db.pool.query(`insert into things (name) values ('once')`)
-      await expect(db.pool.query(`insert into things (name) values ('once')`)).rejects.toMatchObject({
+      await expect(
+        db.pool.query(`insert into things (name) values ('once')`),
+      ).rejects.toMatchObject({
         code: '23505',
         constraint: 'things_name_key',
       })
@@ -68,8 +83,12 @@ describe.each(databases)('a database (%s)', (kind) => {
     test('a pool query inside an open transaction is refused at once', async () => {
       const waiting = db.transaction(async () => db.pool.query('select 1'))
       await expect(waiting).rejects.toThrow('inside an open transaction')
-      await expect(db.transaction(() => db.transaction(async () => {}))).rejects.toThrow('inside an open transaction')
-      await expect(db.transaction(() => db.pool.connect())).rejects.toThrow('inside an open transaction')
+      await expect(db.transaction(() => db.transaction(async () => {}))).rejects.toThrow(
+        'inside an open transaction',
+      )
+      await expect(db.transaction(() => db.pool.connect())).rejects.toThrow(
+        'inside an open transaction',
+      )
     })
 
     test('a flow that began inside a transaction may use the pool after it', async () => {
@@ -84,16 +103,22 @@ describe.each(databases)('a database (%s)', (kind) => {
 
     test('what throws is rolled back, what returns is kept', async () => {
       const fault = new Error('no')
-      await expect(db.transaction(async (client) => {
-        await client.query(`insert into things (name) values ('rolled back')`)
-        throw fault
-      })).rejects.toBe(fault)
+      await expect(
+        db.transaction(async (client) => {
+          await client.query(`insert into things (name) values ('rolled back')`)
+          throw fault
+        }),
+      ).rejects.toBe(fault)
       const given = await db.transaction(async (client) => {
         await client.query(`insert into things (name) values ('kept')`)
         return 'given'
       })
       expect(given).toBe('given')
-      expect(await one(`select array_agg(name) as value from things where name in ('kept', 'rolled back')`)).toEqual(['kept'])
+      expect(
+        await one(
+          `select array_agg(name) as value from things where name in ('kept', 'rolled back')`,
+        ),
+      ).toEqual(['kept'])
     })
 
     test('a failed statement that nobody noticed makes the transaction fail', async () => {
@@ -113,7 +138,9 @@ describe.each(databases)('a database (%s)', (kind) => {
         await client.query('rollback to here')
         await client.query(`insert into things (name) values ('after savepoint')`)
       })
-      expect(await one(`select count(*) as value from things where name = 'after savepoint'`)).toBe(1)
+      expect(await one(`select count(*) as value from things where name = 'after savepoint'`)).toBe(
+        1,
+      )
     })
 
     test('set local ends with its transaction', async () => {
@@ -174,11 +201,18 @@ describe.each(databases)('a database (%s)', (kind) => {
     })
 
     test('dates, JSON, bytes, arrays, floats and nulls come back as they went in', async () => {
-      const row = { at: new Date('2024-02-29T12:34:56.789Z'), json: { a: ['ü', null, 1.5] }, bytes: Buffer.from([0, 255, 10, 39]) }
+      const row = {
+        at: new Date('2024-02-29T12:34:56.789Z'),
+        json: { a: ['ü', null, 1.5] },
+        bytes: Buffer.from([0, 255, 10, 39]),
+      }
       const { rows } = await db.pool.query(
         'select $1::timestamptz as at, $2::jsonb as json, $3::bytea as bytes, $4::text[] as list, $5::float8 as float, null::text as nothing',
-        [row.at, row.json, row.bytes, ['a"b', '', 'c,{}', 'emoji 🎧', null], 0.1])
-      expect(rows).toEqual([{ ...row, list: ['a"b', '', 'c,{}', 'emoji 🎧', null], float: 0.1, nothing: null }])
+        [row.at, row.json, row.bytes, ['a"b', '', 'c,{}', 'emoji 🎧', null], 0.1],
+      )
+      expect(rows).toEqual([
+        { ...row, list: ['a"b', '', 'c,{}', 'emoji 🎧', null], float: 0.1, nothing: null },
+      ])
     })
 
     test('the pool leaves the global type parsers alone', () => {
@@ -187,14 +221,21 @@ describe.each(databases)('a database (%s)', (kind) => {
 
     test('10 MB go in and come out', async () => {
       const text = 'äbc 0123'.repeat(1.2e6)
-      const { rows } = await db.pool.query('select $1::text as same, md5($1) as hash, length($1) as length', [text])
+      const { rows } = await db.pool.query(
+        'select $1::text as same, md5($1) as hash, length($1) as length',
+        [text],
+      )
       expect(rows[0].length).toBe(text.length)
       expect(rows[0].same === text).toBe(true)
-      expect(await one('select $1::bytea as value', [Buffer.alloc(10_000_000, 7)])).toHaveLength(10_000_000)
+      expect(await one('select $1::bytea as value', [Buffer.alloc(10_000_000, 7)])).toHaveLength(
+        10_000_000,
+      )
     })
 
     test('a hundred thousand rows come in order', async () => {
-      const { rows } = await db.pool.query<{ n: number }>('select n from generate_series(1, 100000) n')
+      const { rows } = await db.pool.query<{ n: number }>(
+        'select n from generate_series(1, 100000) n',
+      )
       expect(rows).toHaveLength(100_000)
       expect(rows.every((row, index) => row.n === index + 1)).toBe(true)
     })
@@ -207,18 +248,31 @@ describe.each(databases)('a database (%s)', (kind) => {
   describe('many at once', () => {
     test('answers go to who asked, whatever the pool is asked at once', async () => {
       const asked = Array.from({ length: 500 }, (_, n) => n)
-      const answers = await Promise.all(asked.map((n) =>
-        n % 3 === 0 ? one(`select ${n}::int as value`) : n % 3 === 1 ? one('select $1::int as value', [n])
-          : db.transaction(async (client) => (await client.query('select $1::int as value', [n])).rows[0].value)))
+      const answers = await Promise.all(
+        asked.map((n) =>
+          n % 3 === 0
+            ? one(`select ${n}::int as value`)
+            : n % 3 === 1
+              ? one('select $1::int as value', [n])
+              : db.transaction(
+                  async (client) =>
+                    (await client.query('select $1::int as value', [n])).rows[0].value,
+                ),
+        ),
+      )
       expect(answers).toEqual(asked)
     })
 
     test('an increment in each of a hundred transactions loses none', async () => {
       await db.pool.query('create table counter (n int); insert into counter values (0)')
-      await Promise.all(Array.from({ length: 100 }, () => db.transaction(async (client) => {
-        const { rows } = await client.query<{ n: number }>('select n from counter for update')
-        await client.query('update counter set n = $1', [rows[0]!.n + 1])
-      })))
+      await Promise.all(
+        Array.from({ length: 100 }, () =>
+          db.transaction(async (client) => {
+            const { rows } = await client.query<{ n: number }>('select n from counter for update')
+            await client.query('update counter set n = $1', [rows[0]!.n + 1])
+          }),
+        ),
+      )
       expect(await one('select n as value from counter')).toBe(100)
     })
 
@@ -239,11 +293,19 @@ describe.each(databases)('a database (%s)', (kind) => {
       try {
         const named = (text: string) => ({ name: 'same', text, values: [6] })
         for (let round = 0; round < 2; round++) {
-          expect((await a.query(named('select $1::int * 2 as value'))).rows).toEqual([{ value: 12 }])
-          expect((await b.query(named('select $1::int * 3 as value'))).rows).toEqual([{ value: 18 }])
+          expect((await a.query(named('select $1::int * 2 as value'))).rows).toEqual([
+            { value: 12 },
+          ])
+          expect((await b.query(named('select $1::int * 3 as value'))).rows).toEqual([
+            { value: 18 },
+          ])
         }
-        expect((await a.query({ name: 'twice', text: 'select $1::int as value', values: [1] })).rows).toEqual([{ value: 1 }])
-        expect((await b.query({ name: 'twice', text: 'select $1::int as value', values: [2] })).rows).toEqual([{ value: 2 }])
+        expect(
+          (await a.query({ name: 'twice', text: 'select $1::int as value', values: [1] })).rows,
+        ).toEqual([{ value: 1 }])
+        expect(
+          (await b.query({ name: 'twice', text: 'select $1::int as value', values: [2] })).rows,
+        ).toEqual([{ value: 2 }])
       } finally {
         a.release()
         b.release()
@@ -253,7 +315,11 @@ describe.each(databases)('a database (%s)', (kind) => {
     test('a name is free again on a new connection', async () => {
       for (const factor of [2, 3]) {
         const client = await db.pool.connect()
-        const { rows } = await client.query({ name: 'again', text: `select $1::int * ${factor} as value`, values: [1] })
+        const { rows } = await client.query({
+          name: 'again',
+          text: `select $1::int * ${factor} as value`,
+          values: [1],
+        })
         expect(rows).toEqual([{ value: factor }])
         client.release(true)
       }
@@ -274,9 +340,15 @@ describe.each(databases)('a database (%s)', (kind) => {
     test('rows fetched in portions, with Flush in place of Sync, keep their transaction', async () => {
       const client = await db.pool.connect()
       const got: number[] = []
-      const portioned = new pg.Query({ text: 'select n from generate_series(1, 10) n', rows: 3, name: 'portions' } as pg.QueryConfig)
+      const portioned = new pg.Query({
+        text: 'select n from generate_series(1, 10) n',
+        rows: 3,
+        name: 'portions',
+      } as pg.QueryConfig)
       portioned.on('row', (row: { n: number }) => got.push(row.n))
-      const ended = new Promise((resolve, reject) => portioned.on('end', resolve).on('error', reject))
+      const ended = new Promise((resolve, reject) =>
+        portioned.on('end', resolve).on('error', reject),
+      )
       client.query(portioned)
       const other = db.pool.query('select 1 as value')
       await ended
@@ -286,7 +358,9 @@ describe.each(databases)('a database (%s)', (kind) => {
     })
 
     test('several statements in one text give several results', async () => {
-      const results = (await db.pool.query('select 1 as a; select 2 as b')) as unknown as pg.QueryResult[]
+      const results = (await db.pool.query(
+        'select 1 as a; select 2 as b',
+      )) as unknown as pg.QueryResult[]
       expect(results.map((result) => result.rows[0])).toEqual([{ a: 1 }, { b: 2 }])
     })
 
@@ -296,7 +370,9 @@ describe.each(databases)('a database (%s)', (kind) => {
 
     test('a row trigger’s notices reach the connection that caused them', async () => {
       const client = await db.pool.connect()
-      const notice = new Promise<string | undefined>((resolve) => client.once('notice', ({ message }) => resolve(message)))
+      const notice = new Promise<string | undefined>((resolve) =>
+        client.once('notice', ({ message }) => resolve(message)),
+      )
       await client.query(`do $$ begin raise notice 'hear this'; end $$`)
       expect(await notice).toBe('hear this')
       client.release()
@@ -311,9 +387,14 @@ describe.each(databases)('a database (%s)', (kind) => {
         heard.push(`${who} ${payload}`)
         if (heard.length === 4) all.resolve()
       }
-      const first = await db.listen({ 'Odd "name"': hear('first'), shared: hear('first') }, () => {})
+      const first = await db.listen(
+        { 'Odd "name"': hear('first'), shared: hear('first') },
+        () => {},
+      )
       const second = await db.listen({ shared: hear('second') }, () => {})
-      await db.pool.query(`select pg_notify('Odd "name"', 'hello'), pg_notify('shared', 'x'), pg_notify('nobody', 'y')`)
+      await db.pool.query(
+        `select pg_notify('Odd "name"', 'hello'), pg_notify('shared', 'x'), pg_notify('nobody', 'y')`,
+      )
       await db.pool.query(`notify "Odd ""name""", 'last'`)
       // Each connection hears in its own time: all four are waited for. The channel that nobody listens to would make a fifth.
       await all.promise
@@ -339,11 +420,16 @@ describe.each(databases)('a database (%s)', (kind) => {
     test('are sent when their transaction commits, and not when it is rolled back', async () => {
       const heard: string[] = []
       const done = Promise.withResolvers<void>()
-      const listener = await db.listen({ fate: (payload) => (heard.push(payload), payload === 'done' && done.resolve()) }, () => {})
-      await db.transaction(async (client) => {
-        await client.query(`notify fate, 'undone'`)
-        throw new Error('undo')
-      }).catch(() => {})
+      const listener = await db.listen(
+        { fate: (payload) => (heard.push(payload), payload === 'done' && done.resolve()) },
+        () => {},
+      )
+      await db
+        .transaction(async (client) => {
+          await client.query(`notify fate, 'undone'`)
+          throw new Error('undo')
+        })
+        .catch(() => {})
       await db.transaction(async (client) => {
         await client.query(`notify fate, 'done'`)
         expect(heard).toEqual([])

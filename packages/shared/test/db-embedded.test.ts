@@ -33,21 +33,30 @@ describe('the embedded database', () => {
       `select E'it\\'s'; copy public.numbers (n) from stdin (format binary);`,
     ])('%j', async (sql) => {
       await db.pool.query('create table if not exists numbers (n int)')
-      await expect(db.pool.query(sql)).rejects.toMatchObject({ code: '0A000', message: expect.stringContaining('COPY FROM STDIN') })
-      await expect(db.pool.query({ name: 'copy', text: sql })).rejects.toMatchObject({ code: expect.stringMatching(/0A000|42601/) })
+      await expect(db.pool.query(sql)).rejects.toMatchObject({
+        code: '0A000',
+        message: expect.stringContaining('COPY FROM STDIN'),
+      })
+      await expect(db.pool.query({ name: 'copy', text: sql })).rejects.toMatchObject({
+        code: expect.stringMatching(/0A000|42601/),
+      })
       expect((await db.pool.query('select count(*) as n from numbers')).rows).toEqual([{ n: 0 }])
     })
 
     test('and the transaction around it has failed', async () => {
       const refused = db.transaction(async (client) => {
-        await expect(client.query('copy numbers from stdin')).rejects.toMatchObject({ code: '0A000' })
+        await expect(client.query('copy numbers from stdin')).rejects.toMatchObject({
+          code: '0A000',
+        })
         await client.query('select 1')
       })
       await expect(refused).rejects.toMatchObject({ code: '25P02' })
     })
 
     test('but not words that only look like it', async () => {
-      const { rows } = await db.pool.query(`select 'copy numbers from stdin' as a, $$; copy x from stdin$$ as b -- ; copy x from stdin`)
+      const { rows } = await db.pool.query(
+        `select 'copy numbers from stdin' as a, $$; copy x from stdin$$ as b -- ; copy x from stdin`,
+      )
       expect(rows).toEqual([{ a: 'copy numbers from stdin', b: '; copy x from stdin' }])
     })
   })
@@ -58,14 +67,18 @@ describe('the embedded database', () => {
     await watched.pool.query('create table kept (n int); insert into kept values (7)')
     const missed = Promise.withResolvers<void>()
     let connected = 0
-    const listener = await watched.listen({ wake: () => {} }, () => (++connected === 2 ? missed.resolve() : undefined))
+    const listener = await watched.listen({ wake: () => {} }, () =>
+      ++connected === 2 ? missed.resolve() : undefined,
+    )
     const calls = await Promise.allSettled([
       watched.pool.query('select count(*) from generate_series(1, 1e12) n'),
       watched.pool.query('select 1'),
       watched.transaction((client) => client.query('select 2')),
     ])
     expect(calls.map((call) => call.status)).toEqual(['rejected', 'rejected', 'rejected'])
-    expect(calls[0]).toMatchObject({ reason: { code: 'EARSHOT_DATABASE', message: expect.stringContaining('longer than 1 s') } })
+    expect(calls[0]).toMatchObject({
+      reason: { code: 'EARSHOT_DATABASE', message: expect.stringContaining('longer than 1 s') },
+    })
     expect((await watched.pool.query('select n from kept')).rows).toEqual([{ n: 7 }])
     await missed.promise
     expect(listener.state).not.toBe('pooled')
@@ -86,24 +99,51 @@ describe('the embedded database', () => {
     await begun.promise
     await Promise.all([first.close(), first.close(), writing])
     const second = await openDatabase({ home })
-    expect((await second.pool.query('select n from written order by n')).rows).toEqual([{ n: 1 }, { n: 2 }])
+    expect((await second.pool.query('select n from written order by n')).rows).toEqual([
+      { n: 1 },
+      { n: 2 },
+    ])
     await second.close()
   })
 
   test('tables that changed enough are vacuumed, others are not', async () => {
     await db.pool.query('create table churned (n int); create table still (n int)')
-    await db.pool.query('insert into churned select generate_series(1, 1000); update churned set n = n + 1; insert into still values (1)')
+    await db.pool.query(
+      'insert into churned select generate_series(1, 1000); update churned set n = n + 1; insert into still values (1)',
+    )
     // The engine counts what happened once a second at most.
-    await expect.poll(async () => (await db.pool.query(`select n_dead_tup from pg_stat_user_tables where relname = 'churned'`)).rows[0].n_dead_tup, { timeout: 5000 }).toBe(1000)
+    await expect
+      .poll(
+        async () =>
+          (
+            await db.pool.query(
+              `select n_dead_tup from pg_stat_user_tables where relname = 'churned'`,
+            )
+          ).rows[0].n_dead_tup,
+        { timeout: 5000 },
+      )
+      .toBe(1000)
     expect(await vacuumNeedy(db.pool)).toContain('public.churned')
-    const { rows } = await db.pool.query(`select relname, last_vacuum is not null as vacuumed from pg_stat_user_tables where relname in ('churned', 'still') order by 1`)
-    expect(rows).toEqual([{ relname: 'churned', vacuumed: true }, { relname: 'still', vacuumed: false }])
+    const { rows } = await db.pool.query(
+      `select relname, last_vacuum is not null as vacuumed from pg_stat_user_tables where relname in ('churned', 'still') order by 1`,
+    )
+    expect(rows).toEqual([
+      { relname: 'churned', vacuumed: true },
+      { relname: 'still', vacuumed: false },
+    ])
   })
 
   test('its differences are the ones the documentation lists', async () => {
-    const doc = await readFile(fileURLToPath(new URL('../../../docs/embedded-database.md', import.meta.url)), 'utf8')
-    expect(doc.split('\n').filter((line) => line.startsWith('| ')).slice(1)).toEqual(
-      DIFFERENCES.map(({ what, instead }) => `| ${what} | ${instead} |`))
+    const doc = await readFile(
+      fileURLToPath(new URL('../../../docs/embedded-database.md', import.meta.url)),
+      'utf8',
+    )
+    expect(
+      doc
+        .split('\n')
+        .filter((line) => line.startsWith('| '))
+        .slice(1),
+    ).toEqual(DIFFERENCES.map(({ what, instead }) => `| ${what} | ${instead} |`))
   })
 
   test('memory does not grow with the number of statements', async () => {
@@ -133,7 +173,10 @@ describe('the lock of the embedded database', () => {
   test('a second opener in this process is refused', async () => {
     const home = await readyHome()
     const db = await openDatabase({ home })
-    await expect(openDatabase({ home })).rejects.toMatchObject({ code: 'EARSHOT_DATABASE_IN_USE', hint: expect.stringContaining('HTTP') })
+    await expect(openDatabase({ home })).rejects.toMatchObject({
+      code: 'EARSHOT_DATABASE_IN_USE',
+      hint: expect.stringContaining('HTTP'),
+    })
     await db.close()
   })
 
@@ -144,7 +187,10 @@ describe('the lock of the embedded database', () => {
     holder.send('insert')
     expect(await said(holder)).toBe('inserted')
     const refused = openDatabase({ home })
-    await expect(refused).rejects.toMatchObject({ code: 'EARSHOT_DATABASE_IN_USE', message: expect.stringContaining(String(holder.pid)) })
+    await expect(refused).rejects.toMatchObject({
+      code: 'EARSHOT_DATABASE_IN_USE',
+      message: expect.stringContaining(String(holder.pid)),
+    })
     holder.kill('SIGKILL')
     await once(holder, 'exit')
     const db = await openDatabase({ home })
@@ -156,10 +202,18 @@ describe('the lock of the embedded database', () => {
     const home = await readyHome()
     const db = await openDatabase({ home })
     await db.close()
-    await writeFile(path.join(home, 'db.lock'), JSON.stringify({ pid: 2 ** 22 - 3, started: 'long ago', host: os.hostname(), token: 'x' }))
+    await writeFile(
+      path.join(home, 'db.lock'),
+      JSON.stringify({ pid: 2 ** 22 - 3, started: 'long ago', host: os.hostname(), token: 'x' }),
+    )
     const children = await Promise.all(Array.from({ length: 4 }, () => startChild(home)))
     const answers = await Promise.all(children.map((child) => said(child)))
-    expect(answers.sort()).toEqual(['EARSHOT_DATABASE_IN_USE', 'EARSHOT_DATABASE_IN_USE', 'EARSHOT_DATABASE_IN_USE', 'open'])
+    expect(answers.sort()).toEqual([
+      'EARSHOT_DATABASE_IN_USE',
+      'EARSHOT_DATABASE_IN_USE',
+      'EARSHOT_DATABASE_IN_USE',
+      'open',
+    ])
     for (const child of children) child.kill('SIGKILL')
   })
 
@@ -177,7 +231,10 @@ describe('the lock of the embedded database', () => {
     await writeFile(lock, JSON.stringify({ pid: 1, started: 'x', host: 'elsewhere', token: 'x' }))
     let tick = 0
     const touching = setInterval(() => void utimes(lock, ++tick, tick), 200)
-    await expect(openDatabase({ home })).rejects.toMatchObject({ code: 'EARSHOT_DATABASE_IN_USE', message: expect.stringContaining('elsewhere') })
+    await expect(openDatabase({ home })).rejects.toMatchObject({
+      code: 'EARSHOT_DATABASE_IN_USE',
+      message: expect.stringContaining('elsewhere'),
+    })
     clearInterval(touching)
     await (await openDatabase({ home })).close()
   })
@@ -188,33 +245,43 @@ describe('the lock of the embedded database', () => {
     await (await openDatabase({ home })).close()
   })
 
-  test('a process killed at any moment of the very first creation leaves nothing that does not heal', { timeout: 240_000 }, async () => {
-    const home = newHome()
-    const making = async (name: string) => (await readdir(home)).some((made) => made.startsWith('db.creating') && existsSync(path.join(home, made, name)))
-    const moments: [string, () => Promise<boolean>][] = [
-      ['the folder is there', () => making('')],
-      ['half of the files are there', () => making('global')],
-      ['PostgreSQL has started on them', () => making('postmaster.pid')],
-      ['it was renamed', async () => existsSync(path.join(home, 'db'))],
-    ]
-    await mkdir(home)
-    for (const [moment, come] of moments) {
-      const child = await startChild(home)
-      await expect.poll(come, { message: moment, timeout: 50_000, interval: 5 }).toBe(true)
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    }
-    const db = await openDatabase({ home })
-    expect((await db.pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
-    expect((await readdir(home)).sort()).toEqual(['db', 'db.lock'])
-    await db.close()
-  })
+  test(
+    'a process killed at any moment of the very first creation leaves nothing that does not heal',
+    { timeout: 240_000 },
+    async () => {
+      const home = newHome()
+      const making = async (name: string) =>
+        (await readdir(home)).some(
+          (made) => made.startsWith('db.creating') && existsSync(path.join(home, made, name)),
+        )
+      const moments: [string, () => Promise<boolean>][] = [
+        ['the folder is there', () => making('')],
+        ['half of the files are there', () => making('global')],
+        ['PostgreSQL has started on them', () => making('postmaster.pid')],
+        ['it was renamed', async () => existsSync(path.join(home, 'db'))],
+      ]
+      await mkdir(home)
+      for (const [moment, come] of moments) {
+        const child = await startChild(home)
+        await expect.poll(come, { message: moment, timeout: 50_000, interval: 5 }).toBe(true)
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+      }
+      const db = await openDatabase({ home })
+      expect((await db.pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+      expect((await readdir(home)).sort()).toEqual(['db', 'db.lock'])
+      await db.close()
+    },
+  )
 
   test('a folder that is no database is left alone, with a sentence', async () => {
     const home = newHome()
     await mkdir(path.join(home, 'db'), { recursive: true })
     await writeFile(path.join(home, 'db', 'mine.txt'), 'keep me')
-    await expect(openDatabase({ home })).rejects.toMatchObject({ code: 'EARSHOT_DATABASE', message: expect.stringContaining('no database') })
+    await expect(openDatabase({ home })).rejects.toMatchObject({
+      code: 'EARSHOT_DATABASE',
+      message: expect.stringContaining('no database'),
+    })
     expect(await readFile(path.join(home, 'db', 'mine.txt'), 'utf8')).toBe('keep me')
     expect(await readdir(home)).toEqual(['db'])
   })
@@ -229,7 +296,10 @@ async function copyOfTemplate(home: string): Promise<string> {
 }
 
 async function startChild(home: string): Promise<ChildProcess> {
-  const child = fork(CHILD, [home], { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = fork(CHILD, [home], {
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   await once(child, 'spawn')
   return child
 }

@@ -26,7 +26,11 @@ describe.each(databases)('a listener (%s)', (kind) => {
         good: heard.resolve,
       },
       onMissed: () => Promise.reject(new Error('catching up broke')),
-      log: createLog({ level: 'error', destination: { write: (line) => lines.push(line) }, human: true }),
+      log: createLog({
+        level: 'error',
+        destination: { write: (line) => lines.push(line) },
+        human: true,
+      }),
     })
     await own.db.pool.query(`notify bad; notify good, 'fine'`)
     expect(await heard.promise).toBe('fine')
@@ -46,7 +50,10 @@ describe.each(databases)('a listener (%s)', (kind) => {
   test('the regular probe goes unnoticed while all is well', async () => {
     const probes: string[] = []
     const listener = await createListener({
-      pool: own.db.pool, connect: clientOf(own), channels: {}, keepAliveMs: 20,
+      pool: own.db.pool,
+      connect: clientOf(own),
+      channels: {},
+      keepAliveMs: 20,
       onMissed: () => void probes.push('missed'),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -73,8 +80,12 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     const heard = Promise.withResolvers<string>()
     const again = Promise.withResolvers<void>()
     let connected = 0
-    const listener = await db.listen({ wake: heard.resolve }, () => (++connected === 2 ? again.resolve() : undefined))
-    await db.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen "wake"%' and datname = current_database()`)
+    const listener = await db.listen({ wake: heard.resolve }, () =>
+      ++connected === 2 ? again.resolve() : undefined,
+    )
+    await db.pool.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen "wake"%' and datname = current_database()`,
+    )
     await again.promise
     await db.pool.query(`notify wake, 'back'`)
     expect(await heard.promise).toBe('back')
@@ -84,22 +95,33 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
 
   test('that no notification reaches says so, names the cause, and recovers', async () => {
     const lines: string[] = []
-    const log = createLog({ level: 'error', destination: { write: (line) => lines.push(line) }, human: true })
+    const log = createLog({
+      level: 'error',
+      destination: { write: (line) => lines.push(line) },
+      human: true,
+    })
     // NOTIFY does not cross databases: listening in another one is as silent as a transaction pooler.
     const elsewhere = new URL(own.url!)
     elsewhere.pathname = '/postgres'
     let target = elsewhere.href
     let missed = 0
     const listener = await createListener({
-      pool: own.db.pool, connect: () => new pg.Client({ connectionString: target }), channels: {}, log,
-      onMissed: () => void missed++, probeMs: 200, keepAliveMs: 50,
+      pool: own.db.pool,
+      connect: () => new pg.Client({ connectionString: target }),
+      channels: {},
+      log,
+      onMissed: () => void missed++,
+      probeMs: 200,
+      keepAliveMs: 50,
     })
     expect(listener.state).toBe('pooled')
     expect(lines.join('')).toMatch(/EARSHOT_POOLED.*pooler/)
     target = own.url!
     const admin = new pg.Client({ connectionString: elsewhere.href })
     await admin.connect()
-    await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen "earshot_probe%' and datname = 'postgres'`)
+    await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen "earshot_probe%' and datname = 'postgres'`,
+    )
     await admin.end()
     await expect.poll(() => listener.state, { timeout: 10_000 }).toBe('listening')
     expect(missed).toBe(2)
@@ -125,8 +147,12 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     const again = Promise.withResolvers<void>()
     let connected = 0
     const listener = await createListener({
-      pool: own.db.pool, connect: () => new pg.Client({ connectionString: gate.url }), channels: {},
-      onMissed: () => (++connected === 2 ? again.resolve() : undefined), keepAliveMs: 100, probeMs: 300,
+      pool: own.db.pool,
+      connect: () => new pg.Client({ connectionString: gate.url }),
+      channels: {},
+      onMissed: () => (++connected === 2 ? again.resolve() : undefined),
+      keepAliveMs: 100,
+      probeMs: 300,
     })
     expect(listener.state).toBe('listening')
     gate.freeze()
@@ -142,8 +168,12 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     const again = Promise.withResolvers<void>()
     let connected = 0
     const listener = await createListener({
-      pool: db.pool, connect: () => new pg.Client({ connectionString: own.url! }), channels: {},
-      onMissed: () => (++connected === 2 ? again.resolve() : undefined), keepAliveMs: 100, probeMs: 300,
+      pool: db.pool,
+      connect: () => new pg.Client({ connectionString: own.url! }),
+      channels: {},
+      onMissed: () => (++connected === 2 ? again.resolve() : undefined),
+      keepAliveMs: 100,
+      probeMs: 300,
     })
     proxy.deaden()
     await again.promise
@@ -164,8 +194,20 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
 
 function clientOf(own: TestDatabase): () => pg.Client {
   // The pool's own way to connect serves a single client too: a socket to the server, or a stream to the engine.
-  const { host, port, user, password, database, stream, connectionString, ssl, types } = own.db.pool.options
-  return () => new pg.Client({ host, port, user, password, database, stream, connectionString, ssl, types } as pg.ClientConfig)
+  const { host, port, user, password, database, stream, connectionString, ssl, types } =
+    own.db.pool.options
+  return () =>
+    new pg.Client({
+      host,
+      port,
+      user,
+      password,
+      database,
+      stream,
+      connectionString,
+      ssl,
+      types,
+    } as pg.ClientConfig)
 }
 
 type Gate = { url: string; open(): Promise<void>; close(): Promise<void>; freeze(): void }
@@ -178,7 +220,9 @@ async function gateTo(url: string): Promise<Gate> {
     const onward = connect(Number(target.port), target.hostname)
     for (const end of [socket, onward]) {
       sockets.add(end)
-      end.on('error', () => end.destroy()).on('close', () => (sockets.delete(end), socket.destroy(), onward.destroy()))
+      end
+        .on('error', () => end.destroy())
+        .on('close', () => (sockets.delete(end), socket.destroy(), onward.destroy()))
     }
     socket.pipe(onward).pipe(socket)
   }

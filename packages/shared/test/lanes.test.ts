@@ -2,8 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { matches, meets, unmet } from '../src/lanes.ts'
 
-const node = { id: 'attic', roles: ['tts'], tags: { gpu: 'nvidia-3060', vram_gb: 12, fast: true, spare: false } }
-const lacks = (requires: Parameters<typeof unmet>[1]['requires'], role = 'tts') => unmet(node, { role, requires })
+const node = {
+  id: 'attic',
+  roles: ['tts'],
+  tags: { gpu: 'nvidia-3060', vram_gb: 12, fast: true, spare: false },
+}
+const lacks = (requires: Parameters<typeof unmet>[1]['requires'], role = 'tts') =>
+  unmet(node, { role, requires })
 
 describe('what a node lacks for a lane', () => {
   test('is named: a role, a tag, a value, a bound', () => {
@@ -19,7 +24,15 @@ describe('what a node lacks for a lane', () => {
     expect(lacks({ node: 'cellar' })).toEqual(['tag node is attic, not cellar'])
   })
   test('is nothing where all needs are met', () => {
-    expect(lacks({ gpu: 'nvidia-*', vram_gb: { '>=': 8, '<': 13 }, fast: true, tpu: { not: 'v5' }, node: { not: 'cellar' } })).toEqual([])
+    expect(
+      lacks({
+        gpu: 'nvidia-*',
+        vram_gb: { '>=': 8, '<': 13 },
+        fast: true,
+        tpu: { not: 'v5' },
+        node: { not: 'cellar' },
+      }),
+    ).toEqual([])
     expect(meets(node, { role: 'tts', requires: { vram_gb: 12 } })).toBe(true)
   })
   test('a number is not its text', () => {
@@ -30,9 +43,14 @@ describe('what a node lacks for a lane', () => {
 describe('patterns', () => {
   test('agree with a regular expression in which only * is special', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b', '.', '*'), maxLength: 12 })
-    fc.assert(fc.property(letters, letters, (text, pattern) => {
-      const source = pattern.split('*').map((part) => part.replace(/\./g, '\\.')).join('.*')
-      expect(matches(text, pattern)).toBe(new RegExp(`^${source}$`, 's').test(text))
-    }))
+    fc.assert(
+      fc.property(letters, letters, (text, pattern) => {
+        const source = pattern
+          .split('*')
+          .map((part) => part.replace(/\./g, '\\.'))
+          .join('.*')
+        expect(matches(text, pattern)).toBe(new RegExp(`^${source}$`, 's').test(text))
+      }),
+    )
   })
 })

@@ -13,12 +13,20 @@ const all = async (lines: AsyncIterable<string>) => {
 }
 
 test('lines are the same however they are cut, and whatever stands in them', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(fc.string({ unit: fc.constantFrom('a', '\r', 'ü', '🎧', '\u2028', ' ') }), { maxLength: 8 }), fc.integer({ min: 1, max: 9 }), async (lines, size) => {
-    const text = lines.join('\n')
-    const expected = text.split('\n').map((line) => line.replace(/\r$/, ''))
-    if (expected.at(-1) === '') expected.pop()
-    expect(await all(linesOf(piecesOf(text, size)))).toEqual(expected)
-  }))
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ unit: fc.constantFrom('a', '\r', 'ü', '🎧', '\u2028', ' ') }), {
+        maxLength: 8,
+      }),
+      fc.integer({ min: 1, max: 9 }),
+      async (lines, size) => {
+        const text = lines.join('\n')
+        const expected = text.split('\n').map((line) => line.replace(/\r$/, ''))
+        if (expected.at(-1) === '') expected.pop()
+        expect(await all(linesOf(piecesOf(text, size)))).toEqual(expected)
+      },
+    ),
+  )
 })
 
 test('a line that is too long is refused before it is whole, the ones before it are read', async () => {

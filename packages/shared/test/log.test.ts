@@ -3,13 +3,26 @@ import { expect, test } from 'vitest'
 
 function logging(settings: Partial<LogSettings> = {}) {
   const lines: string[] = []
-  const log = createLog({ level: 'info', destination: { write: (line) => lines.push(line) }, human: true, ...settings })
+  const log = createLog({
+    level: 'info',
+    destination: { write: (line) => lines.push(line) },
+    human: true,
+    ...settings,
+  })
   return { log, lines }
 }
 
 test('secrets never get into a line, wherever in it they are', () => {
   const { log, lines } = logging({ human: false, secrets: ['open "sesame"', undefined] })
-  log.info({ err: new Error('connect postgres://ada:hunter2@db/mesh failed'), key: 'abc', nested: { password: 'x1y2' }, headers: { authorization: 'Bearer q9' } }, 'the key is open "sesame"')
+  log.info(
+    {
+      err: new Error('connect postgres://ada:hunter2@db/mesh failed'),
+      key: 'abc',
+      nested: { password: 'x1y2' },
+      headers: { authorization: 'Bearer q9' },
+    },
+    'the key is open "sesame"',
+  )
   log.info('GET /v1/media/ab?expires=1&signature=deadbeef')
   expect(lines.join('')).not.toMatch(/hunter2|abc|x1y2|q9|sesame|deadbeef/)
   expect(lines.join('')).toContain('postgres://ada:***@db/mesh')
@@ -18,10 +31,20 @@ test('secrets never get into a line, wherever in it they are', () => {
 test('machines get JSON, people one line without a stack', () => {
   const json = logging({ human: false })
   json.log.warn({ file: 'a.wav' }, 'cannot read')
-  expect(JSON.parse(json.lines[0] ?? '')).toMatchObject({ level: 40, file: 'a.wav', msg: 'cannot read' })
+  expect(JSON.parse(json.lines[0] ?? '')).toMatchObject({
+    level: 40,
+    file: 'a.wav',
+    msg: 'cannot read',
+  })
   const { log, lines } = logging()
-  log.child({ part: 'inbox' }).warn({ err: new Error('no such file'), file: 'a.wav' }, 'cannot read')
-  expect(lines).toEqual([expect.stringMatching(/^\d\d:\d\d:\d\d warn {2}inbox: cannot read: no such file file=a\.wav\n$/)])
+  log
+    .child({ part: 'inbox' })
+    .warn({ err: new Error('no such file'), file: 'a.wav' }, 'cannot read')
+  expect(lines).toEqual([
+    expect.stringMatching(
+      /^\d\d:\d\d:\d\d warn {2}inbox: cannot read: no such file file=a\.wav\n$/,
+    ),
+  ])
 })
 
 test('file names from outside neither break the line nor steer the terminal', () => {
@@ -37,5 +60,7 @@ test('the level holds back what is below it', () => {
 })
 
 test('addresses without a password stay as they are', () => {
-  expect(maskSecrets('postgres://ada@db:5432/mesh http://127.0.0.1:7700/a@b')).toBe('postgres://ada@db:5432/mesh http://127.0.0.1:7700/a@b')
+  expect(maskSecrets('postgres://ada@db:5432/mesh http://127.0.0.1:7700/a@b')).toBe(
+    'postgres://ada@db:5432/mesh http://127.0.0.1:7700/a@b',
+  )
 })

@@ -21,10 +21,24 @@ async function holder(answer: RequestListener) {
     await rm(dir, { recursive: true, force: true })
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/media/${HASH}`
-  return { dir, url, wanted: { url, hash: HASH, size: CONTENT.length, dir, signal: new AbortController().signal, silenceS: 0.5 } }
+  return {
+    dir,
+    url,
+    wanted: {
+      url,
+      hash: HASH,
+      size: CONTENT.length,
+      dir,
+      signal: new AbortController().signal,
+      silenceS: 0.5,
+    },
+  }
 }
 
-const status = (code: number): RequestListener => (_, response) => void response.writeHead(code).end('{}')
+const status =
+  (code: number): RequestListener =>
+  (_, response) =>
+    void response.writeHead(code).end('{}')
 
 test.each<[string, RequestListener, string]>([
   ['a 404', status(404), 'EARSHOT_MEDIA_GONE'],
@@ -32,15 +46,35 @@ test.each<[string, RequestListener, string]>([
   ['a 409', status(409), 'EARSHOT_MEDIA_CHANGED'],
   ['a 403', status(403), 'EARSHOT_BAD_SIGNATURE'],
   ['a 500', status(500), 'EARSHOT_UNREACHABLE'],
-  ['a redirect', (_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(), 'EARSHOT_UNREACHABLE'],
-  ['other bytes of the same length', (_, response) => void response.end(Buffer.alloc(CONTENT.length, 'noise')), 'EARSHOT_MEDIA_CHANGED'],
+  [
+    'a redirect',
+    (_, response) => void response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+    'EARSHOT_UNREACHABLE',
+  ],
+  [
+    'other bytes of the same length',
+    (_, response) => void response.end(Buffer.alloc(CONTENT.length, 'noise')),
+    'EARSHOT_MEDIA_CHANGED',
+  ],
   ['fewer bytes', (_, response) => void response.end(CONTENT.subarray(1)), 'EARSHOT_MEDIA_CHANGED'],
-  ['more bytes', (_, response) => void response.end(Buffer.concat([CONTENT, CONTENT])), 'EARSHOT_MEDIA_CHANGED'],
-  ['a connection that breaks', (_, response) => {
-    response.writeHead(200, { 'content-length': CONTENT.length })
-    response.write(CONTENT.subarray(0, 1000), () => response.destroy())
-  }, 'EARSHOT_UNREACHABLE'],
-  ['a connection that falls silent', (_, response) => void response.writeHead(200).write('s'), 'EARSHOT_UNREACHABLE'],
+  [
+    'more bytes',
+    (_, response) => void response.end(Buffer.concat([CONTENT, CONTENT])),
+    'EARSHOT_MEDIA_CHANGED',
+  ],
+  [
+    'a connection that breaks',
+    (_, response) => {
+      response.writeHead(200, { 'content-length': CONTENT.length })
+      response.write(CONTENT.subarray(0, 1000), () => response.destroy())
+    },
+    'EARSHOT_UNREACHABLE',
+  ],
+  [
+    'a connection that falls silent',
+    (_, response) => void response.writeHead(200).write('s'),
+    'EARSHOT_UNREACHABLE',
+  ],
   ['no answer at all', () => undefined, 'EARSHOT_UNREACHABLE'],
 ])('%s is told from the others, and leaves no file', async (_, answer, code) => {
   const { dir, wanted } = await holder(answer)
@@ -49,22 +83,37 @@ test.each<[string, RequestListener, string]>([
 })
 
 test('a holder that cannot get at the file now is quoted', async () => {
-  const { wanted } = await holder((_, response) => void response.writeHead(503).end('{"error": {"code": "EARSHOT_UNREACHABLE", "message": "Mount its disk."}}'))
-  await expect(fetchMedia(wanted)).rejects.toMatchObject({ code: 'EARSHOT_UNREACHABLE', message: 'Mount its disk.' })
+  const { wanted } = await holder(
+    (_, response) =>
+      void response
+        .writeHead(503)
+        .end('{"error": {"code": "EARSHOT_UNREACHABLE", "message": "Mount its disk."}}'),
+  )
+  await expect(fetchMedia(wanted)).rejects.toMatchObject({
+    code: 'EARSHOT_UNREACHABLE',
+    message: 'Mount its disk.',
+  })
 })
 
 test('nobody listening is a holder that does not answer', async () => {
   const { wanted } = await holder(status(200))
-  await expect(fetchMedia({ ...wanted, url: 'http://127.0.0.1:1/v1/media/x' })).rejects.toMatchObject({
-    code: 'EARSHOT_UNREACHABLE', message: expect.stringContaining('127.0.0.1:1'),
+  await expect(
+    fetchMedia({ ...wanted, url: 'http://127.0.0.1:1/v1/media/x' }),
+  ).rejects.toMatchObject({
+    code: 'EARSHOT_UNREACHABLE',
+    message: expect.stringContaining('127.0.0.1:1'),
   })
 })
 
 test('a fetch that is no longer wanted ends with the reason and leaves no file', async () => {
-  const { dir, wanted } = await holder((_, response) => void response.writeHead(200).write(CONTENT.subarray(0, 1000)))
+  const { dir, wanted } = await holder(
+    (_, response) => void response.writeHead(200).write(CONTENT.subarray(0, 1000)),
+  )
   const abort = new AbortController()
   setTimeout(() => abort.abort(new Error('the lease is lost')), 50)
-  await expect(fetchMedia({ ...wanted, silenceS: 30, signal: abort.signal })).rejects.toThrow('the lease is lost')
+  await expect(fetchMedia({ ...wanted, silenceS: 30, signal: abort.signal })).rejects.toThrow(
+    'the lease is lost',
+  )
   expect(await readdir(dir)).toEqual([])
 })
 
@@ -88,9 +137,14 @@ describe('signed addresses', () => {
     ['an expiry that is no number', { ...good, expires: 'soon' }],
     ['a shorter signature', { ...good, signature: good.signature.slice(0, 10) }],
     ['an empty signature', { ...good, signature: '' }],
-    ['a hash that is a path', { hash: '../x', expires, signature: signMedia('secret', '../x', expires) }],
+    [
+      'a hash that is a path',
+      { hash: '../x', expires, signature: signMedia('secret', '../x', expires) },
+    ],
   ])('%s is refused', (_, asked) => {
-    expect(() => verifyMedia('secret', asked, NOW)).toThrow(expect.objectContaining({ code: 'EARSHOT_BAD_SIGNATURE' }))
+    expect(() => verifyMedia('secret', asked, NOW)).toThrow(
+      expect.objectContaining({ code: 'EARSHOT_BAD_SIGNATURE' }),
+    )
   })
 
   test('an address holds until it expires, and five minutes longer for clocks that differ', () => {
@@ -103,7 +157,10 @@ describe('signed addresses', () => {
   test('the path of a media file carries what the check needs', () => {
     const url = new URL(mediaPath('secret', HASH, 60, NOW), 'http://box')
     expect(url.pathname).toBe(`/v1/media/${HASH}`)
-    const { expires, signature } = Object.fromEntries(url.searchParams) as { expires: string; signature: string }
+    const { expires, signature } = Object.fromEntries(url.searchParams) as {
+      expires: string
+      signature: string
+    }
     verifyMedia('secret', { hash: HASH, expires, signature }, NOW)
   })
 })

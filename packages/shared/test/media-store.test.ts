@@ -38,19 +38,31 @@ test('a stream that breaks, is too long or is aborted leaves nothing behind', as
   const home = await folder()
   const media = await createMediaStore(home)
   await expect(media.put(failing())).rejects.toThrow('the connection broke')
-  await expect(media.put(endless(), { maxBytes: 100_000 })).rejects.toMatchObject({ code: 'EARSHOT_TOO_LARGE' })
+  await expect(media.put(endless(), { maxBytes: 100_000 })).rejects.toMatchObject({
+    code: 'EARSHOT_TOO_LARGE',
+  })
   const abort = new AbortController()
-  const stopped = media.put((async function* () {
-    yield Buffer.from('half')
-    abort.abort(new Error('no longer wanted'))
-    yield Buffer.from('more')
-  })(), { signal: abort.signal })
+  const stopped = media.put(
+    (async function* () {
+      yield Buffer.from('half')
+      abort.abort(new Error('no longer wanted'))
+      yield Buffer.from('more')
+    })(),
+    { signal: abort.signal },
+  )
   await expect(stopped).rejects.toThrow('no longer wanted')
   expect(await filesIn(home)).toEqual([])
 })
 
 // A disk of one megabyte of its own; needs root or user namespaces.
-const DISK = ['unshare', '-r', '-m', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"']
+const DISK = [
+  'unshare',
+  '-r',
+  '-m',
+  'sh',
+  '-c',
+  'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"',
+]
 const canMount = spawnSync(DISK[0]!, [...DISK.slice(1), tmpdir(), 'true']).status === 0
 
 test.runIf(canMount)('a full disk is said to be full, and nothing is left on it', async () => {
@@ -62,7 +74,11 @@ test.runIf(canMount)('a full disk is said to be full, and nothing is left on it'
     const code = await media.put(big()).then(() => 'kept', (error) => error.code)
     const { readdirSync } = await import('node:fs')
     console.log(code, readdirSync(process.argv[1] + '/media').length)`
-  const said = execFileSync(DISK[0]!, [...DISK.slice(1), home, process.execPath, '--input-type=module', '-e', script, home], { encoding: 'utf8' })
+  const said = execFileSync(
+    DISK[0]!,
+    [...DISK.slice(1), home, process.execPath, '--input-type=module', '-e', script, home],
+    { encoding: 'utf8' },
+  )
   expect(said.trim()).toBe('EARSHOT_DISK_FULL 0')
 })
 
@@ -71,7 +87,12 @@ test('content is kept whole under its hash, and the same content is not written 
   const media = await createMediaStore(home)
   expect(await media.has(sha('hello'))).toBe(false)
   const first = await media.put(pieces('hel', 'lo'))
-  expect(first).toEqual({ hash: sha('hello'), size: 5, path: join(home, 'media', sha('hello').slice(0, 2), sha('hello')), duplicate: false })
+  expect(first).toEqual({
+    hash: sha('hello'),
+    size: 5,
+    path: join(home, 'media', sha('hello').slice(0, 2), sha('hello')),
+    duplicate: false,
+  })
   expect(await readFile(media.path(first.hash), 'utf8')).toBe('hello')
   expect(await media.has(first.hash)).toBe(true)
   const before = await stat(first.path, { bigint: true })
@@ -92,19 +113,29 @@ test('leftovers of ended processes go at start, the files of running ones stay',
   const home = await folder()
   await mkdir(join(home, 'media'), { recursive: true })
   const ended = spawnSync('true').pid
-  for (const pid of [ended, process.pid, process.ppid]) await writeFile(join(home, 'media', `.partial-${pid}-00ff`), 'half')
+  for (const pid of [ended, process.pid, process.ppid])
+    await writeFile(join(home, 'media', `.partial-${pid}-00ff`), 'half')
   const first = await createMediaStore(home)
   expect(await filesIn(home)).toEqual([`.partial-${process.ppid}-00ff`])
   // A second store in the same process leaves alone what the first is writing.
-  const kept = first.put((async function* () {
-    yield Buffer.from('one')
-    await createMediaStore(home)
-    yield Buffer.from('two')
-  })())
+  const kept = first.put(
+    (async function* () {
+      yield Buffer.from('one')
+      await createMediaStore(home)
+      yield Buffer.from('two')
+    })(),
+  )
   expect((await kept).hash).toBe(sha('onetwo'))
 })
 
-test.each(['', '..', '../../etc/passwd', `${'a'.repeat(63)}/`, 'A'.repeat(64), `${'a'.repeat(64)}\n`])('%j is no hash and leads nowhere', async (name) => {
+test.each([
+  '',
+  '..',
+  '../../etc/passwd',
+  `${'a'.repeat(63)}/`,
+  'A'.repeat(64),
+  `${'a'.repeat(64)}\n`,
+])('%j is no hash and leads nowhere', async (name) => {
   const media = await createMediaStore(await folder())
   expect(() => media.path(name)).toThrow(expect.objectContaining({ code: 'EARSHOT_BAD_REQUEST' }))
 })
@@ -116,6 +147,8 @@ test('a file is hashed in pieces, and that can be broken off', async () => {
   await writeFile(join(home, 'empty'), '')
   expect(await hashFile(join(home, 'big'))).toEqual({ hash: sha(data), size: data.length })
   expect(await hashFile(join(home, 'empty'))).toEqual({ hash: sha(''), size: 0 })
-  await expect(hashFile(join(home, 'big'), AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop')
+  await expect(hashFile(join(home, 'big'), AbortSignal.abort(new Error('stop')))).rejects.toThrow(
+    'stop',
+  )
   await expect(hashFile(join(home, 'missing'))).rejects.toMatchObject({ code: 'ENOENT' })
 })

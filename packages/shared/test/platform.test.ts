@@ -3,7 +3,16 @@ import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { findHardware, freeBytes, gpuTag, killTree, parseNvidiaCsv, stopSignals, treeOptions, which } from '@earshot/shared/platform'
+import {
+  findHardware,
+  freeBytes,
+  gpuTag,
+  killTree,
+  parseNvidiaCsv,
+  stopSignals,
+  treeOptions,
+  which,
+} from '@earshot/shared/platform'
 import { afterEach, describe, expect, test } from 'vitest'
 
 const folders: string[] = []
@@ -15,7 +24,10 @@ function withNvidiaSmi(script: string): { env: NodeJS.ProcessEnv } {
   folders.push(folder)
   // Not by naming Node in the first line: that line knows no quoting, and this Node's path may have a space in it.
   writeFileSync(path.join(folder, 'answer.mjs'), script)
-  writeFileSync(path.join(folder, 'nvidia-smi'), `#!/bin/sh\nexec "${process.execPath}" "${path.join(folder, 'answer.mjs')}" "$@"\n`)
+  writeFileSync(
+    path.join(folder, 'nvidia-smi'),
+    `#!/bin/sh\nexec "${process.execPath}" "${path.join(folder, 'answer.mjs')}" "$@"\n`,
+  )
   chmodSync(path.join(folder, 'nvidia-smi'), 0o755)
   return { env: { PATH: folder } }
 }
@@ -24,29 +36,53 @@ describe.skipIf(process.platform === 'win32')('the hardware', () => {
   test('without nvidia-smi has no GPU, and that is no problem', async () => {
     const { tags, gpus, problem } = await findHardware({ env: { PATH: '/nowhere' } })
     expect({ gpus, problem }).toEqual({ gpus: [], problem: null })
-    expect(tags).toEqual({ platform: process.platform === 'darwin' ? 'macos' : process.platform, arch: process.arch, cores: os.availableParallelism(), memory_gb: expect.any(Number) })
+    expect(tags).toEqual({
+      platform: process.platform === 'darwin' ? 'macos' : process.platform,
+      arch: process.arch,
+      cores: os.availableParallelism(),
+      memory_gb: expect.any(Number),
+    })
   })
 
   test('with a broken driver says what nvidia-smi says', async () => {
-    const { gpus, problem } = await findHardware(withNvidiaSmi(
-      `console.log("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\\n"); process.exit(9)`))
+    const { gpus, problem } = await findHardware(
+      withNvidiaSmi(
+        `console.log("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\\n"); process.exit(9)`,
+      ),
+    )
     expect(gpus).toEqual([])
-    expect(problem).toBe("nvidia-smi failed: NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")
+    expect(problem).toBe(
+      "nvidia-smi failed: NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
+    )
   })
 
   test('with several GPUs is tagged by the largest', async () => {
-    const { tags, gpus } = await findHardware(withNvidiaSmi(
-      `const asked = process.argv.slice(2).join(' ')
+    const { tags, gpus } = await findHardware(
+      withNvidiaSmi(
+        `const asked = process.argv.slice(2).join(' ')
        if (asked !== '--query-gpu=name,memory.total,memory.free --format=csv,noheader,nounits') process.exit(2)
-       console.log('NVIDIA GeForce GTX 1050, 4096, 4000\\nNVIDIA GeForce RTX 3060, 12288, 11020')`))
+       console.log('NVIDIA GeForce GTX 1050, 4096, 4000\\nNVIDIA GeForce RTX 3060, 12288, 11020')`,
+      ),
+    )
     expect(gpus.map((gpu) => gpu.freeMb)).toEqual([4000, 11020])
-    expect(tags).toMatchObject({ gpu: 'nvidia-3060', gpu_name: 'NVIDIA GeForce RTX 3060', vram_gb: 12, gpus: 2 })
+    expect(tags).toMatchObject({
+      gpu: 'nvidia-3060',
+      gpu_name: 'NVIDIA GeForce RTX 3060',
+      vram_gb: 12,
+      gpus: 2,
+    })
   })
 })
 
 test('nvidia-smi lists are read with header, units, unknown memory and Windows line ends', () => {
-  expect(parseNvidiaCsv('name, memory.total [MiB], memory.free [MiB]\r\nNVIDIA RTX A6000, 49140 MiB, 48000 MiB\r\n')).toEqual([{ name: 'NVIDIA RTX A6000', memoryMb: 49140, freeMb: 48000 }])
-  expect(parseNvidiaCsv('NVIDIA GB10, [N/A], [N/A]\n')).toEqual([{ name: 'NVIDIA GB10', memoryMb: null, freeMb: null }])
+  expect(
+    parseNvidiaCsv(
+      'name, memory.total [MiB], memory.free [MiB]\r\nNVIDIA RTX A6000, 49140 MiB, 48000 MiB\r\n',
+    ),
+  ).toEqual([{ name: 'NVIDIA RTX A6000', memoryMb: 49140, freeMb: 48000 }])
+  expect(parseNvidiaCsv('NVIDIA GB10, [N/A], [N/A]\n')).toEqual([
+    { name: 'NVIDIA GB10', memoryMb: null, freeMb: null },
+  ])
   expect(parseNvidiaCsv('No devices were found\n')).toEqual([])
 })
 
@@ -66,15 +102,27 @@ test('the signals that stop: no SIGTERM on Windows, no SIGHUP elsewhere, where n
   expect(stopSignals('linux')).toEqual(['SIGINT', 'SIGTERM'])
 })
 
-test.skipIf(process.platform === 'win32')('a program is looked for on the path given, folders and unreadable files passed over', async () => {
-  const { env } = withNvidiaSmi('')
-  expect(await which('nvidia-smi', `/nowhere:${env.PATH}`)).toBe(path.join(env.PATH ?? '', 'nvidia-smi'))
-  expect(await which('nvidia-smi', '')).toBeNull()
-})
+test.skipIf(process.platform === 'win32')(
+  'a program is looked for on the path given, folders and unreadable files passed over',
+  async () => {
+    const { env } = withNvidiaSmi('')
+    expect(await which('nvidia-smi', `/nowhere:${env.PATH}`)).toBe(
+      path.join(env.PATH ?? '', 'nvidia-smi'),
+    )
+    expect(await which('nvidia-smi', '')).toBeNull()
+  },
+)
 
 test('a killed tree takes what the child started with it', async () => {
   const grandchild = `setInterval(() => {}, 1000); process.stdout.write(String(process.pid))`
-  const child = spawn(process.execPath, ['-e', `require('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(grandchild)}], { stdio: 'inherit' })`], { ...treeOptions(), stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(
+    process.execPath,
+    [
+      '-e',
+      `require('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(grandchild)}], { stdio: 'inherit' })`,
+    ],
+    { ...treeOptions(), stdio: ['ignore', 'pipe', 'inherit'] },
+  )
   await once(child.stdout, 'data')
   killTree(child)
   // The pipe closes only when both have let go of it: were the grandchild alive, this would wait for ever.

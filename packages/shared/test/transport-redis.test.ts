@@ -41,7 +41,12 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     const first = await wakes.hear('attic', 1, (hint) => heard.push(`1 ${hint}`))
     const second = await wakes.hear('attic', 2, (hint) => heard.push(`2 ${hint}`))
     await wakes.send({ node: 'attic', incarnation: 1, hint: 'recall' })
-    await wakes.send({ node: 'attic', incarnation: 2, hint: 'assigned', given: { incarnation: 2, at: 1, jobs: [] } })
+    await wakes.send({
+      node: 'attic',
+      incarnation: 2,
+      hint: 'assigned',
+      given: { incarnation: 2, at: 1, jobs: [] },
+    })
     await wakes.send({ node: 'attic', incarnation: 3, hint: 'assigned' })
     await vi.waitFor(() => expect(heard.toSorted()).toEqual(['1 recall', '2 assigned']), waiting)
     for (const hearing of [first, second]) await hearing.close()
@@ -50,13 +55,19 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
   test('nothing piles up: a message goes when it was taken, a queue with its node, or when the leader finds it', async () => {
     const hints: Hint[] = []
     const hearing = await wakes.hear('cellar', 1, (hint) => hints.push(hint))
-    for (let i = 0; i < 50; i++) await wakes.send({ node: 'cellar', incarnation: 1, hint: 'assigned' })
+    for (let i = 0; i < 50; i++)
+      await wakes.send({ node: 'cellar', incarnation: 1, hint: 'assigned' })
     await vi.waitFor(() => expect(hints).toHaveLength(50), waiting)
-    await vi.waitFor(async () => expect((await keys()).filter((key) => /cellar|_1:\d/.test(key))).toEqual([]), waiting)
+    await vi.waitFor(
+      async () => expect((await keys()).filter((key) => /cellar|_1:\d/.test(key))).toEqual([]),
+      waiting,
+    )
     await hearing.close()
     await wakes.send({ node: 'gone', incarnation: 4, hint: 'assigned' })
     await wakes.send({ node: 'gone', incarnation: 5, hint: 'assigned' })
-    expect(await wakes.clean(async () => [{ id: 'gone', incarnation: 5 }])).toBeGreaterThanOrEqual(1)
+    expect(await wakes.clean(async () => [{ id: 'gone', incarnation: 5 }])).toBeGreaterThanOrEqual(
+      1,
+    )
     expect((await keys()).filter((key) => key.includes('_4'))).toEqual([])
     expect((await keys()).filter((key) => key.includes('_5')).length).toBeGreaterThan(0)
     await wakes.clean(async () => [])
@@ -66,11 +77,17 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
   test('two meshes share it without hearing each other', async () => {
     const other = await open(server.url, 'b')
     const heard: string[] = []
-    const hearings = [await wakes.hear('attic', 1, () => heard.push('a')), await createQueueWakes(other).hear('attic', 1, () => heard.push('b'))]
+    const hearings = [
+      await wakes.hear('attic', 1, () => heard.push('a')),
+      await createQueueWakes(other).hear('attic', 1, () => heard.push('b')),
+    ]
     redis.subscribe('progress', () => heard.push('a progress'))
     await vi.waitFor(async () => expect(await redis.publish('progress', 'x')).toBe(1), waiting)
     await createQueueWakes(other).send({ node: 'attic', incarnation: 1, hint: 'assigned' })
-    await vi.waitFor(() => expect([...new Set(heard)].toSorted()).toEqual(['a progress', 'b']), waiting)
+    await vi.waitFor(
+      () => expect([...new Set(heard)].toSorted()).toEqual(['a progress', 'b']),
+      waiting,
+    )
     for (const hearing of hearings) await hearing.close()
     await other.close()
   })
@@ -104,31 +121,41 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     await hearing.close()
   })
 
-  test('connections that died in silence are made anew, those too over which messages are heard', { timeout: 60_000 }, async () => {
-    await using network = await openProxy(server.url)
-    const link = await open(network.url, 'c')
-    const ours = createQueueWakes(link)
-    let heard = 0
-    const hearing = await ours.hear('attic', 1, () => (heard += 1))
-    await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
-    await vi.waitFor(() => expect(heard).toBe(1), waiting)
-    network.deaden()
-    await vi.waitFor(() => expect(link.up).toBe(false), waiting)
-    await vi.waitFor(() => expect(link.up).toBe(true), waiting)
-    await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
-    await vi.waitFor(() => expect(heard).toBe(2), waiting)
-    await hearing.close()
-    await link.close()
-  })
+  test(
+    'connections that died in silence are made anew, those too over which messages are heard',
+    { timeout: 60_000 },
+    async () => {
+      await using network = await openProxy(server.url)
+      const link = await open(network.url, 'c')
+      const ours = createQueueWakes(link)
+      let heard = 0
+      const hearing = await ours.hear('attic', 1, () => (heard += 1))
+      await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+      await vi.waitFor(() => expect(heard).toBe(1), waiting)
+      network.deaden()
+      await vi.waitFor(() => expect(link.up).toBe(false), waiting)
+      await vi.waitFor(() => expect(link.up).toBe(true), waiting)
+      await ours.send({ node: 'attic', incarnation: 1, hint: 'assigned' })
+      await vi.waitFor(() => expect(heard).toBe(2), waiting)
+      await hearing.close()
+      await link.close()
+    },
+  )
 
   test('one that was started anew with another password says so, besides that it was lost', async () => {
     await using other = await startRedis()
     const told: string[] = []
-    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
+    const log = {
+      ...silentLog(),
+      warn: ({ reason }: { reason: string }) => told.push(reason),
+    } as unknown as Log
     const link = await openRedis({ url: other.url, mesh: 'a', log })
     await other.client.config('SET', 'requirepass', 'another')
     await other.client.call('CLIENT', 'KILL', 'TYPE', 'normal')
-    await vi.waitFor(() => expect(told).toEqual(['the connection was lost', expect.stringContaining('WRONGPASS')]), waiting)
+    await vi.waitFor(
+      () => expect(told).toEqual(['the connection was lost', expect.stringContaining('WRONGPASS')]),
+      waiting,
+    )
     await link.close()
   })
 
@@ -142,8 +169,15 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
   test('a wrong password is told once, as the cause; once it is right, all is heard, also what was subscribed before', async () => {
     await using other = await startRedis()
     const told: string[] = []
-    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
-    const link = await openRedis({ url: other.url.replace(other.password, 'wrong'), mesh: 'a', log })
+    const log = {
+      ...silentLog(),
+      warn: ({ reason }: { reason: string }) => told.push(reason),
+    } as unknown as Log
+    const link = await openRedis({
+      url: other.url.replace(other.password, 'wrong'),
+      mesh: 'a',
+      log,
+    })
     let heard = 0
     link.subscribe('events', () => (heard += 1))
     expect(link.up).toBe(false)
@@ -157,18 +191,37 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
   })
 
   test.each<[what: string, url: (server: TestRedis, web: string) => string, why: string]>([
-    ['a password that is wrong', ({ url, password }) => url.replace(password, 'wrong'), 'WRONGPASS'],
-    ['a password that is wrong, of a cluster', ({ url, password }) => url.replace(password, 'wrong').replace('redis:', 'redis+cluster:'), 'WRONGPASS'],
-    ['a server that is no cluster', ({ url }) => url.replace('redis:', 'redis+cluster:'), 'cluster support disabled'],
+    [
+      'a password that is wrong',
+      ({ url, password }) => url.replace(password, 'wrong'),
+      'WRONGPASS',
+    ],
+    [
+      'a password that is wrong, of a cluster',
+      ({ url, password }) => url.replace(password, 'wrong').replace('redis:', 'redis+cluster:'),
+      'WRONGPASS',
+    ],
+    [
+      'a server that is no cluster',
+      ({ url }) => url.replace('redis:', 'redis+cluster:'),
+      'cluster support disabled',
+    ],
     ['a cluster of which nobody is there', () => 'redis+cluster://127.0.0.1:1', 'does not answer'],
-    ['a server that is no Sentinel', ({ url }) => `${url.replace('redis:', 'redis+sentinel:')}/mesh`, 'unknown command'],
+    [
+      'a server that is no Sentinel',
+      ({ url }) => `${url.replace('redis:', 'redis+sentinel:')}/mesh`,
+      'unknown command',
+    ],
     ['a server that is no Redis', (_, web) => web, 'no Redis'],
   ])('%s: the check ends, and says so, and so does the mesh', async (_, url, why) => {
     await using web = await openWeb()
     const address = url(server, `redis://127.0.0.1:${web.port}`)
     await expect(checkRedis(address)).rejects.toThrow(why)
     const told: string[] = []
-    const log = { ...silentLog(), warn: ({ reason }: { reason: string }) => told.push(reason) } as unknown as Log
+    const log = {
+      ...silentLog(),
+      warn: ({ reason }: { reason: string }) => told.push(reason),
+    } as unknown as Log
     await (await openRedis({ url: address, mesh: 'a', log })).close()
     expect(told).toEqual([expect.stringContaining(why)])
   })
@@ -197,9 +250,20 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
 
   test('a cluster takes the same messages', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'earshot-cluster-'))
-    await using cluster = await startRedis(['--cluster-enabled', 'yes', '--cluster-config-file', path.join(folder, 'nodes.conf'), '--cluster-announce-ip', '127.0.0.1'])
+    await using cluster = await startRedis([
+      '--cluster-enabled',
+      'yes',
+      '--cluster-config-file',
+      path.join(folder, 'nodes.conf'),
+      '--cluster-announce-ip',
+      '127.0.0.1',
+    ])
     await cluster.client.cluster('ADDSLOTSRANGE', 0, 16_383)
-    await vi.waitFor(async () => expect(String(await cluster.client.cluster('INFO'))).toContain('cluster_state:ok'), waiting)
+    await vi.waitFor(
+      async () =>
+        expect(String(await cluster.client.cluster('INFO'))).toContain('cluster_state:ok'),
+      waiting,
+    )
     await worksAt(`redis+cluster://:${cluster.password}@127.0.0.1:${cluster.port}`)
     await rm(folder, { recursive: true })
   })
@@ -209,7 +273,10 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     await using primary = await startRedis()
     const port = await freePort()
     const config = path.join(folder, 'sentinel.conf')
-    await writeFile(config, `port ${port}\nbind 127.0.0.1\nrequirepass ${primary.password}\nsentinel monitor mesh 127.0.0.1 ${primary.port} 1\nsentinel auth-pass mesh ${primary.password}\n`)
+    await writeFile(
+      config,
+      `port ${port}\nbind 127.0.0.1\nrequirepass ${primary.password}\nsentinel monitor mesh 127.0.0.1 ${primary.port} 1\nsentinel auth-pass mesh ${primary.password}\n`,
+    )
     const sentinel = spawn(findRedis()!, [config, '--sentinel'], { stdio: 'ignore', cwd: folder })
     try {
       await worksAt(`redis+sentinel://:${primary.password}@127.0.0.1:${port}/mesh/0`)
@@ -221,26 +288,56 @@ describe.skipIf(findRedis() === undefined)('a Redis', () => {
     }
   })
 
-  test.skipIf(openssl.error)('over TLS it takes them from who trusts its certificate, and from nobody else', async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), 'earshot-tls-'))
-    const [key, certificate] = ['key.pem', 'certificate.pem'].map((file) => path.join(folder, file)) as [string, string]
-    const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate])
-    expect(made.status, String(made.stderr)).toBe(0)
-    const port = await freePort()
-    await using server = await startRedis(['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'])
-    const url = `rediss://:${server.password}@127.0.0.1:${port}`
-    const stranger = await open(url)
-    expect(stranger.up).toBe(false)
-    await stranger.close()
-    const trusted = getCACertificates('default')
-    setDefaultCACertificates([...trusted, await readFile(certificate, 'utf8')])
-    try {
-      await worksAt(url)
-    } finally {
-      setDefaultCACertificates(trusted)
-      await rm(folder, { recursive: true })
-    }
-  })
+  test.skipIf(openssl.error)(
+    'over TLS it takes them from who trusts its certificate, and from nobody else',
+    async () => {
+      const folder = await mkdtemp(path.join(tmpdir(), 'earshot-tls-'))
+      const [key, certificate] = ['key.pem', 'certificate.pem'].map((file) =>
+        path.join(folder, file),
+      ) as [string, string]
+      const made = spawnSync('openssl', [
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=127.0.0.1',
+        '-addext',
+        'subjectAltName=IP:127.0.0.1',
+        '-keyout',
+        key,
+        '-out',
+        certificate,
+      ])
+      expect(made.status, String(made.stderr)).toBe(0)
+      const port = await freePort()
+      await using server = await startRedis([
+        '--tls-port',
+        String(port),
+        '--tls-cert-file',
+        certificate,
+        '--tls-key-file',
+        key,
+        '--tls-auth-clients',
+        'no',
+      ])
+      const url = `rediss://:${server.password}@127.0.0.1:${port}`
+      const stranger = await open(url)
+      expect(stranger.up).toBe(false)
+      await stranger.close()
+      const trusted = getCACertificates('default')
+      setDefaultCACertificates([...trusted, await readFile(certificate, 'utf8')])
+      try {
+        await worksAt(url)
+      } finally {
+        setDefaultCACertificates(trusted)
+        await rm(folder, { recursive: true })
+      }
+    },
+  )
 })
 
 /** A server that speaks something else. */

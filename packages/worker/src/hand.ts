@@ -7,7 +7,15 @@ export type End = 'lost' | 'stopping'
 /** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
 /** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
-export type InHand = { job: Assignment; takenAt: number; abort: LateAbort; state: State; settled: boolean; done: Promise<void>; ended: Promise<void> }
+export type InHand = {
+  job: Assignment
+  takenAt: number
+  abort: LateAbort
+  state: State
+  settled: boolean
+  done: Promise<void>
+  ended: Promise<void>
+}
 
 export type Hand = {
   ids(): number[]
@@ -60,7 +68,8 @@ export function createHand(slots: Record<string, number>): Hand {
   const count = (role: string, by: 1 | -1) => {
     for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
   }
-  const fits = (role: string) => (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
+  const fits = (role: string) =>
+    (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
   const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
   const forget = (held: InHand) => {
     if (!hand.delete(held.job.id)) return
@@ -75,7 +84,15 @@ export function createHand(slots: Record<string, number>): Hand {
     add(jobs, takenAt) {
       for (const job of jobs) {
         if (hand.has(job.id) || settled.has(job.fence)) continue
-        const held: InHand = { job, takenAt, abort: createLateAbort(), state: 'waiting', settled: false, done: Promise.resolve(), ended: Promise.resolve() }
+        const held: InHand = {
+          job,
+          takenAt,
+          abort: createLateAbort(),
+          state: 'waiting',
+          settled: false,
+          done: Promise.resolve(),
+          ended: Promise.resolve(),
+        }
         hand.set(job.id, held)
         waiting.push(held)
       }
@@ -126,7 +143,8 @@ export function createHand(slots: Record<string, number>): Hand {
     busy() {
       const counts: Record<string, number> = {}
       const windingDown = [...hand.values()].filter(({ abort }) => abort.aborted)
-      for (const { job } of [...windingDown, ...hanging]) counts[job.role] = (counts[job.role] ?? 0) + 1
+      for (const { job } of [...windingDown, ...hanging])
+        counts[job.role] = (counts[job.role] ?? 0) + 1
       return counts
     },
   }

@@ -1,4 +1,11 @@
-import { EarshotError, type Kind, type KindDefinition, KINDS, type Output, parse } from '@earshot/shared/contract'
+import {
+  EarshotError,
+  type Kind,
+  type KindDefinition,
+  KINDS,
+  type Output,
+  parse,
+} from '@earshot/shared/contract'
 import type { z } from 'zod'
 import type { JobContext } from './job-context.ts'
 import type { Handler } from './run-job.ts'
@@ -7,7 +14,10 @@ import { isDiskFull } from './verdict.ts'
 export type { JobContext as KindContext } from './job-context.ts'
 
 /** Runs a built-in kind: input to output. */
-export type BuiltIn<K extends Kind> = (payload: z.output<(typeof KINDS)[K]['payload']>, context: JobContext) => Promise<Output<K>>
+export type BuiltIn<K extends Kind> = (
+  payload: z.output<(typeof KINDS)[K]['payload']>,
+  context: JobContext,
+) => Promise<Output<K>>
 
 /** A kind of the users' own with what runs it; made by {@link handle}. */
 export type HandledKind = { definition: KindDefinition; handler: Handler }
@@ -25,7 +35,10 @@ export type HandledKind = { definition: KindDefinition; handler: Handler }
  */
 export function handle<D extends KindDefinition>(
   definition: D,
-  run: (payload: z.output<D['payload']>, context: JobContext) => z.input<D['result']> | Promise<z.input<D['result']>>,
+  run: (
+    payload: z.output<D['payload']>,
+    context: JobContext,
+  ) => z.input<D['result']> | Promise<z.input<D['result']>>,
 ): HandledKind {
   const { kind, payload, result } = definition
   const guarded = async (given: unknown, context: JobContext): Promise<unknown> => {
@@ -34,7 +47,11 @@ export function handle<D extends KindDefinition>(
     } catch (err) {
       if (err instanceof EarshotError || isDiskFull(err) || context.signal.aborted) throw err
       const message = err instanceof Error ? err.message : String(err)
-      throw new EarshotError('EARSHOT_HANDLER_FAILED', `The handler of kind "${kind}" failed: ${message}`, { cause: err })
+      throw new EarshotError(
+        'EARSHOT_HANDLER_FAILED',
+        `The handler of kind "${kind}" failed: ${message}`,
+        { cause: err },
+      )
     }
   }
   return { definition, handler: checked({ payload, output: result }, guarded) }
@@ -49,7 +66,10 @@ export function builtIn<K extends Kind>(kind: K, run: BuiltIn<K>): Handler {
  * Checks what a handler gets and what it gives back: a payload may come from another version of the program, or from SQL, which looks
  * at required fields only. What is stored is what the handler gave: whoever waits for it reads it by the schema.
  */
-function checked(schemas: { payload: z.ZodType; output: z.ZodType }, run: (payload: unknown, context: JobContext) => Promise<unknown>): Handler {
+function checked(
+  schemas: { payload: z.ZodType; output: z.ZodType },
+  run: (payload: unknown, context: JobContext) => Promise<unknown>,
+): Handler {
   return async (context) => {
     const output = await run(parse(schemas.payload, context.job.payload, 'payload'), context)
     parse(schemas.output, output, 'result', 'EARSHOT_RESULT_REFUSED')
@@ -63,6 +83,10 @@ function asJson(result: unknown): unknown {
     JSON.stringify(result)
     return result
   } catch (cause) {
-    throw new EarshotError('EARSHOT_RESULT_REFUSED', `The result cannot be written as JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new EarshotError(
+      'EARSHOT_RESULT_REFUSED',
+      `The result cannot be written as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }

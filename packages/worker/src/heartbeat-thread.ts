@@ -18,13 +18,17 @@ let db: Database | undefined
 
 async function beat(): Promise<void> {
   const asked = askedNow()
-  if (asked.askedAt - seen[0]! > WEDGED_MS) return say({ warning: 'The main loop did not run for 30 s; the lease is not renewed' })
+  if (asked.askedAt - seen[0]! > WEDGED_MS)
+    return say({ warning: 'The main loop did not run for 30 s; the lease is not renewed' })
   try {
     // Opened here and not at the start, so that a database that is away for a moment is tried again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
     say({ beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured)), ...asked } })
   } catch (err) {
-    say({ warning: 'The heartbeat did not reach the database; it is tried again', err: err instanceof Error ? err.message : String(err) })
+    say({
+      warning: 'The heartbeat did not reach the database; it is tried again',
+      err: err instanceof Error ? err.message : String(err),
+    })
   }
 }
 const loop = createLoop({ everyMs: beatMs, work: beat, log: silentLog() })

@@ -45,7 +45,15 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   return options.db.embedded ? beatHere(options) : beatInThread(options)
 }
 
-function beatHere({ db, node, incarnation, busy, measured, onBeat, log }: HeartbeatOptions): Heartbeat {
+function beatHere({
+  db,
+  node,
+  incarnation,
+  busy,
+  measured,
+  onBeat,
+  log,
+}: HeartbeatOptions): Heartbeat {
   const loop = createLoop({
     everyMs: BEAT_MS,
     log,
@@ -59,11 +67,28 @@ function beatHere({ db, node, incarnation, busy, measured, onBeat, log }: Heartb
 }
 
 /** What the thread is started with. `tick`: one 64-bit float, when the main loop was last seen alive. */
-export type ThreadData = { settings: DatabaseSettings; node: string; incarnation: number; tick: SharedArrayBuffer; beatMs: number }
-export type ToThread = { kick: boolean; busy: Record<string, number>; measured: Measured } | { stop: true }
+export type ThreadData = {
+  settings: DatabaseSettings
+  node: string
+  incarnation: number
+  tick: SharedArrayBuffer
+  beatMs: number
+}
+export type ToThread =
+  | { kick: boolean; busy: Record<string, number>; measured: Measured }
+  | { stop: true }
 export type FromThread = { beat: Beat } | { warning: string; err?: string }
 
-function beatInThread({ settings, node, incarnation, busy, measured, onBeat, onFailure, log }: HeartbeatOptions): Heartbeat {
+function beatInThread({
+  settings,
+  node,
+  incarnation,
+  busy,
+  measured,
+  onBeat,
+  onFailure,
+  log,
+}: HeartbeatOptions): Heartbeat {
   const tick = new SharedArrayBuffer(8)
   const seen = new Float64Array(tick)
   seen[0] = monotonicMs()

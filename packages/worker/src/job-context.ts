@@ -29,12 +29,17 @@ export type ContextOptions = Pick<JobContext, 'job' | 'progress' | 'emit'> & {
  * Makes what a handler gets. Folder and signal are made when the handler asks for them, since most short jobs need neither, and a folder takes
  * ten times as long as such a job.
  */
-export function createJobContext({ job, progress, emit, signals, folder }: ContextOptions): { context: JobContext; remove(): Promise<void> | undefined } {
+export function createJobContext({ job, progress, emit, signals, folder }: ContextOptions): {
+  context: JobContext
+  remove(): Promise<void> | undefined
+} {
   let signal: AbortSignal | undefined
   let made: string | undefined
   return {
     context: {
-      job, progress, emit,
+      job,
+      progress,
+      emit,
       get signal() {
         return (signal ??= AbortSignal.any(signals()))
       },
@@ -45,6 +50,7 @@ export function createJobContext({ job, progress, emit, signals, folder }: Conte
         return made
       },
     },
-    remove: () => (made === undefined ? undefined : rm(made, { recursive: true, force: true, maxRetries: 3 })),
+    remove: () =>
+      made === undefined ? undefined : rm(made, { recursive: true, force: true, maxRetries: 3 }),
   }
 }

@@ -29,7 +29,12 @@ export type Lease = {
  * const lease = createLease(15_000, monotonicMs())
  * lease.renewed({ now: 1795289198.3, askedAt: monotonicMs(), askedOn: Date.now() })
  */
-export function createLease(ms: number, joinedAt: number, clock: () => number = monotonicMs, wall: () => number = Date.now): Lease {
+export function createLease(
+  ms: number,
+  joinedAt: number,
+  clock: () => number = monotonicMs,
+  wall: () => number = Date.now,
+): Lease {
   let until = joinedAt + ms
   let last: { now: number; askedAt: number; askedOn: number } | undefined
   /** By the database's clock: it has not ended since. */

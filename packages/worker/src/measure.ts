@@ -32,7 +32,12 @@ export function createMeasures(clock: () => number): Measures {
     now() {
       const since = clock() - WARM_MS
       return {
-        speeds: Object.fromEntries([...kinds].map(([kind, { secondsEach }]) => [kind, Number((1 / secondsEach).toPrecision(2))])),
+        speeds: Object.fromEntries(
+          [...kinds].map(([kind, { secondsEach }]) => [
+            kind,
+            Number((1 / secondsEach).toPrecision(2)),
+          ]),
+        ),
         warm: [...kinds].filter(([, { ranAt }]) => ranAt > since).map(([kind]) => kind),
       }
     },
@@ -41,6 +46,12 @@ export function createMeasures(clock: () => number): Measures {
 
 /** A transcription's work is as long as its recording, in seconds; any other job is one piece of work. */
 function workIn(kind: string, output: unknown): number {
-  if (kind !== 'transcribe' || typeof output !== 'object' || output === null || !('duration_s' in output)) return 1
+  if (
+    kind !== 'transcribe' ||
+    typeof output !== 'object' ||
+    output === null ||
+    !('duration_s' in output)
+  )
+    return 1
   return Number(output.duration_s)
 }

@@ -2,7 +2,11 @@ import { openAsBlob } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EarshotError, type ErrorBody, type MediaView } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type MediaLocation, listCoordinators, locateMedia } from '@earshot/shared/db/functions/documents'
+import {
+  type MediaLocation,
+  listCoordinators,
+  locateMedia,
+} from '@earshot/shared/db/functions/documents'
 import { copyMedia } from '@earshot/shared/media/copy'
 import { fetchMedia } from '@earshot/shared/media/fetch'
 import { mediaPath } from '@earshot/shared/media/sign'
@@ -39,9 +43,20 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
 
   async function locate(hash: string): Promise<Located> {
     const holders = await locateMedia(db.pool, hash)
-    if (holders.length === 0) throw new EarshotError('EARSHOT_MEDIA_GONE', `No coordinator holds the media ${hash.slice(0, 12)} any more.`)
-    const places = holders.flatMap(({ url, seen_s, ...held }) => (url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, ...held }]))
-    return { places, away: holders.map(({ holder }) => holder).filter((holder) => !places.some((place) => place.holder === holder)) }
+    if (holders.length === 0)
+      throw new EarshotError(
+        'EARSHOT_MEDIA_GONE',
+        `No coordinator holds the media ${hash.slice(0, 12)} any more.`,
+      )
+    const places = holders.flatMap(({ url, seen_s, ...held }) =>
+      url === null || seen_s === null || seen_s > SILENT_S ? [] : [{ base: url, ...held }],
+    )
+    return {
+      places,
+      away: holders
+        .map(({ holder }) => holder)
+        .filter((holder) => !places.some((place) => place.holder === holder)),
+    }
   }
 
   return {
@@ -53,10 +68,17 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
           return copy
         }
         try {
-          return await fetchMedia({ url: base + mediaPath(secret, hash, ADDRESS_TTL_S), hash, size, dir, signal })
+          return await fetchMedia({
+            url: base + mediaPath(secret, hash, ADDRESS_TTL_S),
+            hash,
+            size,
+            dir,
+            signal,
+          })
         } catch (err) {
           // Content that changed under an unchanged size and time is seen by nobody else: asked to compare, the holder takes it anew.
-          if (err instanceof EarshotError && err.code === 'EARSHOT_MEDIA_CHANGED') await verifyAt(base, secret, hash, signal)
+          if (err instanceof EarshotError && err.code === 'EARSHOT_MEDIA_CHANGED')
+            await verifyAt(base, secret, hash, signal)
           throw err
         }
       }),
@@ -65,7 +87,9 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
       const until = performance.now() + VERIFY_PATIENCE_MS
       for (;;) {
         try {
-          return await firstHolder(await locate(hash), ({ base, secret }) => verifyAt(base, secret, hash, signal))
+          return await firstHolder(await locate(hash), ({ base, secret }) =>
+            verifyAt(base, secret, hash, signal),
+          )
         } catch (err) {
           const away = err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE'
           if (!away || performance.now() > until) throw err
@@ -91,8 +115,14 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
 }
 
 /** As firstThatWorks; but what is gone from one place, or changed there, may still be as it was with a holder that is away. */
-async function firstHolder<Result>({ places, away }: Located, work: (place: Place) => Promise<Result>): Promise<Result> {
-  const unreachable = new EarshotError('EARSHOT_UNREACHABLE', `The coordinator that holds this media, ${away[0]}, is away.`)
+async function firstHolder<Result>(
+  { places, away }: Located,
+  work: (place: Place) => Promise<Result>,
+): Promise<Result> {
+  const unreachable = new EarshotError(
+    'EARSHOT_UNREACHABLE',
+    `The coordinator that holds this media, ${away[0]}, is away.`,
+  )
   if (places.length === 0) throw unreachable
   let waits = away.length > 0 ? unreachable : undefined
   try {
@@ -100,16 +130,25 @@ async function firstHolder<Result>({ places, away }: Located, work: (place: Plac
       work(place).catch((err: unknown) => {
         if (err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE') waits ??= err
         throw err
-      }))
+      }),
+    )
   } catch (err) {
-    const settled = err instanceof EarshotError && (err.code === 'EARSHOT_MEDIA_GONE' || err.code === 'EARSHOT_MEDIA_CHANGED')
+    const settled =
+      err instanceof EarshotError &&
+      (err.code === 'EARSHOT_MEDIA_GONE' || err.code === 'EARSHOT_MEDIA_CHANGED')
     throw settled && waits !== undefined ? waits : err
   }
 }
 
 /** Tries each place in turn; the last one's error is thrown when none works. */
-async function firstThatWorks<Place, Result>(places: Place[], work: (place: Place) => Promise<Result>): Promise<Result> {
-  let failure: unknown = new EarshotError('EARSHOT_UNREACHABLE', 'No coordinator has said where it can be reached.')
+async function firstThatWorks<Place, Result>(
+  places: Place[],
+  work: (place: Place) => Promise<Result>,
+): Promise<Result> {
+  let failure: unknown = new EarshotError(
+    'EARSHOT_UNREACHABLE',
+    'No coordinator has said where it can be reached.',
+  )
   for (const place of places) {
     try {
       return await work(place)
@@ -120,18 +159,34 @@ async function firstThatWorks<Place, Result>(places: Place[], work: (place: Plac
   throw failure
 }
 
-async function verifyAt(base: string, secret: string, hash: string, signal: AbortSignal): Promise<void> {
+async function verifyAt(
+  base: string,
+  secret: string,
+  hash: string,
+  signal: AbortSignal,
+): Promise<void> {
   const address = new URL(base + mediaPath(secret, hash, ADDRESS_TTL_S))
   address.pathname += '/verify'
   const answer = await ask(address.href, { method: 'POST', signal })
   // An answer that took long began with status 200: what failed then stands in the body.
   const { unchanged, error } = (await answer.json().catch((cause: unknown) => {
     signal.throwIfAborted()
-    throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${address.host} broke off its answer.`, { cause })
+    throw new EarshotError(
+      'EARSHOT_UNREACHABLE',
+      `The coordinator at ${address.host} broke off its answer.`,
+      { cause },
+    )
   })) as { unchanged?: boolean } & Partial<ErrorBody>
-  if (error !== undefined) throw new EarshotError(error.code === 'EARSHOT_MEDIA_GONE' ? error.code : 'EARSHOT_UNREACHABLE', error.message)
+  if (error !== undefined)
+    throw new EarshotError(
+      error.code === 'EARSHOT_MEDIA_GONE' ? error.code : 'EARSHOT_UNREACHABLE',
+      error.message,
+    )
   if (!unchanged) {
-    throw new EarshotError('EARSHOT_MEDIA_CHANGED', 'The file changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.')
+    throw new EarshotError(
+      'EARSHOT_MEDIA_CHANGED',
+      'The file changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.',
+    )
   }
 }
 
@@ -142,7 +197,11 @@ async function ask(url: string, init: RequestInit): Promise<Response> {
     answer = await fetch(url, init)
   } catch (err) {
     init.signal?.throwIfAborted()
-    throw new EarshotError('EARSHOT_UNREACHABLE', `The coordinator at ${new URL(url).host} cannot be reached.`, { cause: err })
+    throw new EarshotError(
+      'EARSHOT_UNREACHABLE',
+      `The coordinator at ${new URL(url).host} cannot be reached.`,
+      { cause: err },
+    )
   }
   if (answer.ok) return answer
   throw await refusal(answer, new URL(url).host)
@@ -151,15 +210,32 @@ async function ask(url: string, init: RequestInit): Promise<Response> {
 async function refusal(answer: Response, host: string): Promise<EarshotError> {
   const text = await answer.text()
   if (answer.status === 401) {
-    return new EarshotError('EARSHOT_UNAUTHORIZED', `The coordinator at ${host} refuses this worker's key.`, { hint: 'Set EARSHOT_KEY to the mesh\'s key.' })
+    return new EarshotError(
+      'EARSHOT_UNAUTHORIZED',
+      `The coordinator at ${host} refuses this worker's key.`,
+      { hint: "Set EARSHOT_KEY to the mesh's key." },
+    )
   }
-  if (answer.status === 404 || answer.status === 410) return new EarshotError('EARSHOT_MEDIA_GONE', 'The file was removed before it was done.')
+  if (answer.status === 404 || answer.status === 410)
+    return new EarshotError('EARSHOT_MEDIA_GONE', 'The file was removed before it was done.')
   if (answer.status === 403) {
-    return new EarshotError('EARSHOT_BAD_SIGNATURE', `The coordinator at ${host} refuses a signed address of this worker.`, { hint: 'Their clocks may be more than five minutes apart.' })
+    return new EarshotError(
+      'EARSHOT_BAD_SIGNATURE',
+      `The coordinator at ${host} refuses a signed address of this worker.`,
+      { hint: 'Their clocks may be more than five minutes apart.' },
+    )
   }
   // Not this node's disk: the job waits until there is room, and nobody is charged.
-  if (answer.status === 507) return new EarshotError('EARSHOT_UNREACHABLE', `The disk of the coordinator at ${host} is full; the job waits until there is room.`)
-  return new EarshotError('EARSHOT_UNREACHABLE', sentenceIn(text) ?? `The coordinator at ${host} answered ${answer.status}: ${text.slice(0, 200)}`)
+  if (answer.status === 507)
+    return new EarshotError(
+      'EARSHOT_UNREACHABLE',
+      `The disk of the coordinator at ${host} is full; the job waits until there is room.`,
+    )
+  return new EarshotError(
+    'EARSHOT_UNREACHABLE',
+    sentenceIn(text) ??
+      `The coordinator at ${host} answered ${answer.status}: ${text.slice(0, 200)}`,
+  )
 }
 
 /** A holder's own sentence for what it cannot get at now. */

@@ -1,6 +1,14 @@
 import { EarshotError } from '@earshot/shared/contract'
 import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
-import { type Held, type Measured, type Registration, drainNode, leaseSeconds, leaveNode, registerNode } from '@earshot/shared/db/functions/nodes'
+import {
+  type Held,
+  type Measured,
+  type Registration,
+  drainNode,
+  leaseSeconds,
+  leaveNode,
+  registerNode,
+} from '@earshot/shared/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/shared/monotonic'
 import { type Beat, type Heartbeat, startHeartbeat } from './heartbeat.ts'
@@ -45,7 +53,15 @@ export type Node = {
 }
 
 /** This machine's place in the mesh: joins, keeps the lease, leaves. */
-export function createNode({ db, settings, registration, log, busy, measured, onReport }: NodeOptions): Node {
+export function createNode({
+  db,
+  settings,
+  registration,
+  log,
+  busy,
+  measured,
+  onReport,
+}: NodeOptions): Node {
   const { id } = registration
   const ended = Promise.withResolvers<never>()
   // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
@@ -56,9 +72,11 @@ export function createNode({ db, settings, registration, log, busy, measured, on
 
   function onBeat({ held, now, askedAt, askedOn }: Beat): void {
     if (held === null) {
-      ended.reject(new EarshotError('EARSHOT_REPLACED', `Another process took over as node ${id}.`, {
-        hint: 'Give each worker an id of its own: NODE_ID, or node.id in config.yaml.',
-      }))
+      ended.reject(
+        new EarshotError('EARSHOT_REPLACED', `Another process took over as node ${id}.`, {
+          hint: 'Give each worker an id of its own: NODE_ID, or node.id in config.yaml.',
+        }),
+      )
       void heart?.stop()
       return
     }
@@ -78,8 +96,21 @@ export function createNode({ db, settings, registration, log, busy, measured, on
       const askedAt = monotonicMs()
       incarnation = await registerNode(db.pool, registration)
       lease = createLease(leaseMs, askedAt)
-      heart = startHeartbeat({ db, settings, node: id, incarnation, busy, measured, onBeat, onFailure: ended.reject, log })
-      log.info({ incarnation, roles: registration.roles, tags: registration.tags }, 'Joined the mesh')
+      heart = startHeartbeat({
+        db,
+        settings,
+        node: id,
+        incarnation,
+        busy,
+        measured,
+        onBeat,
+        onFailure: ended.reject,
+        log,
+      })
+      log.info(
+        { incarnation, roles: registration.roles, tags: registration.tags },
+        'Joined the mesh',
+      )
     },
     beat: () => heart?.kick(),
     drain: () => drainNode(db.pool, id, incarnation),

@@ -16,7 +16,11 @@ import type { MediaClient } from './media.ts'
 import type { Handler } from './run-job.ts'
 
 /** A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it serves. */
-export type OfferedModel = Omit<ModelInfo, 'name'> & { kinds: string[]; engine: string; /** Kinds whose jobs get it here when they name none. */ default_for?: string[] }
+export type OfferedModel = Omit<ModelInfo, 'name'> & {
+  kinds: string[]
+  engine: string
+  /** Kinds whose jobs get it here when they name none. */ default_for?: string[]
+}
 
 export type Offering = {
   roles: string[]
@@ -25,14 +29,27 @@ export type Offering = {
   /** What jobs require: `model:NAME` for each model, `kind:NAME` for each kind of the users' own, the languages that are heard, and whether they are translated. */
   tags: Record<string, string | true>
   /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
-  capabilities: { engines: Record<string, string>; models: Record<string, OfferedModel>; /** What is here and does not serve, by its name, with the reason. */ not_offered?: Record<string, string> }
+  capabilities: {
+    engines: Record<string, string>
+    models: Record<string, OfferedModel>
+    /** What is here and does not serve, by its name, with the reason. */ not_offered?: Record<
+      string,
+      string
+    >
+  }
 }
 
 /** A language model of more bytes than this is no work for small boxes: its node also takes the role llm_heavy. */
 export const HEAVY_BYTES = 6e9
 
 /** What this worker offers: the kinds whose engines work here and those of the users' own, within the roles that were configured. */
-export function createOffer(options: { db: Database; media: MediaClient; engines: Engines; kinds: readonly HandledKind[]; config: Config }): Offering {
+export function createOffer(options: {
+  db: Database
+  media: MediaClient
+  engines: Engines
+  kinds: readonly HandledKind[]
+  config: Config
+}): Offering {
   const { db, media, engines, kinds, config } = options
   const handlers = new Map<string, Handler>()
   const serving: Record<string, string> = {}
@@ -44,18 +61,30 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
     serving[kind] = engine
     roles.add(role)
   }
-  const offer = <K extends Kind>(kind: K, engine: string, run: BuiltIn<K>, role: string = KINDS[kind].role) => add(kind, role, engine, builtIn(kind, run))
+  const offer = <K extends Kind>(
+    kind: K,
+    engine: string,
+    run: BuiltIn<K>,
+    role: string = KINDS[kind].role,
+  ) => add(kind, role, engine, builtIn(kind, run))
   const nameOf = (kind: EngineKind, model?: string) => engines.pick(kind, model)?.engine.name
   const hearing = nameOf('transcribe')
   const speaking = nameOf('speak')
   const thinking = nameOf('generate')
   const comparing = nameOf('embed')
   const indexing = nameOf('embed', LEXICAL_MODEL)
-  if (hearing !== undefined) offer('transcribe', hearing, createTranscribe({ media, engines, maxDurationS: config.limits.maxDurationS }))
+  if (hearing !== undefined)
+    offer(
+      'transcribe',
+      hearing,
+      createTranscribe({ media, engines, maxDurationS: config.limits.maxDurationS }),
+    )
   if (speaking !== undefined) offer('speak', speaking, createSpeak({ media, engines }))
   if (thinking !== undefined) {
     offer('generate', thinking, createGenerate({ engines }))
-    const heavy = engines.serving.some(({ engine, models }) => engine.kind === 'generate' && models.some(isHeavy))
+    const heavy = engines.serving.some(
+      ({ engine, models }) => engine.kind === 'generate' && models.some(isHeavy),
+    )
     if (heavy) offer('generate', thinking, createGenerate({ engines }), 'llm_heavy')
   }
   if (comparing !== undefined) offer('vectors', comparing, createVectors({ engines }))
@@ -67,20 +96,37 @@ export function createOffer(options: { db: Database; media: MediaClient; engines
   const models = modelsOf(engines, handlers)
   const names = Object.entries(models).flatMap(([name, { aliases = [] }]) => [name, ...aliases])
   return {
-    roles: [...roles], handlers, slots: slotsOf([...roles], config.node.slots, { [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel }),
+    roles: [...roles],
+    handlers,
+    slots: slotsOf([...roles], config.node.slots, {
+      [KINDS.transcribe.role]: engines.pick('transcribe')?.engine.parallel,
+    }),
     tags: {
       ...Object.fromEntries(names.map((name) => [`model:${name}`, true as const])),
-      ...Object.fromEntries(kinds.filter(({ definition }) => handlers.has(definition.kind)).map(({ definition }) => [`kind:${definition.kind}`, true as const])),
+      ...Object.fromEntries(
+        kinds
+          .filter(({ definition }) => handlers.has(definition.kind))
+          .map(({ definition }) => [`kind:${definition.kind}`, true as const]),
+      ),
       ...hearingTags(Object.values(models)),
     },
-    capabilities: { engines: serving, models, ...(Object.keys(engines.notOffered).length === 0 ? {} : { not_offered: { ...engines.notOffered } }) },
+    capabilities: {
+      engines: serving,
+      models,
+      ...(Object.keys(engines.notOffered).length === 0
+        ? {}
+        : { not_offered: { ...engines.notOffered } }),
+    },
   }
 }
 
 function hearingTags(models: readonly OfferedModel[]): Record<string, string | true> {
   const hearing = models.filter(({ kinds }) => kinds.includes('transcribe'))
   if (hearing.length === 0) return {}
-  return { [HEARS]: hearsTag(hearing.flatMap(({ languages = WHISPER_LANGUAGES }) => languages)), ...(hearing.some(({ translates }) => translates !== false) ? { translates: true } : {}) }
+  return {
+    [HEARS]: hearsTag(hearing.flatMap(({ languages = WHISPER_LANGUAGES }) => languages)),
+    ...(hearing.some(({ translates }) => translates !== false) ? { translates: true } : {}),
+  }
 }
 
 const isHeavy = ({ size_bytes }: ModelInfo): boolean => (size_bytes ?? 0) > HEAVY_BYTES
@@ -99,7 +145,10 @@ function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<stri
       const offered = (models[name] ??= { kinds: [], engine: engine.name, ...about })
       offered.kinds = [...new Set([...offered.kinds, ...kinds])]
       // Documents are first embedded by the lexical model, whatever the node's default is.
-      const first = kinds.filter((kind) => engines.pick(engine.kind, kind === 'embed' ? LEXICAL_MODEL : undefined)?.model === model)
+      const first = kinds.filter(
+        (kind) =>
+          engines.pick(engine.kind, kind === 'embed' ? LEXICAL_MODEL : undefined)?.model === model,
+      )
       if (first.length > 0) offered.default_for = [...(offered.default_for ?? []), ...first]
     }
   }
@@ -107,8 +156,16 @@ function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<stri
 }
 
 /** @param parallel role to the most jobs that its engine does at once; who says how many slots a role has is believed */
-function slotsOf(roles: string[], slots: number | Record<string, number>, parallel: Record<string, number | undefined>): Record<string, number> {
-  if (typeof slots === 'number') return Object.fromEntries(roles.map((role) => [role, Math.min(slots, parallel[role] ?? slots)]))
+function slotsOf(
+  roles: string[],
+  slots: number | Record<string, number>,
+  parallel: Record<string, number | undefined>,
+): Record<string, number> {
+  if (typeof slots === 'number')
+    return Object.fromEntries(roles.map((role) => [role, Math.min(slots, parallel[role] ?? slots)]))
   const total = slots['*']
-  return { ...Object.fromEntries(roles.map((role) => [role, slots[role] ?? total ?? 1])), ...(total === undefined ? {} : { '*': total }) }
+  return {
+    ...Object.fromEntries(roles.map((role) => [role, slots[role] ?? total ?? 1])),
+    ...(total === undefined ? {} : { '*': total }),
+  }
 }

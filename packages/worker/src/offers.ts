@@ -14,7 +14,12 @@ const EVERY_MS = 30_000
 const FIRST_MS = 4_000
 
 /** A node's tags: what was found, what it offers, what somebody said of it. */
-export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags => ({ ...found, ...tags, ...config.node.tags, node: config.node.id })
+export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags => ({
+  ...found,
+  ...tags,
+  ...config.node.tags,
+  node: config.node.id,
+})
 
 /**
  * Keeps what a node offers up to date while it runs: looks at its engines again, tells the mesh of a change, and lets the runner know,
@@ -23,7 +28,15 @@ export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags =>
  * @param options.make what is offered now
  */
 export function createOffers(options: {
-  db: Database; node: Node; log: Log; engines: Engines; config: Config; found: Tags; offer: Offering; tags: Tags; make: () => Offering
+  db: Database
+  node: Node
+  log: Log
+  engines: Engines
+  config: Config
+  found: Tags
+  offer: Offering
+  tags: Tags
+  make: () => Offering
 }): Loop {
   const { db, node, log, engines, config, found, offer, tags, make } = options
   /** The database was away when something had changed. */
@@ -34,7 +47,14 @@ export function createOffers(options: {
     const next = make()
     const { roles, slots, capabilities } = next
     const nextTags = tagsOf(found, next, config)
-    if (!untold && same([roles, slots, capabilities, nextTags], [offer.roles, offer.slots, offer.capabilities, tags])) return
+    if (
+      !untold &&
+      same(
+        [roles, slots, capabilities, nextTags],
+        [offer.roles, offer.slots, offer.capabilities, tags],
+      )
+    )
+      return
     untold = true
     // First able to, then asked to.
     for (const [kind, handler] of next.handlers) offer.handlers.set(kind, handler)
@@ -42,9 +62,19 @@ export function createOffers(options: {
     refill(offer.slots, slots)
     refill(tags, nextTags)
     offer.capabilities = capabilities
-    const done = await changeOffer(db.pool, node.incarnation, { id: node.id, roles, tags: nextTags, capabilities, slots })
+    const done = await changeOffer(db.pool, node.incarnation, {
+      id: node.id,
+      roles,
+      tags: nextTags,
+      capabilities,
+      slots,
+    })
     untold = false
-    if (done) log.info({ roles, models: Object.keys(capabilities.models) }, 'What this node offers has changed')
+    if (done)
+      log.info(
+        { roles, models: Object.keys(capabilities.models) },
+        'What this node offers has changed',
+      )
   }
   const loop = createLoop({ everyMs: EVERY_MS, work: renew, log })
   let first: NodeJS.Timeout | undefined

@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '@earshot/shared/db/database'
 import { EarshotError } from '@earshot/shared/contract'
-import { type Fenced, type FinishAnswer, type Outcome, finishJobs, startJobs } from '@earshot/shared/db/functions/jobs'
+import {
+  type Fenced,
+  type FinishAnswer,
+  type Outcome,
+  finishJobs,
+  startJobs,
+} from '@earshot/shared/db/functions/jobs'
 import type { Log } from '@earshot/shared/log'
 
 /** How long to rest between two tries to reach the database. */
@@ -21,7 +27,11 @@ export type Reporter = {
 }
 
 /** Reports for one node: what ends while a report is under way goes with the next, many in one round trip. */
-export function createReporter(options: { db: Database; node: { id: string; readonly incarnation: number }; log: Log }): Reporter {
+export function createReporter(options: {
+  db: Database
+  node: { id: string; readonly incarnation: number }
+  log: Log
+}): Reporter {
   const { db, node, log } = options
   let starting: Fenced[] = []
   let ending: Waiting[] = []
@@ -35,7 +45,9 @@ export function createReporter(options: { db: Database; node: { id: string; read
       const batch = starting
       starting = []
       // `running` is for people to see; a job that misses it is none the worse.
-      await startJobs(db.pool, node.id, node.incarnation, batch).catch((err: unknown) => log.debug({ err }, 'Starts not reported'))
+      await startJobs(db.pool, node.id, node.incarnation, batch).catch((err: unknown) =>
+        log.debug({ err }, 'Starts not reported'),
+      )
     }
     sendingStarts = false
   }
@@ -63,7 +75,10 @@ export function createReporter(options: { db: Database; node: { id: string; read
       for (const job of batch) job.resolve(byId.get(job.id) ?? 'lost')
       return []
     } catch (err) {
-      log.warn({ err, jobs: batch.map((job) => job.id) }, 'Results could not be stored; they are kept and sent again')
+      log.warn(
+        { err, jobs: batch.map((job) => job.id) },
+        'Results could not be stored; they are kept and sent again',
+      )
       if (isOutage(err)) return batch
       if (batch.length === 1) return batch.map((job) => refused(job, err))
       // One of them cannot be stored: alone, each shows whether it is the one.
@@ -94,13 +109,19 @@ function dropLost(jobs: Waiting[]): Waiting[] {
 const ABOUT_DATA = /^(22|23|42|54|P0|XX)[0-9A-Z]{3}$/
 
 function isOutage(err: unknown): boolean {
-  const cause = err instanceof EarshotError ? err.cause ?? err : err
+  const cause = err instanceof EarshotError ? (err.cause ?? err) : err
   return !(cause instanceof Error && 'code' in cause && ABOUT_DATA.test(String(cause.code)))
 }
 
 /** The database will not have this result: the job fails with the reason, instead of being sent for ever. */
 function refused(job: Waiting, err: unknown): Waiting {
   const message = err instanceof Error ? err.message : String(err)
-  const outcome: Outcome = { error: { code: 'EARSHOT_RESULT_REFUSED', message: `The database refused the result of job ${job.id}: ${message}`, verdict: 'final' } }
+  const outcome: Outcome = {
+    error: {
+      code: 'EARSHOT_RESULT_REFUSED',
+      message: `The database refused the result of job ${job.id}: ${message}`,
+      verdict: 'final',
+    },
+  }
   return { ...job, outcome }
 }

@@ -2,7 +2,13 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { EarshotError } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
-import { type Assignment, type GivenToNode, type Outcome, handBackJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
+import {
+  type Assignment,
+  type GivenToNode,
+  type Outcome,
+  handBackJobs,
+  takeAssignments,
+} from '@earshot/shared/db/functions/jobs'
 import { type Offer, laneText, meets } from '@earshot/shared/lanes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
@@ -67,7 +73,14 @@ export function createRunner(options: RunnerOptions): Runner {
   let leaseTimer: NodeJS.Timeout | undefined
 
   /** What every line about a job says; made when there is a line to write, since it takes longer than a short job. */
-  const about = (job: Assignment): Log => log.child({ job: job.id, kind: job.kind, lane: laneText(job), attempt: job.attempt, tenant: job.tenant_id })
+  const about = (job: Assignment): Log =>
+    log.child({
+      job: job.id,
+      kind: job.kind,
+      lane: laneText(job),
+      attempt: job.attempt,
+      tenant: job.tenant_id,
+    })
 
   async function take(): Promise<void> {
     // One after the other: what is being handed back must not be taken up anew meanwhile.
@@ -77,7 +90,9 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     if (stopping) return
     const takenAt = monotonicMs()
-    await hand.during(async () => hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt))
+    await hand.during(async () =>
+      hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt),
+    )
     begin()
   }
 
@@ -99,7 +114,12 @@ export function createRunner(options: RunnerOptions): Runner {
   async function carryOut(held: InHand): Promise<void> {
     const { job, abort } = held
     try {
-      if (!canRun(job)) await handBack(held, `Node ${node.id} cannot run kind ${job.kind} with these needs.`, 'away')
+      if (!canRun(job))
+        await handBack(
+          held,
+          `Node ${node.id} cannot run kind ${job.kind} with these needs.`,
+          'away',
+        )
       else await runAndReport(held)
     } catch (err) {
       // Only the database's absence gets here; the lease gives the job back.
@@ -123,18 +143,26 @@ export function createRunner(options: RunnerOptions): Runner {
     let hangs = false
     const stream = options.streams.open(job)
     if (stream !== NO_STREAM) abort.signal.addEventListener('abort', stream.cut)
-    const judged = await run(held, stream).then((output) => {
-      options.measures.note(job.kind, (performance.now() - began) / 1000, output)
-      return { outcome: { output } }
-    }, (err: unknown) => {
-      if (!abort.aborted) about(job).info({ err }, 'A job did not succeed')
-      hangs = err instanceof EarshotError && err.code === 'EARSHOT_SILENT'
-      return judge(err)
-    })
+    const judged = await run(held, stream).then(
+      (output) => {
+        options.measures.note(job.kind, (performance.now() - began) / 1000, output)
+        return { outcome: { output } }
+      },
+      (err: unknown) => {
+        if (!abort.aborted) about(job).info({ err }, 'A job did not succeed')
+        hangs = err instanceof EarshotError && err.code === 'EARSHOT_SILENT'
+        return judge(err)
+      },
+    )
     clearTimeout(showing)
     const seconds = (performance.now() - began) / 1000
     const end = abort.aborted ? (abort.reason as End) : undefined
-    if ('outcome' in judged && 'error' in judged.outcome && judged.outcome.error.code === 'EARSHOT_ENGINE_MISSING') options.onMissing?.()
+    if (
+      'outcome' in judged &&
+      'error' in judged.outcome &&
+      judged.outcome.error.code === 'EARSHOT_ENGINE_MISSING'
+    )
+      options.onMissing?.()
     if (end === 'lost') return
     if ('away' in judged || end !== undefined) stream.cut()
     if (end === 'stopping') return handBack(held, `Node ${node.id} stopped before it was done.`)
@@ -148,12 +176,15 @@ export function createRunner(options: RunnerOptions): Runner {
     // Given up after the job was lost in an outage: the database may not know.
     held.settled = !abort.aborted
     await told
-    if (log.isLevelEnabled('info')) about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
+    if (log.isLevelEnabled('info'))
+      about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
   /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
   async function takeAway(held: InHand, outcome: Outcome): Promise<void> {
-    about(held.job).error('A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends')
+    about(held.job).error(
+      'A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends',
+    )
     await reporter.finished(held.job, outcome, held.abort)
     hand.disown(held)
     node.beat()
@@ -173,20 +204,34 @@ export function createRunner(options: RunnerOptions): Runner {
       options.progress(job.id, fraction)
     }
     const { context, remove } = createJobContext({
-      job, progress, emit, signals: () => [abort.signal, silence.signal], folder: () => path.join(dir, `${job.id}-${job.attempt}`),
+      job,
+      progress,
+      emit,
+      signals: () => [abort.signal, silence.signal],
+      folder: () => path.join(dir, `${job.id}-${job.attempt}`),
     })
     const work = handlers.get(job.kind)!(context).finally(() => {
       silence.stop()
       // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
-      return remove()?.catch((err: unknown) => about(job).warn({ err }, 'A job\'s folder was not removed'))
+      return remove()?.catch((err: unknown) =>
+        about(job).warn({ err }, "A job's folder was not removed"),
+      )
     })
-    held.ended = work.then(() => {}, () => {})
+    held.ended = work.then(
+      () => {},
+      () => {},
+    )
     return Promise.race([work, silence.broken])
   }
 
-  async function handBack(held: InHand, sentence: string, cause: 'handed_back' | 'away' = 'handed_back'): Promise<void> {
+  async function handBack(
+    held: InHand,
+    sentence: string,
+    cause: 'handed_back' | 'away' = 'handed_back',
+  ): Promise<void> {
     const { job } = held
-    const delayS = cause === 'away' ? Math.min(LONGEST_REST_S, AWAY_REST_S * 2 ** (job.attempt - 1)) : 0
+    const delayS =
+      cause === 'away' ? Math.min(LONGEST_REST_S, AWAY_REST_S * 2 ** (job.attempt - 1)) : 0
     await handBackJobs(db.pool, node.id, node.incarnation, [job], { sentence, cause, delayS })
     held.settled = true
   }
@@ -233,9 +278,11 @@ export function createRunner(options: RunnerOptions): Runner {
     },
     onReport({ held, askedAt }) {
       const ours = new Map(held.map((job) => [job.id, job.fence]))
-      const isGone = ({ job, takenAt }: InHand) => takenAt < askedAt && ours.get(job.id) !== job.fence
+      const isGone = ({ job, takenAt }: InHand) =>
+        takenAt < askedAt && ours.get(job.id) !== job.fence
       hand.drop(isGone)
-      for (const one of hand.started()) if (one.state !== 'reporting' && isGone(one)) one.abort.abort('lost' satisfies End)
+      for (const one of hand.started())
+        if (one.state !== 'reporting' && isGone(one)) one.abort.abort('lost' satisfies End)
       if (held.some((job) => !hand.has(job.id))) loop.kick()
     },
     busy: hand.busy,
@@ -245,7 +292,9 @@ export function createRunner(options: RunnerOptions): Runner {
       if (hurry.aborted) endAll('stopping')
       else hurry.addEventListener('abort', () => endAll('stopping'), { once: true })
       // What cannot be handed back now goes back when the node leaves, or when its lease ends.
-      await handBackWaiting(`Node ${node.id} stopped before it was started.`).catch((err: unknown) => log.warn({ err }, 'Unstarted jobs could not be handed back'))
+      await handBackWaiting(`Node ${node.id} stopped before it was started.`).catch(
+        (err: unknown) => log.warn({ err }, 'Unstarted jobs could not be handed back'),
+      )
       await Promise.all(hand.started().map((held) => held.done))
       clearInterval(leaseTimer)
     },

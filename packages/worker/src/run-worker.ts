@@ -43,30 +43,59 @@ export type RunWorkerOptions = {
  * @example
  * await runWorker({ kinds: [handle(thumbnail, async ({ image, width }) => shrink(image, width))] })
  */
-export async function runWorker({ kinds, builtIn = false, ...given }: RunWorkerOptions): Promise<void> {
+export async function runWorker({
+  kinds,
+  builtIn = false,
+  ...given
+}: RunWorkerOptions): Promise<void> {
   const interrupts = hearSignals(process)
   // Engines run programs of others, which have no business with the secrets; a user's own handlers may need their environment whole.
   const env = builtIn ? takeEnvironment(process.env) : { ...process.env }
   const config = configure(given, env)
   if (config.database.url === undefined) {
-    throw new EarshotError('EARSHOT_DATABASE_NEEDED', 'A worker needs DATABASE_URL, the PostgreSQL server that the mesh shares.', { field: 'DATABASE_URL' })
+    throw new EarshotError(
+      'EARSHOT_DATABASE_NEEDED',
+      'A worker needs DATABASE_URL, the PostgreSQL server that the mesh shares.',
+      { field: 'DATABASE_URL' },
+    )
   }
   const { stderr } = process
   const human = Boolean(stderr.isTTY)
-  const log = createLog({ level: config.log.level, destination: stderr, human, colours: human && !env.NO_COLOR, secrets: secretsOf(config) })
-  await serve({ database: config.database, log, interrupts, note: (line) => log.info(line) }, {
-    migrates: false,
-    compose: async (db) => ({
-      services: [createWorker({ db, config, log, kinds, ...(builtIn ? { engines: await findEngines(undefined, engineOptions(config)) } : {}) })],
-      announce: () => {},
-    }),
+  const log = createLog({
+    level: config.log.level,
+    destination: stderr,
+    human,
+    colours: human && !env.NO_COLOR,
+    secrets: secretsOf(config),
   })
+  await serve(
+    { database: config.database, log, interrupts, note: (line) => log.info(line) },
+    {
+      migrates: false,
+      compose: async (db) => ({
+        services: [
+          createWorker({
+            db,
+            config,
+            log,
+            kinds,
+            ...(builtIn ? { engines: await findEngines(undefined, engineOptions(config)) } : {}),
+          }),
+        ],
+        announce: () => {},
+      }),
+    },
+  )
 }
 
 /** As the command reads its settings, what was given in the place of its flags. */
-function configure({ databaseUrl, key, configFile, ...given }: Omit<RunWorkerOptions, 'kinds' | 'builtIn'>, env: Record<string, string | undefined>) {
+function configure(
+  { databaseUrl, key, configFile, ...given }: Omit<RunWorkerOptions, 'kinds' | 'builtIn'>,
+  env: Record<string, string | undefined>,
+) {
   const { dotenv, yaml } = readSettingsFiles(process.cwd(), configFile)
-  const pairs = (values: Record<string, unknown>) => Object.entries(values).map(([name, value]) => `${name}=${String(value)}`)
+  const pairs = (values: Record<string, unknown>) =>
+    Object.entries(values).map(([name, value]) => `${name}=${String(value)}`)
   const { slots, tags } = given
   return loadConfig({
     flags: {
@@ -76,9 +105,16 @@ function configure({ databaseUrl, key, configFile, ...given }: Omit<RunWorkerOpt
       tags: tags === undefined ? undefined : pairs(tags),
       'log-level': given.logLevel,
     },
-    env: { ...env, ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }), ...(key === undefined ? {} : { EARSHOT_KEY: key }) },
+    env: {
+      ...env,
+      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
+      ...(key === undefined ? {} : { EARSHOT_KEY: key }),
+    },
     // A config.yaml that nobody named may be another program's.
-    files: { ...(dotenv === undefined ? {} : { dotenv }), ...(yaml === undefined || configFile === undefined ? {} : { yaml }) },
+    files: {
+      ...(dotenv === undefined ? {} : { dotenv }),
+      ...(yaml === undefined || configFile === undefined ? {} : { yaml }),
+    },
     cwd: process.cwd(),
     machine: thisMachine(true),
   })

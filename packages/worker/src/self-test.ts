@@ -28,13 +28,23 @@ type Clip = { wav: string; duration_s: number }
 /** `rtf`: seconds of sound for each second of work. */
 export type SelfTest = { ok: true; load_s: number; rtf: number } | { ok: false; reason: string }
 
-const Results = z.record(z.string(), z.union([z.object({ ok: z.literal(true), load_s: z.number(), rtf: z.number() }), z.object({ ok: z.literal(false), reason: z.string(), engine: z.string() })]))
+const Results = z.record(
+  z.string(),
+  z.union([
+    z.object({ ok: z.literal(true), load_s: z.number(), rtf: z.number() }),
+    z.object({ ok: z.literal(false), reason: z.string(), engine: z.string() }),
+  ]),
+)
 type Results = z.output<typeof Results>
 const fileOf = (home: string) => path.join(home, 'self-test.json')
 
 /** What the last self-test on this box found wrong: engine to reason. */
 export async function readFailures(home: string): Promise<Record<string, string>> {
-  return Object.fromEntries(Object.values(await readResults(home)).flatMap((one) => (one.ok ? [] : [[one.engine, one.reason]])))
+  return Object.fromEntries(
+    Object.values(await readResults(home)).flatMap((one) =>
+      one.ok ? [] : [[one.engine, one.reason]],
+    ),
+  )
 }
 
 async function readResults(home: string): Promise<Results> {
@@ -70,7 +80,10 @@ export type SelfTestOptions = {
  *
  * @returns ends it
  */
-export function startSelfTest(options: SelfTestOptions): { stop(): Promise<void>; done: Promise<void> } {
+export function startSelfTest(options: SelfTestOptions): {
+  stop(): Promise<void>
+  done: Promise<void>
+} {
   const abort = new AbortController()
   const { log } = options
   const done = testAll(options, abort.signal).catch((err: unknown) => {
@@ -85,7 +98,10 @@ export function startSelfTest(options: SelfTestOptions): { stop(): Promise<void>
   }
 }
 
-async function testAll({ engines, home, log, onChange, onSpeed, afterMs = AFTER_MS }: SelfTestOptions, signal: AbortSignal): Promise<void> {
+async function testAll(
+  { engines, home, log, onChange, onSpeed, afterMs = AFTER_MS }: SelfTestOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const known = await readResults(home)
   const tested: Results = {}
   await sleep(afterMs, undefined, { signal })
@@ -96,7 +112,8 @@ async function testAll({ engines, home, log, onChange, onSpeed, afterMs = AFTER_
   const hearers = local.filter(hears)
   await inFolder('self-test', async (dir) => {
     const clips: Clip[] = []
-    const isUnproven = ({ engine, models }: Serving) => known[keyOf(engine.name, models[0]!)]?.ok !== true
+    const isUnproven = ({ engine, models }: Serving) =>
+      known[keyOf(engine.name, models[0]!)]?.ok !== true
     const mustSpeak = hearers.some(isUnproven)
     for (const { engine, models } of [...speakers, ...hearers]) {
       const model = models[0]!
@@ -109,20 +126,34 @@ async function testAll({ engines, home, log, onChange, onSpeed, afterMs = AFTER_
         continue
       }
       const limited = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)])
-      const result = await prove(isSpeaker ? trySpeaking(engine as TextToSpeech, model, dir, limited).then(({ spoken, ...found }) => {
-        if (spoken !== undefined) clips.push(spoken)
-        return found
-      }) : tryHearing(engine as SpeechToText, model, clips, limited), limited, signal)
+      const result = await prove(
+        isSpeaker
+          ? trySpeaking(engine as TextToSpeech, model, dir, limited).then(
+              ({ spoken, ...found }) => {
+                if (spoken !== undefined) clips.push(spoken)
+                return found
+              },
+            )
+          : tryHearing(engine as SpeechToText, model, clips, limited),
+        limited,
+        signal,
+      )
       if (result === undefined) continue
       if (result.ok) {
         tested[key] = { ok: true, load_s: result.load_s, rtf: result.rtf }
         engines.note(model.name, { load_s: result.load_s, rtf: result.rtf })
         if (!isSpeaker) onSpeed('transcribe', 1 / result.rtf, { duration_s: 1 })
-        log.info({ engine: engine.name, model: model.name, load_s: result.load_s, rtf: result.rtf }, 'An engine proved itself')
+        log.info(
+          { engine: engine.name, model: model.name, load_s: result.load_s, rtf: result.rtf },
+          'An engine proved itself',
+        )
       } else {
         tested[key] = { ok: false, reason: result.reason, engine: engine.name }
         engines.reject(engine.name, result.reason)
-        log.error({ engine: engine.name, model: model.name, reason: result.reason }, 'An engine failed its self-test and is not offered')
+        log.error(
+          { engine: engine.name, model: model.name, reason: result.reason },
+          'An engine failed its self-test and is not offered',
+        )
       }
       onChange()
     }
@@ -133,33 +164,68 @@ async function testAll({ engines, home, log, onChange, onSpeed, afterMs = AFTER_
 
 const speaks = (one: Serving): boolean => one.engine.kind === 'speak'
 const hears = (one: Serving): boolean => one.engine.kind === 'transcribe'
-const keyOf = (engine: string, { name, size_bytes }: ModelInfo) => createHash('sha256').update(JSON.stringify([VERSION, engine, name, size_bytes])).digest('hex').slice(0, 24)
+const keyOf = (engine: string, { name, size_bytes }: ModelInfo) =>
+  createHash('sha256')
+    .update(JSON.stringify([VERSION, engine, name, size_bytes]))
+    .digest('hex')
+    .slice(0, 24)
 const round = (value: number) => Number(value.toPrecision(3))
 
 /** A failure is a result; undefined when it took too long, where nothing could be tried, and where the disk is full, which is no engine's fault. */
-async function prove(work: Promise<SelfTest | undefined>, limited: AbortSignal, signal: AbortSignal): Promise<SelfTest | undefined> {
+async function prove(
+  work: Promise<SelfTest | undefined>,
+  limited: AbortSignal,
+  signal: AbortSignal,
+): Promise<SelfTest | undefined> {
   try {
     return await work
   } catch (err) {
     signal.throwIfAborted()
-    if (limited.aborted || isDiskFull(err) || (err instanceof EarshotError && err.code === 'EARSHOT_DISK_FULL')) return undefined
-    return { ok: false, reason: err instanceof EarshotError ? err.message : `It broke: ${err instanceof Error ? err.message : String(err)}` }
+    if (
+      limited.aborted ||
+      isDiskFull(err) ||
+      (err instanceof EarshotError && err.code === 'EARSHOT_DISK_FULL')
+    )
+      return undefined
+    return {
+      ok: false,
+      reason:
+        err instanceof EarshotError
+          ? err.message
+          : `It broke: ${err instanceof Error ? err.message : String(err)}`,
+    }
   }
 }
 
-async function trySpeaking(engine: TextToSpeech, model: ModelInfo, dir: string, signal: AbortSignal): Promise<SelfTest & { spoken?: Clip }> {
+async function trySpeaking(
+  engine: TextToSpeech,
+  model: ModelInfo,
+  dir: string,
+  signal: AbortSignal,
+): Promise<SelfTest & { spoken?: Clip }> {
   const file = path.join(dir, `${engine.name}.wav`)
   const began = performance.now()
-  const { duration_s } = await engine.speak({ text: SENTENCE, model: model.name, out: file, signal })
+  const { duration_s } = await engine.speak({
+    text: SENTENCE,
+    model: model.name,
+    out: file,
+    signal,
+  })
   const seconds = (performance.now() - began) / 1000
   const wav = path.join(dir, `${engine.name}-16k.wav`)
   await decode({ file, out: wav, signal })
-  if (loudness(await readFile(wav)) < SILENCE) return { ok: false, reason: 'It was to say a sentence and gave silence.' }
+  if (loudness(await readFile(wav)) < SILENCE)
+    return { ok: false, reason: 'It was to say a sentence and gave silence.' }
   return { ok: true, load_s: 0, rtf: round(duration_s / seconds), spoken: { wav, duration_s } }
 }
 
 /** By the voices one after the other, until one is understood: that of Piper may well be a German one. */
-async function tryHearing(engine: SpeechToText, model: ModelInfo, clips: readonly Clip[], signal: AbortSignal): Promise<SelfTest | undefined> {
+async function tryHearing(
+  engine: SpeechToText,
+  model: ModelInfo,
+  clips: readonly Clip[],
+  signal: AbortSignal,
+): Promise<SelfTest | undefined> {
   // The sentence is English.
   if (model.languages?.includes('en') === false) return undefined
   let failed: SelfTest | undefined
@@ -171,20 +237,44 @@ async function tryHearing(engine: SpeechToText, model: ModelInfo, clips: readonl
   return failed
 }
 
-async function hearClip(engine: SpeechToText, model: ModelInfo, clip: Clip, signal: AbortSignal): Promise<SelfTest> {
+async function hearClip(
+  engine: SpeechToText,
+  model: ModelInfo,
+  clip: Clip,
+  signal: AbortSignal,
+): Promise<SelfTest> {
   const hear = async () => {
     const began = performance.now()
-    const heard = await engine.transcribe({ wav: clip.wav, duration_s: clip.duration_s, model: model.name, language: 'en', signal })
+    const heard = await engine.transcribe({
+      wav: clip.wav,
+      duration_s: clip.duration_s,
+      model: model.name,
+      language: 'en',
+      signal,
+    })
     return { heard, seconds: (performance.now() - began) / 1000 }
   }
   const first = await hear()
-  const text = [...first.heard.words.map((word) => word.text), ...(first.heard.segments ?? []).map((segment) => segment.text)].join(' ').toLowerCase()
+  const text = [
+    ...first.heard.words.map((word) => word.text),
+    ...(first.heard.segments ?? []).map((segment) => segment.text),
+  ]
+    .join(' ')
+    .toLowerCase()
   const said = SENTENCE.split(' ')
   const found = said.filter((word) => text.split(/[^a-z]+/).includes(word)).length
-  if (found / said.length < ENOUGH) return { ok: false, reason: `It was to hear "${SENTENCE}" and heard ${text === '' ? 'nothing' : `"${text.slice(0, 100)}"`}.` }
+  if (found / said.length < ENOUGH)
+    return {
+      ok: false,
+      reason: `It was to hear "${SENTENCE}" and heard ${text === '' ? 'nothing' : `"${text.slice(0, 100)}"`}.`,
+    }
   // One that keeps its model loaded is faster from now on.
   const second = engine.runsHere === true ? await hear() : first
-  return { ok: true, load_s: round(Math.max(0, first.seconds - second.seconds)), rtf: round(clip.duration_s / second.seconds) }
+  return {
+    ok: true,
+    load_s: round(Math.max(0, first.seconds - second.seconds)),
+    rtf: round(clip.duration_s / second.seconds),
+  }
 }
 
 function loudness(wav: Buffer): number {

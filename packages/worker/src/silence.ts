@@ -28,13 +28,18 @@ export function watchSilence(limitS: number): Silence {
   let isBroken = false
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {}) // nobody may be waiting any more
-  const timer = setTimeout(() => {
-    broken.reject(new EarshotError('EARSHOT_SILENT', `It made no progress for ${limitS} s.`, {
-      hint: 'A handler calls progress() while it works; a kind that needs longer is defined with a greater limit of silence.',
-    }))
-    isBroken = true
-    controller?.abort()
-  }, Math.min(limitS * 1000, LONGEST_MS))
+  const timer = setTimeout(
+    () => {
+      broken.reject(
+        new EarshotError('EARSHOT_SILENT', `It made no progress for ${limitS} s.`, {
+          hint: 'A handler calls progress() while it works; a kind that needs longer is defined with a greater limit of silence.',
+        }),
+      )
+      isBroken = true
+      controller?.abort()
+    },
+    Math.min(limitS * 1000, LONGEST_MS),
+  )
   return {
     heard: () => void timer.refresh(),
     broken: broken.promise,

@@ -38,14 +38,29 @@ export const NO_STREAM: JobStream = { emit: () => {}, end: async () => {}, cut: 
  * stream.emit({ content: 'Hel' })
  * await stream.end({ output })
  */
-export function createStreams({ db, key, node, log }: { db: Database; key: string | null; node: { id: string; incarnation: number }; log: Log }): { open(job: Assignment): JobStream } {
+export function createStreams({
+  db,
+  key,
+  node,
+  log,
+}: {
+  db: Database
+  key: string | null
+  node: { id: string; incarnation: number }
+  log: Log
+}): { open(job: Assignment): JobStream } {
   let known = { origins: new Set<string>(), at: -Infinity }
 
   /** Asked again now and then: whoever gets the address of a coordinator that is gone must not get the key. */
   async function isCoordinator(origin: string): Promise<boolean> {
     if (known.origins.has(origin) && monotonicMs() - known.at < TRUST_MS) return true
     const there = (await listCoordinators(db.pool)).filter(({ seen_s }) => seen_s < GONE_S)
-    known = { origins: new Set(there.flatMap(({ url }) => (URL.canParse(url) ? [new URL(url).origin] : []))), at: monotonicMs() }
+    known = {
+      origins: new Set(
+        there.flatMap(({ url }) => (URL.canParse(url) ? [new URL(url).origin] : [])),
+      ),
+      at: monotonicMs(),
+    }
     return known.origins.has(origin)
   }
 
@@ -65,7 +80,10 @@ export function createStreams({ db, key, node, log }: { db: Database; key: strin
       // Asked while the engine works: the first word must not wait for it.
       const mayHear = isCoordinator(url.origin)
       mayHear.catch(() => {})
-      return createStream({ open: async () => ((await mayHear) ? request(url, headers) : undefined), log: log.child({ job: job.id, to: url.origin }) })
+      return createStream({
+        open: async () => ((await mayHear) ? request(url, headers) : undefined),
+        log: log.child({ job: job.id, to: url.origin }),
+      })
     },
   }
 }
@@ -79,7 +97,13 @@ function request(url: URL, headers: http.OutgoingHttpHeaders): http.ClientReques
   return made
 }
 
-function createStream({ open, log }: { open: () => Promise<http.ClientRequest | undefined>; log: Log }): JobStream {
+function createStream({
+  open,
+  log,
+}: {
+  open: () => Promise<http.ClientRequest | undefined>
+  log: Log
+}): JobStream {
   let state: 'new' | 'opening' | 'open' | 'over' = 'new'
   /** Lines that were written before the request was there. */
   let waiting: string[] = []
@@ -135,7 +159,12 @@ function createStream({ open, log }: { open: () => Promise<http.ClientRequest | 
     async end(outcome) {
       // What failed before anything was sent may well succeed elsewhere.
       if (state === 'over' || (state === 'new' && 'error' in outcome)) return
-      write({ done: true, ...('error' in outcome ? { error: { code: outcome.error.code, message: outcome.error.message } } : { output: outcome.output }) })
+      write({
+        done: true,
+        ...('error' in outcome
+          ? { error: { code: outcome.error.code, message: outcome.error.message } }
+          : { output: outcome.output }),
+      })
       await ready
       if (state !== 'open' || out === undefined) return
       out.end()

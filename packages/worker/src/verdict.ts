@@ -34,9 +34,26 @@ const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
  */
 export function judge(err: unknown): Judgement {
   if (!(err instanceof EarshotError)) {
-    if (isDiskFull(err)) return { outcome: { error: { code: 'EARSHOT_DISK_FULL', message: `Its disk is full: ${err.message}.`, verdict: 'node' } } }
+    if (isDiskFull(err))
+      return {
+        outcome: {
+          error: {
+            code: 'EARSHOT_DISK_FULL',
+            message: `Its disk is full: ${err.message}.`,
+            verdict: 'node',
+          },
+        },
+      }
     const message = err instanceof Error ? err.message : String(err)
-    return { outcome: { error: { code: 'EARSHOT_INTERNAL', message: `Something unexpected happened: ${message}`, verdict: 'job' } } }
+    return {
+      outcome: {
+        error: {
+          code: 'EARSHOT_INTERNAL',
+          message: `Something unexpected happened: ${message}`,
+          verdict: 'job',
+        },
+      },
+    }
   }
   const verdict = VERDICTS[err.code] ?? 'job'
   if (verdict === 'away') return { away: err.message }

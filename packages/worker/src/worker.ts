@@ -50,7 +50,13 @@ export type WorkerOptions = {
  * const worker = createWorker({ db, config, log, engines: await findEngines() })
  * await worker.start()
  */
-export function createWorker({ db, config, log: whole, engines = createRegistry(), kinds = [] }: WorkerOptions): Service {
+export function createWorker({
+  db,
+  config,
+  log: whole,
+  engines = createRegistry(),
+  kinds = [],
+}: WorkerOptions): Service {
   const log = whole.child({ node: config.node.id })
   const ended = Promise.withResolvers<unknown>()
   let node: Node | undefined
@@ -62,28 +68,55 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
   let selfTest: { stop(): Promise<void> } | undefined
   const media = createMediaClient({ db, key: config.key })
   const measures = createMeasures(monotonicMs)
-  const progress = createProgress({ db, key: config.key, node: () => node!, redis: () => transport?.redis, log })
+  const progress = createProgress({
+    db,
+    key: config.key,
+    node: () => node!,
+    redis: () => transport?.redis,
+    log,
+  })
 
   async function start(): Promise<void> {
     const { tags: found } = await findHardware()
     const offer = createOffer({ db, media, engines, kinds, config })
     const tags = tagsOf(found, offer, config)
-    status = await openStatusPort(config.node.port, () => ({ node: config.node.id, incarnation: node?.incarnation, version: VERSION, ...(transport && { redis: transport.redis.up ? 'up' : 'away' }) }))
+    status = await openStatusPort(config.node.port, () => ({
+      node: config.node.id,
+      incarnation: node?.incarnation,
+      version: VERSION,
+      ...(transport && { redis: transport.redis.up ? 'up' : 'away' }),
+    }))
     node = createNode({
       db,
       settings: config.database,
       log,
       registration: {
-        id: config.node.id, name: config.node.name, host: config.node.host, port: status.port,
-        version: VERSION, protocol: PROTOCOL, roles: offer.roles, tags, capabilities: offer.capabilities, slots: offer.slots,
+        id: config.node.id,
+        name: config.node.name,
+        host: config.node.host,
+        port: status.port,
+        version: VERSION,
+        protocol: PROTOCOL,
+        roles: offer.roles,
+        tags,
+        capabilities: offer.capabilities,
+        slots: offer.slots,
       },
       busy: () => runner?.busy() ?? {},
       measured: () => ({ ...measures.now(), shares: media.shares() }),
       onReport: (report) => runner?.onReport(report),
     })
     runner = createRunner({
-      db, node, log, handlers: offer.handlers, offer: { roles: offer.roles, tags }, slots: offer.slots, measures, dir: workFolder(config),
-      progress: progress.note, streams: createStreams({ db, key: config.key, node, log }),
+      db,
+      node,
+      log,
+      handlers: offer.handlers,
+      offer: { roles: offer.roles, tags },
+      slots: offer.slots,
+      measures,
+      dir: workFolder(config),
+      progress: progress.note,
+      streams: createStreams({ db, key: config.key, node, log }),
       // Offered no more before the next one asks for it.
       onMissing: () => offers?.kick(),
     })
@@ -91,17 +124,40 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     hearing = createNodeHearing({ db, transport, node: config.node.id, onHint: wake, log })
     await hearing.open()
     if (kinds.length > 0) {
-      const changed = await registerKinds(db.pool, kinds.map(({ definition }) => definition.registration))
-      log.info({ kinds: kinds.map(({ definition }) => definition.kind), changed }, 'Made its kinds known to the mesh')
+      const changed = await registerKinds(
+        db.pool,
+        kinds.map(({ definition }) => definition.registration),
+      )
+      log.info(
+        { kinds: kinds.map(({ definition }) => definition.kind), changed },
+        'Made its kinds known to the mesh',
+      )
     }
-    offers = createOffers({ db, node, log, engines, config, found, offer, tags, make: () => createOffer({ db, media, engines, kinds, config }) })
+    offers = createOffers({
+      db,
+      node,
+      log,
+      engines,
+      config,
+      found,
+      offer,
+      tags,
+      make: () => createOffer({ db, media, engines, kinds, config }),
+    })
     await node.join()
     hearing.joined(node.incarnation)
     node.ended.catch((err: unknown) => ended.resolve(err))
     await runner.start()
     progress.start()
     offers.start()
-    if (config.node.selfTest) selfTest = startSelfTest({ engines, home: config.home, log, onChange: () => offers?.kick(), onSpeed: measures.note })
+    if (config.node.selfTest)
+      selfTest = startSelfTest({
+        engines,
+        home: config.home,
+        log,
+        onChange: () => offers?.kick(),
+        onSpeed: measures.note,
+      })
   }
 
   /** New assignments are taken up, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
@@ -117,14 +173,22 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
     await offers?.stop()
     const outOfTime = AbortSignal.timeout(FINISH_MS)
     if (node?.incarnation) {
-      await node.drain().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stops'))
+      await node
+        .drain()
+        .catch((err: unknown) =>
+          log.warn({ err }, 'The mesh could not be told that this node stops'),
+        )
     }
     await runner?.stop(hurry ? AbortSignal.any([hurry, outOfTime]) : outOfTime)
     await progress.stop()
     await engines.close()
     await hearing?.close()
     await transport?.redis.close()
-    await node?.leave().catch((err: unknown) => log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'))
+    await node
+      ?.leave()
+      .catch((err: unknown) =>
+        log.warn({ err }, 'The mesh could not be told that this node stopped; its lease will end'),
+      )
     await status?.close()
   }
 
@@ -133,5 +197,9 @@ export function createWorker({ db, config, log: whole, engines = createRegistry(
 
 /** Several nodes may share a home; an id may hold anything, so its hash names the folder. */
 function workFolder(config: Config): string {
-  return path.join(config.home, 'work', createHash('sha256').update(config.node.id).digest('hex').slice(0, 16))
+  return path.join(
+    config.home,
+    'work',
+    createHash('sha256').update(config.node.id).digest('hex').slice(0, 16),
+  )
 }

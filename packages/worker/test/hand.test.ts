@@ -4,48 +4,86 @@ import { describe, expect, test } from 'vitest'
 import { createHand } from '../src/hand.ts'
 
 const job = (id: number, more: Partial<Assignment> = {}): Assignment => ({
-  id, attempt: 1, fence: String(id), kind: 'count', role: 'tts', requires: {}, payload: {}, tenant_id: 'default', document_id: null, deadline: null,
-  class: 'batch', priority: 0, silence_s: 600, ...more,
+  id,
+  attempt: 1,
+  fence: String(id),
+  kind: 'count',
+  role: 'tts',
+  requires: {},
+  payload: {},
+  tenant_id: 'default',
+  document_id: null,
+  deadline: null,
+  class: 'batch',
+  priority: 0,
+  silence_s: 600,
+  ...more,
 })
-const jobs = fc.uniqueArray(
-  fc.record({ id: fc.integer({ min: 1, max: 1000 }), role: fc.constantFrom('tts', 'stt'), class: fc.constantFrom('interactive' as const, 'batch' as const), priority: fc.integer({ min: -2, max: 2 }) }),
-  { selector: ({ id }) => id, maxLength: 30 }).map((all) => all.map((one) => job(one.id, one)))
-const slots = fc.record({ tts: fc.integer({ min: 1, max: 4 }), stt: fc.integer({ min: 1, max: 4 }), '*': fc.integer({ min: 1, max: 6 }) })
-const first = (a: Assignment, b: Assignment) => Number(a.class === 'batch') - Number(b.class === 'batch') || b.priority - a.priority || a.id - b.id
+const jobs = fc
+  .uniqueArray(
+    fc.record({
+      id: fc.integer({ min: 1, max: 1000 }),
+      role: fc.constantFrom('tts', 'stt'),
+      class: fc.constantFrom('interactive' as const, 'batch' as const),
+      priority: fc.integer({ min: -2, max: 2 }),
+    }),
+    { selector: ({ id }) => id, maxLength: 30 },
+  )
+  .map((all) => all.map((one) => job(one.id, one)))
+const slots = fc.record({
+  tts: fc.integer({ min: 1, max: 4 }),
+  stt: fc.integer({ min: 1, max: 4 }),
+  '*': fc.integer({ min: 1, max: 6 }),
+})
+const first = (a: Assignment, b: Assignment) =>
+  Number(a.class === 'batch') - Number(b.class === 'batch') ||
+  b.priority - a.priority ||
+  a.id - b.id
 
 describe('what a node has in hand', () => {
   test('starts interactive jobs first, then by priority, then the oldest, whenever they came', () => {
-    fc.assert(fc.property(jobs, jobs, (some, more) => {
-      const all = [...some, ...more.filter((one) => !some.some(({ id }) => id === one.id))]
-      const hand = createHand({ tts: 100, stt: 100 })
-      hand.add(some, 0)
-      hand.add(all.slice(some.length), 0)
-      const order = []
-      for (let held = hand.next(); held !== undefined; held = hand.next()) order.push(held.job)
-      expect(order).toEqual(all.toSorted(first))
-    }))
+    fc.assert(
+      fc.property(jobs, jobs, (some, more) => {
+        const all = [...some, ...more.filter((one) => !some.some(({ id }) => id === one.id))]
+        const hand = createHand({ tts: 100, stt: 100 })
+        hand.add(some, 0)
+        hand.add(all.slice(some.length), 0)
+        const order = []
+        for (let held = hand.next(); held !== undefined; held = hand.next()) order.push(held.job)
+        expect(order).toEqual(all.toSorted(first))
+      }),
+    )
   })
 
   test('runs no more at once than there are slots, of a role and in all, and leaves no slot empty that something waits for', () => {
-    fc.assert(fc.property(jobs, slots, fc.infiniteStream(fc.nat()), (all, of, picks) => {
-      const hand = createHand(of)
-      hand.add(all, 0)
-      let done = 0
-      while (done < all.length) {
-        while (hand.next() !== undefined);
-        const running = hand.started()
-        const count = (role: string) => running.filter((held) => held.job.role === role).length
-        expect(running.length).toBeLessThanOrEqual(of['*'])
-        for (const role of ['tts', 'stt'] as const) {
-          expect(count(role)).toBeLessThanOrEqual(of[role])
-          const waiting = hand.ids().length > running.length && all.some((one) => one.role === role && hand.has(one.id) && !running.some((held) => held.job === one))
-          if (waiting) expect(count(role) === of[role] || running.length === of['*']).toBe(true)
+    fc.assert(
+      fc.property(jobs, slots, fc.infiniteStream(fc.nat()), (all, of, picks) => {
+        const hand = createHand(of)
+        hand.add(all, 0)
+        let done = 0
+        while (done < all.length) {
+          while (hand.next() !== undefined);
+          const running = hand.started()
+          const count = (role: string) => running.filter((held) => held.job.role === role).length
+          expect(running.length).toBeLessThanOrEqual(of['*'])
+          for (const role of ['tts', 'stt'] as const) {
+            expect(count(role)).toBeLessThanOrEqual(of[role])
+            const waiting =
+              hand.ids().length > running.length &&
+              all.some(
+                (one) =>
+                  one.role === role &&
+                  hand.has(one.id) &&
+                  !running.some((held) => held.job === one),
+              )
+            if (waiting) expect(count(role) === of[role] || running.length === of['*']).toBe(true)
+          }
+          hand.remove(running[picks.next().value! % running.length]!)
+          done += 1
         }
-        hand.remove(running[picks.next().value! % running.length]!)
-        done += 1
-      }
-      expect(hand.ids()).toEqual([])
-    }))
+        expect(hand.ids()).toEqual([])
+      }),
+    )
   })
 
   test('hands back only what was not started, and starts none of it meanwhile', () => {

@@ -7,11 +7,21 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createJobContext } from '../src/job-context.ts'
 
 let place: string
-beforeAll(async () => { place = await mkdtemp(path.join(tmpdir(), 'earshot-context-')) })
-afterAll(async () => { await rm(place, { recursive: true }) })
+beforeAll(async () => {
+  place = await mkdtemp(path.join(tmpdir(), 'earshot-context-'))
+})
+afterAll(async () => {
+  await rm(place, { recursive: true })
+})
 const job = { id: 7, payload: {} } as unknown as Assignment
 const contextOf = (folder: string, ...signals: AbortSignal[]) =>
-  createJobContext({ job, progress: () => {}, emit: () => {}, signals: () => signals, folder: () => path.join(place, folder) })
+  createJobContext({
+    job,
+    progress: () => {},
+    emit: () => {},
+    signals: () => signals,
+    folder: () => path.join(place, folder),
+  })
 
 test('a handler that asks for no folder gets none, and there is nothing to remove', () => {
   const { context, remove } = contextOf('none')

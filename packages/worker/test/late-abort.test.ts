@@ -12,6 +12,11 @@ test('the signal fires whether it was asked for before or after, with the first 
   const late = createLateAbort()
   late.abort('lost')
   late.abort('stopping')
-  expect([late.aborted, late.reason, late.signal.aborted, late.signal.reason]).toEqual([true, 'lost', true, 'lost'])
+  expect([late.aborted, late.reason, late.signal.aborted, late.signal.reason]).toEqual([
+    true,
+    'lost',
+    true,
+    'lost',
+  ])
   expect(late.signal).toBe(late.signal)
 })

@@ -26,9 +26,12 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 const url = (): string => `http://127.0.0.1:${port}/secret.ts`
-const hls = (target: string): string => `#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n${target}\n#EXT-X-ENDLIST\n`
-const mpd = (target: string): string => `<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp2t"><Representation id="1" bandwidth="1000"><BaseURL>${target}</BaseURL></Representation></AdaptationSet></Period></MPD>\n`
-const sdp = (): string => `v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio ${port} RTP/AVP 0\n`
+const hls = (target: string): string =>
+  `#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n${target}\n#EXT-X-ENDLIST\n`
+const mpd = (target: string): string =>
+  `<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet mimeType="video/mp2t"><Representation id="1" bandwidth="1000"><BaseURL>${target}</BaseURL></Representation></AdaptationSet></Period></MPD>\n`
+const sdp = (): string =>
+  `v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio ${port} RTP/AVP 0\n`
 
 const BAITS: Array<[string, () => string]> = [
   ['an HLS list of a file', () => hls(secret)],
@@ -51,7 +54,10 @@ describe.each(['.mp3', '.m3u8', '.wav'])('a playlist named talk%s', (ending) => 
     const file = at(`talk${ending}`)
     const out = at(`talk${ending}.out.wav`)
     await writeFile(file, content())
-    expect(await errorOf(decode({ file, out }))).toMatchObject({ code: 'EARSHOT_MEDIA_REFUSED', message: expect.stringContaining('points at other files') })
+    expect(await errorOf(decode({ file, out }))).toMatchObject({
+      code: 'EARSHOT_MEDIA_REFUSED',
+      message: expect.stringContaining('points at other files'),
+    })
     expect(existsSync(out)).toBe(false)
     expect(asked).toEqual([])
   })
@@ -67,5 +73,7 @@ test.each(BAITS)('ffmpeg itself, as we call it, does not follow %s', async (_, c
 
 test('the bait is good: the same sound without a playlist around it is decoded', async () => {
   await copyFile(secret, at('plain.mp3'))
-  expect((await decode({ file: at('plain.mp3'), out: at('plain.wav') })).duration_s).toBeGreaterThan(1.5)
+  expect(
+    (await decode({ file: at('plain.mp3'), out: at('plain.wav') })).duration_s,
+  ).toBeGreaterThan(1.5)
 })

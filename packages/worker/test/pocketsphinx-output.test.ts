@@ -14,7 +14,8 @@ station 8.050 8.710 1.000100
 </s> 8.720 9.050 1.000000`
 
 /** Printed by pocketsphinx 5.1.1 (Debian 14), command live. */
-const PRINTED_5 = '{"b":6.180,"d":2.730,"p":0.098,"t":"please bring the green umbrella to the station","w":[{"b":6.180,"d":0.030,"p":1.000,"t":"<s>"},{"b":6.210,"d":0.320,"p":1.000,"t":"please"},{"b":6.530,"d":0.300,"p":0.998,"t":"bring"},{"b":6.830,"d":0.090,"p":0.508,"t":"the(2)"},{"b":8.710,"d":0.190,"p":1.000,"t":"</s>"}]}'
+const PRINTED_5 =
+  '{"b":6.180,"d":2.730,"p":0.098,"t":"please bring the green umbrella to the station","w":[{"b":6.180,"d":0.030,"p":1.000,"t":"<s>"},{"b":6.210,"d":0.320,"p":1.000,"t":"please"},{"b":6.530,"d":0.300,"p":0.998,"t":"bring"},{"b":6.830,"d":0.090,"p":0.508,"t":"the(2)"},{"b":8.710,"d":0.190,"p":1.000,"t":"</s>"}]}'
 
 describe('0.8', () => {
   test('words with times and confidences within 0 and 1; no marks, fillers, sentences', () => {
@@ -34,7 +35,17 @@ describe('0.8', () => {
 
 describe('5.x', () => {
   test('words with times and confidences; no marks', () => {
-    expect(parseLine5(PRINTED_5).map(({ text, start_s, end_s }) => [text, start_s, Number(end_s.toFixed(3))])).toEqual([['please', 6.21, 6.53], ['bring', 6.53, 6.83], ['the', 6.83, 6.92]])
+    expect(
+      parseLine5(PRINTED_5).map(({ text, start_s, end_s }) => [
+        text,
+        start_s,
+        Number(end_s.toFixed(3)),
+      ]),
+    ).toEqual([
+      ['please', 6.21, 6.53],
+      ['bring', 6.53, 6.83],
+      ['the', 6.83, 6.92],
+    ])
   })
 
   test('an utterance of which nothing was understood has no words', () => {

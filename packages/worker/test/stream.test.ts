@@ -24,10 +24,13 @@ const server = createServer((request, response) => {
     heard.lines = text.split('\n').slice(0, -1)
     lineCame.resolve()
   })
-  request.on('end', () => {
-    heard.ended = true
-    response.end()
-  }).on('error', () => {}).on('close', () => over.resolve())
+  request
+    .on('end', () => {
+      heard.ended = true
+      response.end()
+    })
+    .on('error', () => {})
+    .on('close', () => over.resolve())
   answer(response)
   arrived.resolve(heard)
 })
@@ -55,16 +58,31 @@ beforeEach(() => {
 })
 
 const open = (payload: object = { reply_to: url }) =>
-  createStreams({ db: held.db, key: 'a-key', node: { id: 'attic', incarnation: 4 }, log: silentLog() }).open({ id: 7, attempt: 3, fence: '-77', payload } as unknown as Assignment)
+  createStreams({
+    db: held.db,
+    key: 'a-key',
+    node: { id: 'attic', incarnation: 4 },
+    log: silentLog(),
+  }).open({ id: 7, attempt: 3, fence: '-77', payload } as unknown as Assignment)
 const parsed = (heard: Heard) => heard.lines.map((line) => JSON.parse(line) as unknown)
 
 test('what nobody asked to hear goes nowhere, and so does what is asked for by a stranger: the mesh key would go along', async () => {
-  const other = createServer(() => { throw new Error('a stranger was spoken to') }).listen(0, '127.0.0.1')
+  const other = createServer(() => {
+    throw new Error('a stranger was spoken to')
+  }).listen(0, '127.0.0.1')
   await once(other, 'listening')
   const gone = `http://localhost:${(other.address() as AddressInfo).port}`
   await greetCoordinator(held.db.pool, { id: 'gone', url: gone, version: '1', protocol: 1 })
-  await held.db.pool.query(`update earshot.coordinators set last_seen = last_seen - interval '1 hour' where id = 'gone'`)
-  for (const payload of [{ reply_to: gone }, {}, { reply_to: 7 }, { reply_to: 'nonsense' }, { reply_to: `http://127.0.0.1:${(other.address() as AddressInfo).port}` }]) {
+  await held.db.pool.query(
+    `update earshot.coordinators set last_seen = last_seen - interval '1 hour' where id = 'gone'`,
+  )
+  for (const payload of [
+    { reply_to: gone },
+    {},
+    { reply_to: 7 },
+    { reply_to: 'nonsense' },
+    { reply_to: `http://127.0.0.1:${(other.address() as AddressInfo).port}` },
+  ]) {
     const stream = open(payload)
     stream.emit({ content: 'x' })
     await stream.end({ output: {} })
@@ -82,10 +100,22 @@ test('pieces arrive while it is made, in order, and the last line says that it i
   expect(heard.ended).toBe(false)
   await stream.end({ output: { content: 'Hello\n' } })
   expect(heard.ended).toBe(true)
-  expect(parsed(heard)).toEqual([{ content: 'Hel' }, { content: 'lo\n' }, { done: true, output: { content: 'Hello\n' } }])
+  expect(parsed(heard)).toEqual([
+    { content: 'Hel' },
+    { content: 'lo\n' },
+    { done: true, output: { content: 'Hello\n' } },
+  ])
   expect(heard.request).toMatchObject({
-    method: 'POST', url: '/v1/jobs/7/stream',
-    headers: { authorization: 'Bearer a-key', 'x-earshot-attempt': '3', 'x-earshot-fence': '-77', 'x-earshot-node': 'attic', 'x-earshot-incarnation': '4', 'content-type': 'application/x-ndjson' },
+    method: 'POST',
+    url: '/v1/jobs/7/stream',
+    headers: {
+      authorization: 'Bearer a-key',
+      'x-earshot-attempt': '3',
+      'x-earshot-fence': '-77',
+      'x-earshot-node': 'attic',
+      'x-earshot-incarnation': '4',
+      'content-type': 'application/x-ndjson',
+    },
   })
 })
 
@@ -101,7 +131,10 @@ test('a failure is told when something was sent before; else the job may succeed
   const stream = open()
   stream.emit({ content: 'x' })
   await stream.end({ error })
-  expect(parsed(requests[0]!)).toEqual([{ content: 'x' }, { done: true, error: { code: error.code, message: error.message } }])
+  expect(parsed(requests[0]!)).toEqual([
+    { content: 'x' },
+    { done: true, error: { code: error.code, message: error.message } },
+  ])
 })
 
 test('one that is cut breaks off without a last line', async () => {

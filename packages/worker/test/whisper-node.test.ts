@@ -33,7 +33,10 @@ async function install(name: string, main?: string): Promise<string> {
   const at = path.join(home, 'engines', 'node_modules', 'whisper-node')
   await mkdir(path.join(at, 'dist'), { recursive: true })
   await mkdir(path.join(at, 'lib', 'whisper.cpp'), { recursive: true })
-  await writeFile(path.join(at, 'package.json'), JSON.stringify({ name: 'whisper-node', version: '1.1.1', main: 'dist/index.js' }))
+  await writeFile(
+    path.join(at, 'package.json'),
+    JSON.stringify({ name: 'whisper-node', version: '1.1.1', main: 'dist/index.js' }),
+  )
   await writeFile(path.join(at, 'dist', 'index.js'), PACKAGE)
   await writeEmptyModel(home, 'empty.en')
   await writeEmptyModel(home, 'empty', { multilingual: true })
@@ -43,14 +46,30 @@ async function install(name: string, main?: string): Promise<string> {
   }
   return home
 }
-const hear = (home: string, more: object = {}) => createWhisperNode({ home, quietLimitS: 60 }).transcribe({ wav, duration_s: 2, model: 'whisper-node-empty.en', signal, ...more })
-const folders = async () => (await readdir(os.tmpdir())).filter((name) => name.startsWith('earshot-whisper-node-'))
+const hear = (home: string, more: object = {}) =>
+  createWhisperNode({ home, quietLimitS: 60 }).transcribe({
+    wav,
+    duration_s: 2,
+    model: 'whisper-node-empty.en',
+    signal,
+    ...more,
+  })
+const folders = async () =>
+  (await readdir(os.tmpdir())).filter((name) => name.startsWith('earshot-whisper-node-'))
 
 describe('whisper-node, when it is not all there', () => {
   test('not installed, without a model, or not built, it is a report that says what to do', async () => {
-    expect(await createWhisperNode({ home: root }).probe()).toEqual({ available: false, reason: 'whisper-node is not installed.', missing: 'whisper-node' })
+    expect(await createWhisperNode({ home: root }).probe()).toEqual({
+      available: false,
+      reason: 'whisper-node is not installed.',
+      missing: 'whisper-node',
+    })
     const home = await install('bare')
-    expect(await createWhisperNode({ home }).probe()).toMatchObject({ available: false, broken: true, reason: expect.stringMatching(/not built\. Run: make -C .+whisper\.cpp" main$/) })
+    expect(await createWhisperNode({ home }).probe()).toMatchObject({
+      available: false,
+      broken: true,
+      reason: expect.stringMatching(/not built\. Run: make -C .+whisper\.cpp" main$/),
+    })
   })
 })
 
@@ -58,37 +77,69 @@ describe.skipIf(process.platform === 'win32')('whisper-node', () => {
   test('is offered with the models of whisper.cpp, under names of its own', async () => {
     const engine = createWhisperNode({ home: await install('offered', 'exit 0') })
     expect(await engine.probe()).toEqual({ available: true, version: '1.1.1' })
-    expect((await engine.models()).toSorted((a, b) => a.name.localeCompare(b.name))).toMatchObject([{ name: 'whisper-node-empty', translates: false }, { name: 'whisper-node-empty.en', languages: ['en'] }])
+    expect((await engine.models()).toSorted((a, b) => a.name.localeCompare(b.name))).toMatchObject([
+      { name: 'whisper-node-empty', translates: false },
+      { name: 'whisper-node-empty.en', languages: ['en'] },
+    ])
   })
 
   test('gives all that was heard, also the first line, as soon as it is; only names of ours reach its shell', async () => {
-    const home = await install('heard', `[ "$*" = "-l en -m ./model.bin -f audio.wav" ] || exit 9
-      echo "[00:00:00.000 --> 00:00:01.000]   Hello there."; echo "[00:00:01.000 --> 00:00:09.500]   It is [Music] ] me."`)
+    const home = await install(
+      'heard',
+      `[ "$*" = "-l en -m ./model.bin -f audio.wav" ] || exit 9
+      echo "[00:00:00.000 --> 00:00:01.000]   Hello there."; echo "[00:00:01.000 --> 00:00:09.500]   It is [Music] ] me."`,
+    )
     const heard: string[] = []
-    expect(await hear(home, { onHeard: (some: { text: string }[]) => heard.push(...some.map(({ text }) => text)) })).toEqual({
-      words: [], language: 'en',
-      segments: [{ start_s: 0, end_s: 1, text: 'Hello there.', confidence: null, words: [] }, { start_s: 1, end_s: 2, text: 'It is ] me.', confidence: null, words: [] }],
+    expect(
+      await hear(home, {
+        onHeard: (some: { text: string }[]) => heard.push(...some.map(({ text }) => text)),
+      }),
+    ).toEqual({
+      words: [],
+      language: 'en',
+      segments: [
+        { start_s: 0, end_s: 1, text: 'Hello there.', confidence: null, words: [] },
+        { start_s: 1, end_s: 2, text: 'It is ] me.', confidence: null, words: [] },
+      ],
     })
     expect(heard).toEqual(['Hello there.', 'It is ] me.'])
   })
 
   test('that hears nothing has not failed; one that breaks has, with its last words', async () => {
-    expect(await hear(await install('nothing', 'exit 0'), { model: 'whisper-node-empty' })).toEqual({ words: [], segments: [] })
-    expect(await thrownBy(hear(await install('broken', 'echo "failed to initialize" >&2; exit 3')))).toMatchObject({ code: 'EARSHOT_ENGINE_FAILED', message: expect.stringContaining('failed to initialize') })
+    expect(await hear(await install('nothing', 'exit 0'), { model: 'whisper-node-empty' })).toEqual(
+      { words: [], segments: [] },
+    )
+    expect(
+      await thrownBy(hear(await install('broken', 'echo "failed to initialize" >&2; exit 3'))),
+    ).toMatchObject({
+      code: 'EARSHOT_ENGINE_FAILED',
+      message: expect.stringContaining('failed to initialize'),
+    })
   })
 
   test('what it cannot do is refused', async () => {
     const home = await install('refuses', 'exit 0')
-    expect(await thrownBy(hear(home, { language: 'de' }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST', field: 'language' })
-    expect(await thrownBy(hear(home, { translate: true }))).toMatchObject({ code: 'EARSHOT_BAD_REQUEST', field: 'translate' })
+    expect(await thrownBy(hear(home, { language: 'de' }))).toMatchObject({
+      code: 'EARSHOT_BAD_REQUEST',
+      field: 'language',
+    })
+    expect(await thrownBy(hear(home, { translate: true }))).toMatchObject({
+      code: 'EARSHOT_BAD_REQUEST',
+      field: 'translate',
+    })
   })
 
   test('an abort ends the program too, and leaves nothing', async () => {
-    const home = await install('slow', `echo "[00:00:00.000 --> 00:00:01.000]   Wait."; exec sleep 600`)
+    const home = await install(
+      'slow',
+      `echo "[00:00:00.000 --> 00:00:01.000]   Wait."; exec sleep 600`,
+    )
     const abort = new AbortController()
     const reason = new Error('cancelled')
     const before = await folders()
-    await expect(hear(home, { signal: abort.signal, onHeard: () => abort.abort(reason) })).rejects.toBe(reason)
+    await expect(
+      hear(home, { signal: abort.signal, onHeard: () => abort.abort(reason) }),
+    ).rejects.toBe(reason)
     expect((await folders()).filter((name) => !before.includes(name))).toEqual([])
   })
 })
@@ -103,11 +154,20 @@ describe.runIf(real !== undefined)('the real whisper-node', () => {
     await writeEmptyModel(home, 'empty.en')
     await writeEmptyModel(home, 'empty', { multilingual: true })
     const engine = createWhisperNode({ home })
-    expect(await engine.probe()).toMatchObject({ available: true, version: expect.stringMatching(/^1\./) })
+    expect(await engine.probe()).toMatchObject({
+      available: true,
+      version: expect.stringMatching(/^1\./),
+    })
     expect(await hear(home)).toEqual({ words: [], segments: [], language: 'en' })
-    expect(await hear(home, { model: 'whisper-node-empty', language: 'de' })).toEqual({ words: [], segments: [], language: 'de' })
+    expect(await hear(home, { model: 'whisper-node-empty', language: 'de' })).toEqual({
+      words: [],
+      segments: [],
+      language: 'de',
+    })
     const file = await writeEmptyModel(home, 'bad.en')
     await writeFile(file, Buffer.from(Int32Array.from([0x67676d6c, 1, 2, 3]).buffer))
-    expect(await thrownBy(hear(home, { model: 'whisper-node-bad.en' }))).toMatchObject({ code: 'EARSHOT_ENGINE_FAILED' })
+    expect(await thrownBy(hear(home, { model: 'whisper-node-bad.en' }))).toMatchObject({
+      code: 'EARSHOT_ENGINE_FAILED',
+    })
   })
 })

@@ -13,14 +13,24 @@ export async function startBullmq(url: string): Promise<Contender> {
   const connection = new Redis(url, { maxRetriesPerRequest: null })
   const queue = new Queue(noop.kind, { connection })
   const ran = createRan()
-  const children = await Promise.all(Array.from({ length: WORKERS }, () => startChild('bullmq-worker.ts', { REDIS_URL: url }, ran)))
+  const children = await Promise.all(
+    Array.from({ length: WORKERS }, () => startChild('bullmq-worker.ts', { REDIS_URL: url }, ran)),
+  )
   return {
-    name: 'BullMQ', ran, pids: children.map(({ pid }) => pid),
+    name: 'BullMQ',
+    ran,
+    pids: children.map(({ pid }) => pid),
     async addMany(count) {
       // Enqueued behind a pause, as the others' jobs are seen at their commit: all at once.
       await queue.pause()
       for (let from = 0; from < count; from += BULK) {
-        await queue.addBulk(Array.from({ length: Math.min(BULK, count - from) }, () => ({ name: 'noop', data: {}, opts: OPTIONS })))
+        await queue.addBulk(
+          Array.from({ length: Math.min(BULK, count - from) }, () => ({
+            name: 'noop',
+            data: {},
+            opts: OPTIONS,
+          })),
+        )
       }
       await queue.resume()
     },

@@ -8,7 +8,9 @@ const fastest = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBa
 const runner = await run({
   preset: {
     worker: {
-      connectionString: process.env.DATABASE_URL!, concurrentJobs: CONCURRENCY, maxPoolSize: CONCURRENCY + 1,
+      connectionString: process.env.DATABASE_URL!,
+      concurrentJobs: CONCURRENCY,
+      maxPoolSize: CONCURRENCY + 1,
       ...(process.env.DEFAULTS ? {} : fastest),
     },
   },

@@ -9,18 +9,23 @@ const TOP = 50
 /** Times better or worse than the target that still fit. */
 const REACH = 4
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+const escape = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 
 /** How far each row is from its target, on a logarithmic scale: right of the line in the middle it is met. The thin line is the spread of the rounds. */
 export function plot(lines: readonly Line[]): string {
   const middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
   const half = (WIDTH - LEFT - RIGHT) / 2
   const height = TOP + lines.length * ROW + 20
-  const better = ({ target: { sign, than } }: Line, value: number) => (sign === '≥' || sign === '=' ? value / than : than / value)
-  const x = (times: number) => middle + half * Math.max(-1, Math.min(1, Math.log(times) / Math.log(REACH)))
-  const marks = [1 / 4, 1 / 2, 1, 2, 4].map((times) => `
+  const better = ({ target: { sign, than } }: Line, value: number) =>
+    sign === '≥' || sign === '=' ? value / than : than / value
+  const x = (times: number) =>
+    middle + half * Math.max(-1, Math.min(1, Math.log(times) / Math.log(REACH)))
+  const marks = [1 / 4, 1 / 2, 1, 2, 4].map(
+    (times) => `
     <line x1="${x(times)}" x2="${x(times)}" y1="${TOP - 12}" y2="${height - 20}" stroke="${times === 1 ? '#333' : '#ccc'}"/>
-    <text x="${x(times)}" y="${TOP - 18}" text-anchor="middle" fill="#555">${times === 1 ? 'target' : times < 1 ? `1/${1 / times}` : `${times} ×`}</text>`)
+    <text x="${x(times)}" y="${TOP - 18}" text-anchor="middle" fill="#555">${times === 1 ? 'target' : times < 1 ? `1/${1 / times}` : `${times} ×`}</text>`,
+  )
   const rows = lines.map((line, place) => {
     const y = TOP + place * ROW + ROW / 2
     const at = x(better(line, line.ratio))

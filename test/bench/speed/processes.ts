@@ -13,20 +13,30 @@ export type Child = { pid: number; stop(): Promise<void> }
  *
  * @throws Error when it ends before
  */
-export async function startChild(file: string, env: Record<string, string>, ran?: Ran): Promise<Child> {
+export async function startChild(
+  file: string,
+  env: Record<string, string>,
+  ran?: Ran,
+): Promise<Child> {
   const { PATH, HOME, LANG, TMPDIR } = process.env
-  const child = fork(path.join(import.meta.dirname, file), [], { env: { PATH, HOME, LANG, TMPDIR, ...env }, execArgv: profiling() })
+  const child = fork(path.join(import.meta.dirname, file), [], {
+    env: { PATH, HOME, LANG, TMPDIR, ...env },
+    execArgv: profiling(),
+  })
   const ended = once(child, 'exit')
-  const ready = new Promise<boolean>((resolve) => child.on('message', (told: Told) => {
-    if ('ready' in told) return resolve(true)
-    if (ran === undefined) return
-    ran.count += told.count
-    ran.delays.push(...told.delays)
-  }))
+  const ready = new Promise<boolean>((resolve) =>
+    child.on('message', (told: Told) => {
+      if ('ready' in told) return resolve(true)
+      if (ran === undefined) return
+      ran.count += told.count
+      ran.delays.push(...told.delays)
+    }),
+  )
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
   void ended.then(() => process.off('exit', kill))
-  if (!(await Promise.race([ready, ended.then(() => false)]))) throw new Error(`${file} ended at its start`)
+  if (!(await Promise.race([ready, ended.then(() => false)])))
+    throw new Error(`${file} ended at its start`)
   return { pid: child.pid!, stop: () => stopChild(child, ended) }
 }
 

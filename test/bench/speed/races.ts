@@ -9,7 +9,8 @@ const PATIENCE_MS = 300_000
 export async function handled({ name, ran }: Contender, count: number): Promise<void> {
   const until = now() + PATIENCE_MS
   while (ran.count < count) {
-    if (now() > until) throw new Error(`${name} ran ${ran.count} of ${count} jobs in ${PATIENCE_MS / 1000} s`)
+    if (now() > until)
+      throw new Error(`${name} ran ${ran.count} of ${count} jobs in ${PATIENCE_MS / 1000} s`)
     await sleep(1)
   }
 }
@@ -41,29 +42,38 @@ export async function drain(contender: Contender, jobs: number): Promise<number>
   await contender.addMany(jobs)
   const began = now()
   await settled(contender, jobs)
-  return jobs / (now() - began) * 1000
+  return (jobs / (now() - began)) * 1000
 }
 
 /** Clients that enqueue one job a transaction, the next when the one before is committed. `rate`: jobs a second until the last one's end is committed. */
-export async function closedLoop(contender: Contender, seconds: number, count = 4): Promise<{ rate: number; jobs: number }> {
+export async function closedLoop(
+  contender: Contender,
+  seconds: number,
+  count = 4,
+): Promise<{ rate: number; jobs: number }> {
   contender.ran.reset()
   const clients = await Promise.all(Array.from({ length: count }, () => contender.connect()))
   const began = now()
   let jobs = 0
-  await Promise.all(clients.map(async (client) => {
-    while (now() - began < seconds * 1000) {
-      await client.add({})
-      jobs += 1
-    }
-  }))
+  await Promise.all(
+    clients.map(async (client) => {
+      while (now() - began < seconds * 1000) {
+        await client.add({})
+        jobs += 1
+      }
+    }),
+  )
   await settled(contender, jobs)
-  const rate = jobs / (now() - began) * 1000
+  const rate = (jobs / (now() - began)) * 1000
   await Promise.all(clients.map((client) => client.close()))
   return { rate, jobs }
 }
 
 /** Milliseconds from a client's enqueueing to the handler's start, one job at a time, at irregular moments. */
-export async function startDelays(contender: Contender, jobs: number): Promise<{ p50: number; p99: number }> {
+export async function startDelays(
+  contender: Contender,
+  jobs: number,
+): Promise<{ p50: number; p99: number }> {
   contender.ran.reset()
   const client = await contender.connect()
   for (let i = 1; i <= jobs; i++) {

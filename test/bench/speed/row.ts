@@ -28,16 +28,25 @@ export const longRow: Part = async ({ stage, jobs, quick, say }) => {
   const adding = enqueue(mesh, count)
   const holding = holdSnapshot(mesh, count)
   for (let part = 1; part <= PARTS; part++) {
-    await handled(mesh, Math.floor(count * part / PARTS))
+    await handled(mesh, Math.floor((count * part) / PARTS))
     times.push(now())
-    say(`${short(count * part / PARTS)} of ${short(count)} jobs, ${short(count / PARTS / (now() - times.at(-2)!) * 1000)} jobs/s`)
+    say(
+      `${short((count * part) / PARTS)} of ${short(count)} jobs, ${short((count / PARTS / (now() - times.at(-2)!)) * 1000)} jobs/s`,
+    )
   }
   await Promise.all([adding, holding])
-  const tenth = (from: number) => count * 2 / PARTS / (times[from + 2]! - times[from]!) * 1000
-  return [compare({
-    measure: `${short(count)} jobs in a row, a snapshot held open for half of them: the last tenth`, against: 'its first tenth', unit: 'jobs/s', target: { sign: '≥', than: 0.8, unit: '×' },
-    ours: [tenth(PARTS - 2)], peer: [tenth(0)], ...(count < 5_000_000 && { note: `Scaled down from 5,000,000 to ${short(count)}.` }),
-  })]
+  const tenth = (from: number) => ((count * 2) / PARTS / (times[from + 2]! - times[from]!)) * 1000
+  return [
+    compare({
+      measure: `${short(count)} jobs in a row, a snapshot held open for half of them: the last tenth`,
+      against: 'its first tenth',
+      unit: 'jobs/s',
+      target: { sign: '≥', than: 0.8, unit: '×' },
+      ours: [tenth(PARTS - 2)],
+      peer: [tenth(0)],
+      ...(count < 5_000_000 && { note: `Scaled down from 5,000,000 to ${short(count)}.` }),
+    }),
+  ]
 }
 
 async function enqueue(mesh: Mesh, count: number): Promise<void> {
@@ -52,7 +61,7 @@ async function holdSnapshot(mesh: Mesh, count: number): Promise<void> {
   const holder = new pg.Client({ connectionString: mesh.url })
   await holder.connect()
   await holder.query('begin isolation level repeatable read; select 1 from earshot.jobs limit 1')
-  await handled(mesh, count * 3 / 4)
+  await handled(mesh, (count * 3) / 4)
   await holder.query('rollback')
   await holder.end()
 }

@@ -12,14 +12,32 @@ import { type Mesh, startMesh } from './earshot.ts'
 import { startGraphile } from './graphile.ts'
 
 /** One server for all who keep their jobs in PostgreSQL: what was acknowledged is on disk, at enqueueing as at completion. */
-const DURABLE = { synchronous_commit: 'on', fsync: 'on', full_page_writes: 'on', shared_buffers: '512MB', max_wal_size: '4GB', checkpoint_timeout: '15min', max_connections: '400' }
+const DURABLE = {
+  synchronous_commit: 'on',
+  fsync: 'on',
+  full_page_writes: 'on',
+  shared_buffers: '512MB',
+  max_wal_size: '4GB',
+  checkpoint_timeout: '15min',
+  max_connections: '400',
+}
 
 /** It counts nothing, but where it is switched on: with EARSHOT_BENCH_PROFILE, what statements cost is written into that folder too. */
-const COUNTING = { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'none', 'pg_stat_statements.max': '5000' }
+const COUNTING = {
+  shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.track': 'none',
+  'pg_stat_statements.max': '5000',
+}
 const PROFILED = { 'pg_stat_statements.track': 'all' }
 const profile = process.env.EARSHOT_BENCH_PROFILE
 
-type Cast = { notify: Mesh; redis: Mesh; graphile: Contender; graphileDefault: Contender; bullmq: Contender }
+type Cast = {
+  notify: Mesh
+  redis: Mesh
+  graphile: Contender
+  graphileDefault: Contender
+  bullmq: Contender
+}
 export type Name = keyof Cast
 
 /** The servers, private and gone afterwards, and whoever takes part, started when first asked for. */
@@ -36,10 +54,15 @@ export type Stage = AsyncDisposable & {
 
 export async function setStage(say: (line: string) => void): Promise<Stage> {
   const server = await findServer()
-  if (server.kind !== 'local') throw new Error('This needs the programs of a PostgreSQL server on this machine. Run: npm test')
+  if (server.kind !== 'local')
+    throw new Error('This needs the programs of a PostgreSQL server on this machine. Run: npm test')
   const folder = await createRunFolder()
   say(`a private PostgreSQL ${server.version}`)
-  const cluster = await startCluster(server, folder, { ...DURABLE, ...COUNTING, ...(profile !== undefined && PROFILED) })
+  const cluster = await startCluster(server, folder, {
+    ...DURABLE,
+    ...COUNTING,
+    ...(profile !== undefined && PROFILED),
+  })
   const redis: { current?: Awaited<ReturnType<typeof startRedis>> } = {}
   const cast = new Map<Name, Promise<Contender>>()
 
@@ -65,9 +88,15 @@ export async function setStage(say: (line: string) => void): Promise<Stage> {
   }
   const start: { [N in Name]: () => Promise<Cast[N]> } = {
     notify: async () => startMesh({ url: await database('notify'), folder: await home('notify') }),
-    redis: async () => startMesh({ url: await database('redis'), folder: await home('redis'), redis: await redisUrl() }),
+    redis: async () =>
+      startMesh({
+        url: await database('redis'),
+        folder: await home('redis'),
+        redis: await redisUrl(),
+      }),
     graphile: async () => startGraphile(await database('graphile'), { defaults: false }),
-    graphileDefault: async () => startGraphile(await database('graphile_default'), { defaults: true }),
+    graphileDefault: async () =>
+      startGraphile(await database('graphile_default'), { defaults: true }),
     bullmq: async () => startBullmq(await redisUrl()),
   }
   async function clear(): Promise<void> {
@@ -75,7 +104,10 @@ export async function setStage(say: (line: string) => void): Promise<Stage> {
     cast.clear()
   }
   return {
-    folder, database, redisUrl, clear,
+    folder,
+    database,
+    redisUrl,
+    clear,
     version: `PostgreSQL ${server.version}`,
     get(name) {
       if (!cast.has(name)) {
@@ -104,5 +136,8 @@ async function writeStatements(url: string, into: string): Promise<void> {
       regexp_replace(left(s.query, 200), '\\s+', ' ', 'g') as query
     from pg_stat_statements s join pg_database d on d.oid = s.dbid order by s.total_exec_time desc limit 150`)
   await admin.end()
-  await writeFile(path.join(into, 'statements.tsv'), rows.map((row) => Object.values(row).join('\t')).join('\n'))
+  await writeFile(
+    path.join(into, 'statements.tsv'),
+    rows.map((row) => Object.values(row).join('\t')).join('\n'),
+  )
 }

@@ -2,7 +2,12 @@ import { openAsBlob } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { EarshotError, type AddedDocument, type DocumentView, type ErrorBody } from '@earshot/shared/contract'
+import {
+  EarshotError,
+  type AddedDocument,
+  type DocumentView,
+  type ErrorBody,
+} from '@earshot/shared/contract'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-code.ts'
 import { errorBody } from '../output.ts'
@@ -12,18 +17,46 @@ import { noWords } from './no-words.ts'
 import { unfinished } from './unfinished.ts'
 
 /** One file in the answer of `--json`; after `--wait` also what became of it. */
-type Added = { file: string; document: number; job: number; hash: string; size: number; duplicate: boolean; status?: string; text?: string }
+type Added = {
+  file: string
+  document: number
+  job: number
+  hash: string
+  size: number
+  duplicate: boolean
+  status?: string
+  text?: string
+}
 type Refused = { file: string; error: ErrorBody['error'] }
 
 /** `earshot add FILE… [--wait] [--interactive] [--language CODE]`: sends files into the mesh. One that fails does not stop the others. */
-export async function run(context: Context, files: string[], { wait = false, interactive = false, language }: { wait?: boolean; interactive?: boolean; language?: string }): Promise<number> {
+export async function run(
+  context: Context,
+  files: string[],
+  {
+    wait = false,
+    interactive = false,
+    language,
+  }: { wait?: boolean; interactive?: boolean; language?: string },
+): Promise<number> {
   const { output, interrupts } = context
   const results: (Added | Refused)[] = []
   // All are sent before the first is waited for, so that several nodes can work at once.
-  for (const file of files) results.push(await attempt(file, context, () => send(context, file, { ...(interactive ? { class: 'interactive' } : {}), ...(language === undefined ? {} : { language }) })))
+  for (const file of files)
+    results.push(
+      await attempt(file, context, () =>
+        send(context, file, {
+          ...(interactive ? { class: 'interactive' } : {}),
+          ...(language === undefined ? {} : { language }),
+        }),
+      ),
+    )
   if (wait) {
     for (const [at, result] of results.entries()) {
-      if ('document' in result) results[at] = await attempt(result.file, context, () => finish(context, result, files.length > 1))
+      if ('document' in result)
+        results[at] = await attempt(result.file, context, () =>
+          finish(context, result, files.length > 1),
+        )
     }
   }
   interrupts.first.throwIfAborted()
@@ -31,54 +64,109 @@ export async function run(context: Context, files: string[], { wait = false, int
   return results.some((result) => 'error' in result) ? EXIT.failed : EXIT.ok
 }
 
-async function attempt(file: string, { output, interrupts }: Context, work: () => Promise<Added>): Promise<Added | Refused> {
+async function attempt(
+  file: string,
+  { output, interrupts }: Context,
+  work: () => Promise<Added>,
+): Promise<Added | Refused> {
   try {
     return await work()
   } catch (error) {
     // No mesh, or Ctrl-C: the other files would fare the same.
-    if (interrupts.first.aborted || (error instanceof EarshotError && ['EARSHOT_UNREACHABLE', 'EARSHOT_UNAUTHORIZED'].includes(error.code))) throw error
+    if (
+      interrupts.first.aborted ||
+      (error instanceof EarshotError &&
+        ['EARSHOT_UNREACHABLE', 'EARSHOT_UNAUTHORIZED'].includes(error.code))
+    )
+      throw error
     const body = errorBody(error)
-    output.note(`earshot: ${safe(file)}: ${body.message}${body.hint === undefined ? '' : `\n  ${body.hint}`}`)
+    output.note(
+      `earshot: ${safe(file)}: ${body.message}${body.hint === undefined ? '' : `\n  ${body.hint}`}`,
+    )
     return { file, error: body }
   }
 }
 
-async function send({ client, output, interrupts, surroundings }: Context, file: string, how: { class?: 'interactive'; language?: string }): Promise<Added> {
+async function send(
+  { client, output, interrupts, surroundings }: Context,
+  file: string,
+  how: { class?: 'interactive'; language?: string },
+): Promise<Added> {
   const signal = interrupts.first
   const whole = path.resolve(surroundings.cwd, file)
   const size = await sizeOf(whole, file)
   const title = path.basename(whole)
   const progress = createProgress(output, `${safe(title)}: sending`)
-  const media = await client.addMedia(await openAsBlob(whole), { signal, onProgress: (sent) => progress.update(sent / size) }).finally(progress.stop)
+  const media = await client
+    .addMedia(await openAsBlob(whole), {
+      signal,
+      onProgress: (sent) => progress.update(sent / size),
+    })
+    .finally(progress.stop)
   const kind = /\.txt$/i.test(title) ? 'text' : 'audio'
-  const added: AddedDocument = await client.addDocument({ media: media.hash, title, kind, ...how }, { signal })
+  const added: AddedDocument = await client.addDocument(
+    { media: media.hash, title, kind, ...how },
+    { signal },
+  )
   if (!output.json) {
     const already = added.duplicate ? ' The same content is there already; nothing was added.' : ''
-    output.note(`${safe(file)}: document ${added.document_id}, job ${added.job_id}, ${bytes(size)}.${already}`)
+    output.note(
+      `${safe(file)}: document ${added.document_id}, job ${added.job_id}, ${bytes(size)}.${already}`,
+    )
   }
-  return { file, document: added.document_id, job: added.job_id, hash: media.hash, size: media.size, duplicate: added.duplicate }
+  return {
+    file,
+    document: added.document_id,
+    job: added.job_id,
+    hash: media.hash,
+    size: media.size,
+    duplicate: added.duplicate,
+  }
 }
 
 async function sizeOf(whole: string, file: string): Promise<number> {
   const facts = await stat(whole).catch((cause: NodeJS.ErrnoException) => {
-    throw new EarshotError('EARSHOT_NOT_FOUND', cause.code === 'ENOENT' ? `There is no file ${file}.` : `${file} cannot be read: ${cause.message}.`, { field: 'file', cause })
+    throw new EarshotError(
+      'EARSHOT_NOT_FOUND',
+      cause.code === 'ENOENT'
+        ? `There is no file ${file}.`
+        : `${file} cannot be read: ${cause.message}.`,
+      { field: 'file', cause },
+    )
   })
-  if (!facts.isFile()) throw new EarshotError('EARSHOT_MEDIA_REFUSED', `${file} is ${facts.isDirectory() ? 'a folder' : 'not a regular file'}; only files can be added.`, { field: 'file' })
-  if (facts.size === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', `${file} is empty.`, { field: 'file' })
+  if (!facts.isFile())
+    throw new EarshotError(
+      'EARSHOT_MEDIA_REFUSED',
+      `${file} is ${facts.isDirectory() ? 'a folder' : 'not a regular file'}; only files can be added.`,
+      { field: 'file' },
+    )
+  if (facts.size === 0)
+    throw new EarshotError('EARSHOT_MEDIA_EMPTY', `${file} is empty.`, { field: 'file' })
   return facts.size
 }
 
 /** Waits until the document is searchable, then prints its transcript. */
-async function finish({ client, output, interrupts }: Context, added: Added, several: boolean): Promise<Added> {
+async function finish(
+  { client, output, interrupts }: Context,
+  added: Added,
+  several: boolean,
+): Promise<Added> {
   const signal = interrupts.first
   const progress = createProgress(output, `${safe(added.file)}: working`)
-  const job = await client.wait(added.job, { signal, onProgress: progress.update }).finally(progress.stop)
+  const job = await client
+    .wait(added.job, { signal, onProgress: progress.update })
+    .finally(progress.stop)
   if (job.status !== 'completed') throw unfinished(job)
   const document = await ready(client, added.document, signal)
   if (document.error !== null) throw new EarshotError(document.error.code, document.error.message)
   const text = await client.transcript(added.document, 'txt', { signal })
   if (!output.json) {
-    if (several) output.print(output.bold(`${safe(added.file)}${document.duration_s === null ? '' : ` (${clock(document.duration_s)})`}`))
+    if (several)
+      output.print(
+        output.bold(
+          `${safe(added.file)}${document.duration_s === null ? '' : ` (${clock(document.duration_s)})`}`,
+        ),
+      )
     if (document.segments === 0) output.note(noWords(document))
     output.printRaw(text)
   }
@@ -88,7 +176,11 @@ async function finish({ client, output, interrupts }: Context, added: Added, sev
 const LOOK_AGAIN_MS = 200
 
 /** The document once it is ready or failed. Asked for rather than listened to: its chunks follow the transcript at once. */
-async function ready(client: Context['client'], id: number, signal: AbortSignal): Promise<DocumentView> {
+async function ready(
+  client: Context['client'],
+  id: number,
+  signal: AbortSignal,
+): Promise<DocumentView> {
   for (;;) {
     const document = await client.document(id, { signal })
     if (document.status === 'ready' || document.status === 'failed') return document

@@ -12,11 +12,20 @@ export async function run(context: Context): Promise<number> {
       const coordinator = createCoordinator({ db, config, log })
       const announce = (): void => {
         const { url } = coordinator
-        if (output.json) return output.printJson({ url, inbox: config.inbox.path, home: config.home, node: config.node.id, database: 'postgres' })
+        if (output.json)
+          return output.printJson({
+            url,
+            inbox: config.inbox.path,
+            home: config.home,
+            node: config.node.id,
+            database: 'postgres',
+          })
         output.print(output.bold('The coordinator is running.'))
         output.print(`  Drop recordings into  ${config.inbox.path}`)
         output.print(`  Address               ${url}`)
-        output.print('  Add a box             npx earshot worker, there, with the same DATABASE_URL')
+        output.print(
+          '  Add a box             npx earshot worker, there, with the same DATABASE_URL',
+        )
         output.print('  Stop                  Ctrl-C')
       }
       return { services: [coordinator], announce }

@@ -4,5 +4,8 @@ import { WrongArguments } from '../exit-code.ts'
 export function jobId(text: string): number {
   const id = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id
-  throw new WrongArguments(`${JSON.stringify(text)} is not the number of a job.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
+  throw new WrongArguments(`${JSON.stringify(text)} is not the number of a job.`, {
+    field: 'id',
+    hint: 'List jobs with: earshot jobs',
+  })
 }

@@ -4,17 +4,33 @@ import type { Output } from '../output.ts'
 import { ago, safe, table } from '../wording.ts'
 
 /** `earshot jobs`: lists jobs, newest first. */
-export async function run({ client, output, interrupts }: Context, _: string[], { status, limit }: { status?: JobStatus; limit?: number }): Promise<void> {
-  const jobs = await client.jobs({ limit, signal: interrupts.first, ...(status === undefined ? {} : { status }) })
+export async function run(
+  { client, output, interrupts }: Context,
+  _: string[],
+  { status, limit }: { status?: JobStatus; limit?: number },
+): Promise<void> {
+  const jobs = await client.jobs({
+    limit,
+    signal: interrupts.first,
+    ...(status === undefined ? {} : { status }),
+  })
   if (output.json) return output.printJson({ jobs })
-  if (jobs.length === 0) return output.note(status === undefined ? 'There are no jobs yet.' : `No job is ${status}.`)
+  if (jobs.length === 0)
+    return output.note(status === undefined ? 'There are no jobs yet.' : `No job is ${status}.`)
   for (const line of jobTable(output, jobs)) output.print(line)
 }
 
 /** Jobs as lines, one each under their headings. */
 export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
   const now = Date.now()
-  const rows = jobs.map((job) => [String(job.id), job.kind, paintStatus(output, job.status), job.assigned_node ?? '', ago(job.created_at, now), remark(job)])
+  const rows = jobs.map((job) => [
+    String(job.id),
+    job.kind,
+    paintStatus(output, job.status),
+    job.assigned_node ?? '',
+    ago(job.created_at, now),
+    remark(job),
+  ])
   return table(['JOB', 'KIND', 'STATUS', 'NODE', 'CREATED', ''], rows)
 }
 
@@ -32,7 +48,9 @@ function sentence({ error, progress, status }: JobView): string | undefined {
 
 /** What the job is about, where its payload says; in a kind of the users' own the field may be anything. */
 export function titleOf({ payload }: JobView): string | undefined {
-  return 'title' in payload && typeof payload.title === 'string' && payload.title !== '' ? safe(payload.title) : undefined
+  return 'title' in payload && typeof payload.title === 'string' && payload.title !== ''
+    ? safe(payload.title)
+    : undefined
 }
 
 /** A job's status in the colour of its mood. */

@@ -8,8 +8,10 @@ import { clock, safe } from '../wording.ts'
  */
 export function noWords({ id, title, status, error, duration_s, kind }: DocumentView): string {
   const name = `document ${id}, ${safe(title)}`
-  if (error !== null) throw new EarshotError(error.code, `There is no transcript of ${name}: ${error.message}`)
-  if (status !== 'ready') return `There is no transcript yet: ${name}, is ${status === 'queued' ? 'waiting for its turn' : 'being worked on'}.`
+  if (error !== null)
+    throw new EarshotError(error.code, `There is no transcript of ${name}: ${error.message}`)
+  if (status !== 'ready')
+    return `There is no transcript yet: ${name}, is ${status === 'queued' ? 'waiting for its turn' : 'being worked on'}.`
   if (kind === 'text') return `There is nothing in ${name}.`
   return `No speech was heard in ${name}${duration_s === null ? '' : ` (${clock(duration_s)})`}.`
 }

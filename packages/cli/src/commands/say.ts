@@ -11,36 +11,65 @@ import { bytes, duration } from '../wording.ts'
 import { unfinished } from './unfinished.ts'
 
 /** `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the WAV file. */
-export async function run({ client, output, interrupts, surroundings }: Context, words: string[], options: { output?: string; voice?: string }): Promise<void> {
+export async function run(
+  { client, output, interrupts, surroundings }: Context,
+  words: string[],
+  options: { output?: string; voice?: string },
+): Promise<void> {
   const file = path.resolve(surroundings.cwd, options.output ?? '')
   await refuseWrongPlace(file)
   const signal = interrupts.first
-  const enqueued = await client.enqueue('speak', { text: words.join(' '), ...(options.voice === undefined ? {} : { voice: options.voice }) }, { signal, priority: 10 })
+  const enqueued = await client.enqueue(
+    'speak',
+    { text: words.join(' '), ...(options.voice === undefined ? {} : { voice: options.voice }) },
+    { signal, priority: 10 },
+  )
   const progress = createProgress(output, 'speaking')
-  const job: JobView<'speak'> = await client.wait(enqueued, { signal, onProgress: progress.update }).finally(progress.stop)
+  const job: JobView<'speak'> = await client
+    .wait(enqueued, { signal, onProgress: progress.update })
+    .finally(progress.stop)
   if (job.result === null) throw unfinished(job)
   const artifact = await client.artifact(job.result.artifact_id, { signal })
   await writeBeside(file, artifact.body, signal)
   const { duration_s, engine } = job.result
   if (output.json) output.printJson({ job: job.id, file, size: artifact.size, duration_s, engine })
-  else output.print(`Wrote ${file}: ${duration(duration_s)} of speech, ${bytes(artifact.size)}, by ${engine}${job.assigned_node === null ? '' : ` on ${job.assigned_node}`}.`)
+  else
+    output.print(
+      `Wrote ${file}: ${duration(duration_s)} of speech, ${bytes(artifact.size)}, by ${engine}${job.assigned_node === null ? '' : ` on ${job.assigned_node}`}.`,
+    )
 }
 
 // Before the mesh works for nothing.
 async function refuseWrongPlace(file: string): Promise<void> {
   const folder = path.dirname(file)
   await access(folder).catch((cause: unknown) => {
-    throw new EarshotError('EARSHOT_NOT_FOUND', `The folder ${folder} is not there, so ${path.basename(file)} cannot be written into it.`, { field: '--output', cause })
+    throw new EarshotError(
+      'EARSHOT_NOT_FOUND',
+      `The folder ${folder} is not there, so ${path.basename(file)} cannot be written into it.`,
+      { field: '--output', cause },
+    )
   })
   const there = await stat(file).catch(() => undefined)
-  if (there?.isDirectory()) throw new EarshotError('EARSHOT_NOT_FOUND', `${file} is a folder.`, { field: '--output', hint: 'Name a file in it.' })
+  if (there?.isDirectory())
+    throw new EarshotError('EARSHOT_NOT_FOUND', `${file} is a folder.`, {
+      field: '--output',
+      hint: 'Name a file in it.',
+    })
 }
 
 /** Written beside and renamed, so that a watcher of the folder (the inbox, say) never sees half a file. */
-async function writeBeside(file: string, body: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<void> {
+async function writeBeside(
+  file: string,
+  body: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
   const beside = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`)
   try {
-    await pipeline(Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), createWriteStream(beside, { flags: 'wx', flush: true }), { signal })
+    await pipeline(
+      Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]),
+      createWriteStream(beside, { flags: 'wx', flush: true }),
+      { signal },
+    )
     await rename(beside, file)
   } catch (error) {
     await rm(beside, { force: true })
@@ -50,7 +79,13 @@ async function writeBeside(file: string, body: ReadableStream<Uint8Array>, signa
 
 function writeFailure(file: string, error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOSPC') return new EarshotError('EARSHOT_DISK_FULL', `The disk is full: ${file} was not written.`, { cause: error })
+  if (code === 'ENOSPC')
+    return new EarshotError('EARSHOT_DISK_FULL', `The disk is full: ${file} was not written.`, {
+      cause: error,
+    })
   if (code === undefined || !/^E[A-Z]+$/.test(code)) return error
-  return new EarshotError('EARSHOT_NOT_FOUND', `${file} cannot be written: ${message}.`, { field: '--output', cause: error })
+  return new EarshotError('EARSHOT_NOT_FOUND', `${file} cannot be written: ${message}.`, {
+    field: '--output',
+    cause: error,
+  })
 }

@@ -8,7 +8,11 @@ const EVERY_MS = 1_000
 const WIDE = 200
 
 /** `earshot top`: nodes, lanes and jobs in hand, drawn anew every second; one frame where there is no terminal. */
-export async function run({ client, output, interrupts, surroundings }: Context, _: string[], { once }: { once?: boolean }): Promise<void> {
+export async function run(
+  { client, output, interrupts, surroundings }: Context,
+  _: string[],
+  { once }: { once?: boolean },
+): Promise<void> {
   const left = new AbortController()
   const signal = AbortSignal.any([interrupts.first, left.signal])
   const watch = createWatch(client, signal)
@@ -16,10 +20,12 @@ export async function run({ client, output, interrupts, surroundings }: Context,
   if (output.json) return output.printJson(first)
   const screen = once === true ? undefined : openScreen(surroundings, () => left.abort())
   if (screen === undefined) {
-    for (const line of frame(first, surroundings.stdout.columns ?? WIDE, Infinity, output)) output.print(line)
+    for (const line of frame(first, surroundings.stdout.columns ?? WIDE, Infinity, output))
+      output.print(line)
     return
   }
-  const draw = async (): Promise<void> => screen.draw((width, height) => frame(state, width, height, output))
+  const draw = async (): Promise<void> =>
+    screen.draw((width, height) => frame(state, width, height, output))
   let state = first
   screen.onResize(() => void draw())
   watch.follow(signal).catch((error: unknown) => left.abort(error))
@@ -34,7 +40,8 @@ export async function run({ client, output, interrupts, surroundings }: Context,
   } finally {
     screen.close()
   }
-  if (left.signal.reason instanceof Error && left.signal.reason.name !== 'AbortError') throw left.signal.reason
+  if (left.signal.reason instanceof Error && left.signal.reason.name !== 'AbortError')
+    throw left.signal.reason
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

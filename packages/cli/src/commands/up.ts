@@ -18,7 +18,14 @@ export async function run(context: Context): Promise<number> {
       const worker = createWorker({ db, config, log, engines: await engines })
       const announce = (): void => {
         const { url } = coordinator
-        if (output.json) return output.printJson({ url, inbox: config.inbox.path, home: config.home, node: config.node.id, database: db.embedded ? 'embedded' : 'postgres' })
+        if (output.json)
+          return output.printJson({
+            url,
+            inbox: config.inbox.path,
+            home: config.home,
+            node: config.node.id,
+            database: db.embedded ? 'embedded' : 'postgres',
+          })
         output.print(output.bold('Earshot is running.'))
         output.print(`  Drop recordings into  ${config.inbox.path}`)
         output.print(`  Address               ${url}`)

@@ -16,8 +16,12 @@ export async function run(context: Context): Promise<number> {
     compose: async (db) => {
       const worker = createWorker({ db, config, log, engines: await engines })
       const announce = (): void => {
-        if (output.json) output.printJson({ node: config.node.id, home: config.home, database: 'postgres' })
-        else output.print(`${output.bold(`Node ${config.node.id} has joined the mesh.`)} See it with: npx earshot nodes. Stop it with Ctrl-C.`)
+        if (output.json)
+          output.printJson({ node: config.node.id, home: config.home, database: 'postgres' })
+        else
+          output.print(
+            `${output.bold(`Node ${config.node.id} has joined the mesh.`)} See it with: npx earshot nodes. Stop it with Ctrl-C.`,
+          )
       }
       return { services: [worker], announce }
     },

@@ -19,7 +19,9 @@ type Column = { head: string; most?: number; right?: boolean }
 export function frame(state: TopState, width: number, height: number, paint: Paint): string[] {
   const rooms = share(height - 1, [state.nodes.length, state.lanes.length, state.jobs.length])
   const sections = [nodesOf(state, paint), lanesOf(state, paint), jobsOf(state, paint)]
-  const lines = sections.flatMap((section, at) => (rooms[at] === 0 ? [] : ['', ...table(section, rooms[at]!, width, paint)]))
+  const lines = sections.flatMap((section, at) =>
+    rooms[at] === 0 ? [] : ['', ...table(section, rooms[at]!, width, paint)],
+  )
   return [head(state, width, paint), ...lines].slice(0, Math.max(1, height))
 }
 
@@ -27,10 +29,18 @@ function head(state: TopState, width: number, paint: Paint): string {
   const up = state.nodes.filter(({ status }) => status === 'online').length
   const running = state.jobs.filter(({ status }) => status === 'running').length
   const waiting = state.lanes.reduce((total, lane) => total + lane.waiting, 0)
-  const figures = [`${up} of ${counted(state.nodes.length, 'node')} up`, `${running} running`, `${waiting} waiting`, `${state.completed_per_min} done/min`, `${state.failed_per_min} failed/min`]
+  const figures = [
+    `${up} of ${counted(state.nodes.length, 'node')} up`,
+    `${running} running`,
+    `${waiting} waiting`,
+    `${state.completed_per_min} done/min`,
+    `${state.failed_per_min} failed/min`,
+  ]
   if (state.redis === 'away') figures.push('Redis away')
   if (state.trouble !== null) return paint.red(cut(safe(state.trouble), width))
-  return paint.bold(cut([safe(state.url.replace(/^https?:\/\//, '')), ...figures].join('  '), width))
+  return paint.bold(
+    cut([safe(state.url.replace(/^https?:\/\//, '')), ...figures].join('  '), width),
+  )
 }
 
 /** Shares the lines among the sections: a blank line, the headings and rows each. None gets more than it has rows for; the last ones get what is left. */
@@ -50,8 +60,26 @@ function share(lines: number, rows: number[]): number[] {
 type Section = { columns: Column[]; rows: Cell[][]; nothing: string }
 
 function nodesOf({ nodes, jobs, now }: TopState, paint: Paint): Section {
-  const rows = nodes.map((node): Cell[] => [safe(node.id), state(node, paint), slots(node, jobs), speed(node), brief((now - Date.parse(node.last_seen)) / 1000), [safe(node.reason ?? ''), paint.dim]])
-  return { columns: [{ head: 'NODE', most: 20 }, { head: 'STATE' }, { head: 'SLOTS', most: 48 }, { head: 'SPEED', most: 24 }, { head: 'HEARD', right: true }, { head: '' }], rows, nothing: 'No node has joined yet.' }
+  const rows = nodes.map((node): Cell[] => [
+    safe(node.id),
+    state(node, paint),
+    slots(node, jobs),
+    speed(node),
+    brief((now - Date.parse(node.last_seen)) / 1000),
+    [safe(node.reason ?? ''), paint.dim],
+  ])
+  return {
+    columns: [
+      { head: 'NODE', most: 20 },
+      { head: 'STATE' },
+      { head: 'SLOTS', most: 48 },
+      { head: 'SPEED', most: 24 },
+      { head: 'HEARD', right: true },
+      { head: '' },
+    ],
+    rows,
+    nothing: 'No node has joined yet.',
+  }
 }
 
 function state({ status, drained, quarantines }: NodeView, paint: Paint): Cell {
@@ -64,18 +92,45 @@ function state({ status, drained, quarantines }: NodeView, paint: Paint): Cell {
 /** `tts 1/2, stt_batch 0/1`, used and all; a total of all roles comes first. */
 function slots({ id, slots: offered }: NodeView, jobs: JobView[]): string {
   const own = jobs.filter((job) => job.assigned_node === id)
-  const used = (role: string) => (role === '*' ? own.length : own.filter((job) => job.role === role).length)
-  return Object.entries(offered).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([role, most]) => `${role === '*' ? 'all' : safe(role)} ${used(role)}/${most}`).join(' ')
+  const used = (role: string) =>
+    role === '*' ? own.length : own.filter((job) => job.role === role).length
+  return Object.entries(offered)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([role, most]) => `${role === '*' ? 'all' : safe(role)} ${used(role)}/${most}`)
+    .join(' ')
 }
 
 /** What it measured: seconds of audio a second for transcribe, jobs a second for all else. */
 function speed({ speeds }: NodeView): string {
-  return Object.entries(speeds).map(([kind, rate]) => `${safe(kind)} ${rate >= 10 ? Math.round(rate) : Math.round(rate * 10) / 10}${kind === 'transcribe' ? '×' : '/s'}`).join(' ')
+  return Object.entries(speeds)
+    .map(
+      ([kind, rate]) =>
+        `${safe(kind)} ${rate >= 10 ? Math.round(rate) : Math.round(rate * 10) / 10}${kind === 'transcribe' ? '×' : '/s'}`,
+    )
+    .join(' ')
 }
 
 function lanesOf({ lanes }: TopState, paint: Paint): Section {
-  const rows = lanes.map((lane): Cell[] => [safe(lane.role), safe(needsText(lane.requires)), lane.class, many(lane), brief(lane.oldest_s), [safe(lane.stuck ?? ''), paint.yellow]])
-  return { columns: [{ head: 'LANE', most: 20 }, { head: 'NEEDS', most: 30 }, { head: 'CLASS' }, { head: 'WAITING', right: true }, { head: 'OLDEST', right: true }, { head: '' }], rows, nothing: 'Nothing waits.' }
+  const rows = lanes.map((lane): Cell[] => [
+    safe(lane.role),
+    safe(needsText(lane.requires)),
+    lane.class,
+    many(lane),
+    brief(lane.oldest_s),
+    [safe(lane.stuck ?? ''), paint.yellow],
+  ])
+  return {
+    columns: [
+      { head: 'LANE', most: 20 },
+      { head: 'NEEDS', most: 30 },
+      { head: 'CLASS' },
+      { head: 'WAITING', right: true },
+      { head: 'OLDEST', right: true },
+      { head: '' },
+    ],
+    rows,
+    nothing: 'Nothing waits.',
+  }
 }
 
 const many = ({ waiting }: LaneView): string => (waiting >= 10_000 ? '≥10000' : String(waiting))
@@ -83,10 +138,31 @@ const many = ({ waiting }: LaneView): string => (waiting >= 10_000 ? '≥10000' 
 function jobsOf({ jobs, now }: TopState, paint: Paint): Section {
   const rows = jobs.map((job): Cell[] => {
     const held = job.assigned_at === null ? '' : brief((now - Date.parse(job.assigned_at)) / 1000)
-    const title = 'title' in job.payload && typeof job.payload.title === 'string' ? job.payload.title : ''
-    return [String(job.id), safe(job.kind), [job.status, job.status === 'running' ? paint.green : paint.dim], safe(job.assigned_node ?? ''), held, bar(job.progress), safe(title)]
+    const title =
+      'title' in job.payload && typeof job.payload.title === 'string' ? job.payload.title : ''
+    return [
+      String(job.id),
+      safe(job.kind),
+      [job.status, job.status === 'running' ? paint.green : paint.dim],
+      safe(job.assigned_node ?? ''),
+      held,
+      bar(job.progress),
+      safe(title),
+    ]
   })
-  return { columns: [{ head: 'JOB', right: true }, { head: 'KIND', most: 20 }, { head: 'STATUS' }, { head: 'NODE', most: 20 }, { head: 'SINCE', right: true }, { head: 'PROGRESS' }, { head: '' }], rows, nothing: 'No job is in hand.' }
+  return {
+    columns: [
+      { head: 'JOB', right: true },
+      { head: 'KIND', most: 20 },
+      { head: 'STATUS' },
+      { head: 'NODE', most: 20 },
+      { head: 'SINCE', right: true },
+      { head: 'PROGRESS' },
+      { head: '' },
+    ],
+    rows,
+    nothing: 'No job is in hand.',
+  }
 }
 
 const BAR = 10
@@ -106,22 +182,32 @@ function brief(seconds: number): string {
 }
 
 /** Headings and rows in `lines` lines; columns of equal width all the way down. */
-function table({ columns, rows, nothing }: Section, lines: number, width: number, paint: Paint): string[] {
+function table(
+  { columns, rows, nothing }: Section,
+  lines: number,
+  width: number,
+  paint: Paint,
+): string[] {
   if (rows.length === 0) return [paint.dim(cut(nothing, width))]
   const fit = rows.length + 1 <= lines ? rows.length : Math.max(0, lines - 2)
   const shown = rows.slice(0, fit)
-  const widths = columns.map(({ head, most = Infinity }, at) => Math.min(most, Math.max(length(head), ...shown.map((row) => length(textOf(row[at]!))))))
+  const widths = columns.map(({ head, most = Infinity }, at) =>
+    Math.min(most, Math.max(length(head), ...shown.map((row) => length(textOf(row[at]!))))),
+  )
   const line = (cells: Cell[]): string => {
     let left = width
-    return cells.map((cell, at) => {
-      const room = Math.min(left, at === cells.length - 1 ? left : widths[at]!)
-      left = Math.max(0, left - room - 2)
-      if (room <= 0) return ''
-      const text = cut(textOf(cell), room)
-      const space = at === cells.length - 1 ? '' : ' '.repeat(room - length(text))
-      const painted = typeof cell === 'string' || text === '' ? text : cell[1](text)
-      return `${columns[at]!.right === true ? space + painted : painted + space}${left > 0 && at < cells.length - 1 ? '  ' : ''}`
-    }).join('').trimEnd()
+    return cells
+      .map((cell, at) => {
+        const room = Math.min(left, at === cells.length - 1 ? left : widths[at]!)
+        left = Math.max(0, left - room - 2)
+        if (room <= 0) return ''
+        const text = cut(textOf(cell), room)
+        const space = at === cells.length - 1 ? '' : ' '.repeat(room - length(text))
+        const painted = typeof cell === 'string' || text === '' ? text : cell[1](text)
+        return `${columns[at]!.right === true ? space + painted : painted + space}${left > 0 && at < cells.length - 1 ? '  ' : ''}`
+      })
+      .join('')
+      .trimEnd()
   }
   const more = fit === rows.length ? [] : [paint.dim(cut(`… and ${rows.length - fit} more`, width))]
   return [line(columns.map(({ head }): Cell => [head, paint.dim])), ...shown.map(line), ...more]

@@ -20,7 +20,10 @@ const CLEAR_BELOW = '\u001b[J'
  *
  * @param onLeave called when q, Escape or Ctrl-C is pressed
  */
-export function openScreen({ stdin, stdout }: Surroundings, onLeave: () => void): Screen | undefined {
+export function openScreen(
+  { stdin, stdout }: Surroundings,
+  onLeave: () => void,
+): Screen | undefined {
   if (stdout.isTTY !== true || stdin?.isTTY !== true) return undefined
   const resized: (() => void)[] = []
   const hear = (keys: Buffer | string): void => {
@@ -36,7 +39,9 @@ export function openScreen({ stdin, stdout }: Surroundings, onLeave: () => void)
     draw(picture) {
       const lines = picture(stdout.columns ?? 80, stdout.rows ?? 24)
       // Written over what is there, in one go: clearing first would flicker. No line break after the last, or the screen would roll.
-      stdout.write(`${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\r\n')}${CLEAR_BELOW}`)
+      stdout.write(
+        `${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\r\n')}${CLEAR_BELOW}`,
+      )
     },
     onResize: (listener) => void resized.push(listener),
     close() {

@@ -19,7 +19,10 @@ export type TopState = {
 
 const MINUTE_MS = 60_000
 
-export type Rates = { note(type: string, at: number): void; read(now: number): Pick<TopState, 'completed_per_min' | 'failed_per_min'> }
+export type Rates = {
+  note(type: string, at: number): void
+  read(now: number): Pick<TopState, 'completed_per_min' | 'failed_per_min'>
+}
 
 /** Counts how many jobs ended in the last minute, in cells of a second, so that its cost does not depend on how many. */
 export function createRates(): Rates {
@@ -39,7 +42,8 @@ export function createRates(): Rates {
     },
     read(now) {
       forget(now)
-      const sum = (what: 'completed' | 'failed') => [...cells.values()].reduce((total, cell) => total + cell[what], 0)
+      const sum = (what: 'completed' | 'failed') =>
+        [...cells.values()].reduce((total, cell) => total + cell[what], 0)
       return { completed_per_min: sum('completed'), failed_per_min: sum('failed') }
     },
   }

@@ -27,14 +27,30 @@ export function createWatch(client: Client, signal: AbortSignal): Watch {
     changed = false
     askedAt = performance.now()
     const [nodes, { at, lanes }, jobs, { redis = null }] = await Promise.all([
-      client.nodes({ signal }), client.lanes({ signal }), client.jobs({ status: ['assigned', 'running'], limit: MOST, signal }), client.health({ signal }),
+      client.nodes({ signal }),
+      client.lanes({ signal }),
+      client.jobs({ status: ['assigned', 'running'], limit: MOST, signal }),
+      client.health({ signal }),
     ])
     ahead = Date.parse(at) - Date.now()
     for (const id of progress.keys()) if (!jobs.some((job) => job.id === id)) progress.delete(id)
-    known = { url: client.url, now: 0, nodes, lanes, jobs: jobs.toReversed(), completed_per_min: 0, failed_per_min: 0, redis, trouble: null }
+    known = {
+      url: client.url,
+      now: 0,
+      nodes,
+      lanes,
+      jobs: jobs.toReversed(),
+      completed_per_min: 0,
+      failed_per_min: 0,
+      redis,
+      trouble: null,
+    }
   }
 
-  const withProgress = (job: JobView): JobView => ({ ...job, progress: progress.get(job.id) ?? job.progress })
+  const withProgress = (job: JobView): JobView => ({
+    ...job,
+    progress: progress.get(job.id) ?? job.progress,
+  })
 
   return {
     async state() {
@@ -45,7 +61,12 @@ export function createWatch(client: Client, signal: AbortSignal): Watch {
           known = { ...known, trouble: error instanceof Error ? error.message : String(error) }
         })
       }
-      return { ...known!, now: Date.now() + ahead, jobs: known!.jobs.map(withProgress), ...rates.read(Date.now()) }
+      return {
+        ...known!,
+        now: Date.now() + ahead,
+        jobs: known!.jobs.map(withProgress),
+        ...rates.read(Date.now()),
+      }
     },
     async follow(until) {
       for await (const event of client.events({ progress: true, signal: until })) {

@@ -12,18 +12,39 @@ export const MAIN = path.resolve(import.meta.dirname, '../../src/main.ts')
 export type Ran = { code: number | null; stdout: string; stderr: string }
 
 /** A fresh folder with a space in its name; it has no settings files, and goes when the tests are over. */
-export const emptyFolder = (): string => mkdtempSync(path.join(inject('databases').folder, 'a folder '))
+export const emptyFolder = (): string =>
+  mkdtempSync(path.join(inject('databases').folder, 'a folder '))
 
 /** The tests' environment without anybody's own settings. */
-export function environment(settings: Record<string, string> = {}): Record<string, string | undefined> {
+export function environment(
+  settings: Record<string, string> = {},
+): Record<string, string | undefined> {
   const { PATH, HOME, TMPDIR } = process.env
-  return { PATH, HOME, TMPDIR, EARSHOT_SELF_TEST: 'off', NODE_COMPILE_CACHE: COMPILE_CACHE, ...settings }
+  return {
+    PATH,
+    HOME,
+    TMPDIR,
+    EARSHOT_SELF_TEST: 'off',
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+    ...settings,
+  }
 }
 
 /** Runs the command as a process of its own, from an empty folder unless told otherwise. */
-export async function earshot(args: string[], { cwd = emptyFolder(), env = {} }: { cwd?: string; env?: Record<string, string> } = {}): Promise<Ran> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close') as Promise<[number | null]>])
+export async function earshot(
+  args: string[],
+  { cwd = emptyFolder(), env = {} }: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
+    env: environment(env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ])
   return { code, stdout, stderr }
 }
 
@@ -34,6 +55,7 @@ export async function unusedAddress(): Promise<string> {
   const address = server.address()
   server.close()
   await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('A listening server has an address.')
+  if (address === null || typeof address === 'string')
+    throw new Error('A listening server has an address.')
   return `http://127.0.0.1:${address.port}`
 }

@@ -9,5 +9,8 @@ export function urlOf(host: string, port: number): string {
 /** This box's first IPv4 address that others can see; loopback where there is none. */
 function firstOutside(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-  return addresses.find((address) => !address.internal && address.family === 'IPv4')?.address ?? '127.0.0.1'
+  return (
+    addresses.find((address) => !address.internal && address.family === 'IPv4')?.address ??
+    '127.0.0.1'
+  )
 }

@@ -17,7 +17,8 @@ export function artifactRoutes(app: FastifyInstance, context: Context): void {
   app.get('/v1/artifacts/:id', async (request, reply) => {
     const id = idOf(request.params)
     const artifact = await readArtifact(context.db.pool, id)
-    if (artifact === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `There is no artifact ${id}.`, { field: 'id' })
+    if (artifact === undefined)
+      throw new EarshotError('EARSHOT_NOT_FOUND', `There is no artifact ${id}.`, { field: 'id' })
     const gone = new AbortController()
     reply.raw.on('close', () => gone.abort())
     const { body, size } = await openBytes(artifact, context, gone.signal)
@@ -35,17 +36,30 @@ function fileName({ id, kind, type }: ArtifactRow): string {
 }
 
 /** From this coordinator's disk, or through this one from the coordinator that holds it: clients know one address only. */
-export async function openBytes(artifact: ArtifactRow, context: Context, signal: AbortSignal): Promise<{ body: Readable; size: number }> {
+export async function openBytes(
+  artifact: ArtifactRow,
+  context: Context,
+  signal: AbortSignal,
+): Promise<{ body: Readable; size: number }> {
   const { held } = await readHeld(context.db.pool, artifact.hash, context.coordinatorId)
-  if (held !== undefined) return { body: (await openHeld(held, context.inbox)).createReadStream(), size: held.size }
+  if (held !== undefined)
+    return { body: (await openHeld(held, context.inbox)).createReadStream(), size: held.size }
   for (const { url, size, secret } of await locateMedia(context.db.pool, artifact.hash)) {
     if (url === null) continue
-    const response = await fetch(url + mediaPath(secret, artifact.hash, FETCH_TTL_S), { signal, redirect: 'error' }).catch((error: unknown) => {
+    const response = await fetch(url + mediaPath(secret, artifact.hash, FETCH_TTL_S), {
+      signal,
+      redirect: 'error',
+    }).catch((error: unknown) => {
       context.log.debug({ err: error, url }, 'a holder of an artifact does not answer')
       return undefined
     })
-    if (response?.ok && response.body !== null) return { body: Readable.fromWeb(response.body as NodeReadableStream), size }
+    if (response?.ok && response.body !== null)
+      return { body: Readable.fromWeb(response.body as NodeReadableStream), size }
     await response?.body?.cancel()
   }
-  throw new EarshotError('EARSHOT_MEDIA_GONE', `The file of artifact ${artifact.id} cannot be reached now.`, { hint: 'The coordinator that holds it may be away.' })
+  throw new EarshotError(
+    'EARSHOT_MEDIA_GONE',
+    `The file of artifact ${artifact.id} cannot be reached now.`,
+    { hint: 'The coordinator that holds it may be away.' },
+  )
 }

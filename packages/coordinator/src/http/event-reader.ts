@@ -1,7 +1,13 @@
 import type { Database } from '@earshot/shared/db/database'
 import type { Log } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/shared/monotonic'
-import { type Position, type StoredEvent, isAfter, positionText, readNext } from './queries/events.ts'
+import {
+  type Position,
+  type StoredEvent,
+  isAfter,
+  positionText,
+  readNext,
+} from './queries/events.ts'
 
 /** Reads each event once for everybody, in order, and keeps the latest in memory. */
 export type EventReader = {
@@ -96,16 +102,17 @@ export function createEventReader(db: Database, log: Log): EventReader {
       void read()
     },
     look: () => void read(),
-    news: (signal) => new Promise((resolve) => {
-      const wake = (): void => {
-        sleepers.delete(wake)
-        signal.removeEventListener('abort', wake)
-        resolve()
-      }
-      sleepers.add(wake)
-      signal.addEventListener('abort', wake)
-      if (signal.aborted) wake()
-    }),
+    news: (signal) =>
+      new Promise((resolve) => {
+        const wake = (): void => {
+          sleepers.delete(wake)
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        sleepers.add(wake)
+        signal.addEventListener('abort', wake)
+        if (signal.aborted) wake()
+      }),
     close() {
       isOpen = false
       clearTimeout(timer)
@@ -152,4 +159,5 @@ function pageOf(events: readonly StoredEvent[], at: Position): readonly StoredEv
   return events.slice(first, first + SERVED)
 }
 
-const place = (event: StoredEvent | undefined): Position | undefined => event && { xid: event.xid, id: event.id }
+const place = (event: StoredEvent | undefined): Position | undefined =>
+  event && { xid: event.xid, id: event.id }

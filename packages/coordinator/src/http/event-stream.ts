@@ -41,7 +41,9 @@ export function createEventStream(db: Database, log: Log): EventStream {
     askedAt = monotonicMs()
     const asked = readNow(db.pool)
     answer = asked
-    asked.catch(() => { if (answer === asked) answer = undefined })
+    asked.catch(() => {
+      if (answer === asked) answer = undefined
+    })
     return asked
   }
 
@@ -52,16 +54,24 @@ export function createEventStream(db: Database, log: Log): EventStream {
       const { horizon, next, pruned } = await ask()
       now = horizon
       if (since === undefined) return horizon
-      if (since.xid > next && since.xid > (await readNow(db.pool)).next) throw cannotResume('EARSHOT_BAD_REQUEST', 'This event id is ahead of the database, which was restored or replaced since.')
+      if (since.xid > next && since.xid > (await readNow(db.pool)).next)
+        throw cannotResume(
+          'EARSHOT_BAD_REQUEST',
+          'This event id is ahead of the database, which was restored or replaced since.',
+        )
       const fromTheBeginning = since.xid === 0 && since.id === 0
-      if (isAfter(pruned, since) && !fromTheBeginning) throw cannotResume('EARSHOT_EVENTS_PRUNED', 'Events after this id were deleted, since they were old.')
+      if (isAfter(pruned, since) && !fromTheBeginning)
+        throw cannotResume(
+          'EARSHOT_EVENTS_PRUNED',
+          'Events after this id were deleted, since they were old.',
+        )
       return since
     },
     async *follow(from, signal) {
       const until = AbortSignal.any([signal, closing.signal])
       if (followers++ === 0) reader.open(now)
       try {
-        for (let at = from; !until.aborted; ) {
+        for (let at = from; !until.aborted;) {
           const { events, upTo } = await pageAfter(db, reader, at)
           at = upTo
           if (events.length > 0) yield events
@@ -77,15 +87,31 @@ export function createEventStream(db: Database, log: Log): EventStream {
 }
 
 function cannotResume(code: ErrorCode, sentence: string): EarshotError {
-  return new EarshotError(code, sentence, { field: 'last-event-id', hint: 'Start anew: since=0 gives all events that are kept.' })
+  return new EarshotError(code, sentence, {
+    field: 'last-event-id',
+    hint: 'Start anew: since=0 gives all events that are kept.',
+  })
 }
 
 /** The next events after a place, and up to where there are no others. */
-async function pageAfter(db: Database, reader: EventReader, at: Position): Promise<{ events: readonly StoredEvent[]; upTo: Position }> {
+async function pageAfter(
+  db: Database,
+  reader: EventReader,
+  at: Position,
+): Promise<{ events: readonly StoredEvent[]; upTo: Position }> {
   const read = reader.position()
   const kept = reader.after(at)
   const lastKept = kept?.at(-1)
-  if (kept !== undefined) return { events: kept, upTo: kept.length === SERVED && lastKept !== undefined ? placeOf(lastKept) : isAfter(read, at) ? read : at }
+  if (kept !== undefined)
+    return {
+      events: kept,
+      upTo:
+        kept.length === SERVED && lastKept !== undefined
+          ? placeOf(lastKept)
+          : isAfter(read, at)
+            ? read
+            : at,
+    }
   const events = await readBetween(db.pool, at, read, PAGE)
   const last = events.at(-1)
   return { events, upTo: events.length === PAGE && last !== undefined ? placeOf(last) : read }

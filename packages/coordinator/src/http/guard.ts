@@ -25,10 +25,14 @@ export function isLoopback(host: string): boolean {
 /** @throws EarshotError EARSHOT_KEY_NEEDED when the service would be open to the network without a key */
 export function checkKeyPresent({ host, key }: HttpSettings): void {
   if (isLoopback(host) || key) return
-  throw new EarshotError('EARSHOT_KEY_NEEDED', `Listening on ${host} opens the mesh to the network, so it needs a key.`, {
-    field: 'EARSHOT_KEY',
-    hint: 'Set EARSHOT_KEY to a long random text, the same on every box.',
-  })
+  throw new EarshotError(
+    'EARSHOT_KEY_NEEDED',
+    `Listening on ${host} opens the mesh to the network, so it needs a key.`,
+    {
+      field: 'EARSHOT_KEY',
+      hint: 'Set EARSHOT_KEY to a long random text, the same on every box.',
+    },
+  )
 }
 
 /**
@@ -57,17 +61,23 @@ function knownHosts({ host, url }: HttpSettings): (name: string) => boolean {
 function checkHost(request: FastifyRequest, known: (name: string) => boolean): void {
   const name = request.hostname.replace(/^\[|\]$/g, '').toLowerCase()
   if (known(name)) return
-  throw new EarshotError('EARSHOT_FORBIDDEN_ORIGIN', `This mesh does not answer under the name "${name}".`, {
-    field: 'host',
-    hint: 'Set EARSHOT_ADVERTISE to the address under which it is to be reached.',
-  })
+  throw new EarshotError(
+    'EARSHOT_FORBIDDEN_ORIGIN',
+    `This mesh does not answer under the name "${name}".`,
+    {
+      field: 'host',
+      hint: 'Set EARSHOT_ADVERTISE to the address under which it is to be reached.',
+    },
+  )
 }
 
 function checkOrigin(request: FastifyRequest, { url }: HttpSettings): void {
   const { origin } = request.headers
   if (origin === undefined || origin === `http://${request.host}`) return
   if (url !== undefined && origin === new URL(url).origin) return
-  throw new EarshotError('EARSHOT_FORBIDDEN_ORIGIN', `Pages of ${origin} may not use this mesh.`, { field: 'origin' })
+  throw new EarshotError('EARSHOT_FORBIDDEN_ORIGIN', `Pages of ${origin} may not use this mesh.`, {
+    field: 'origin',
+  })
 }
 
 function needsKey(request: FastifyRequest): boolean {
@@ -84,9 +94,13 @@ export function hasSignature(request: FastifyRequest): boolean {
 function checkKey(request: FastifyRequest, key: string): void {
   const shown = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   if (shown !== undefined && timingSafeEqual(digest(shown), digest(key))) return
-  throw new EarshotError('EARSHOT_UNAUTHORIZED', shown === undefined ? 'This mesh asks for its key.' : 'This is not the key of this mesh.', {
-    hint: 'Set EARSHOT_KEY to the mesh\'s key; over plain HTTP send the header: Authorization: Bearer <key>',
-  })
+  throw new EarshotError(
+    'EARSHOT_UNAUTHORIZED',
+    shown === undefined ? 'This mesh asks for its key.' : 'This is not the key of this mesh.',
+    {
+      hint: "Set EARSHOT_KEY to the mesh's key; over plain HTTP send the header: Authorization: Bearer <key>",
+    },
+  )
 }
 
 // Digests have one length, so that the comparison does not tell how long the key is.

@@ -7,6 +7,14 @@ import { countNodes } from './queries/nodes.ts'
 export function healthRoutes(app: FastifyInstance, { db, version, url, redis }: Context): void {
   app.get('/healthz', { config: { access: 'open' } }, async (): Promise<HealthView> => {
     const nodes = await countNodes(db.pool)
-    return { status: 'ok', version, protocol: PROTOCOL, database: db.embedded ? 'embedded' : 'postgres', url: url(), nodes, ...(redis && { redis: redis.up ? 'up' as const : 'away' as const }) }
+    return {
+      status: 'ok',
+      version,
+      protocol: PROTOCOL,
+      database: db.embedded ? 'embedded' : 'postgres',
+      url: url(),
+      nodes,
+      ...(redis && { redis: redis.up ? ('up' as const) : ('away' as const) }),
+    }
   })
 }

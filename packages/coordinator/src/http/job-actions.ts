@@ -16,22 +16,34 @@ const Choice = z.object({
   node: z.string().min(1).optional(),
   older_s: z.number().nonnegative().max(1e9).optional(),
 })
-export const JobChoiceBody = Choice.extend({ dry_run: z.boolean().default(false) }).strict()
-  .refine(({ dry_run: _, ...choice }) => Object.values(choice).some((value) => value !== undefined),
-    'say which jobs, by ids, status, kind, node or older_s')
+export const JobChoiceBody = Choice.extend({ dry_run: z.boolean().default(false) })
+  .strict()
+  .refine(
+    ({ dry_run: _, ...choice }) => Object.values(choice).some((value) => value !== undefined),
+    'say which jobs, by ids, status, kind, node or older_s',
+  )
 
 /** Cancel and retry jobs: one, many, or all that fit a choice. */
 export function jobActionRoutes(app: FastifyInstance, { db }: Context): void {
   const existing = async (params: unknown): Promise<number> => {
     const id = idOf(params)
     if (await jobExists(db.pool, id)) return id
-    throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
+    throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, {
+      field: 'id',
+      hint: 'List jobs with: earshot jobs',
+    })
   }
-  const act = async (action: 'cancel' | 'retry', body: unknown): Promise<{ dry_run: boolean; changed: number[] }> => {
+  const act = async (
+    action: 'cancel' | 'retry',
+    body: unknown,
+  ): Promise<{ dry_run: boolean; changed: number[] }> => {
     const { dry_run: dryRun, ...choice } = parse(JobChoiceBody, body)
     const ids = await findJobs(db.pool, action, choice)
     if (dryRun) return { dry_run: true, changed: ids }
-    return { dry_run: false, changed: await (action === 'cancel' ? cancelJobs : retryJobs)(db.pool, ids) }
+    return {
+      dry_run: false,
+      changed: await (action === 'cancel' ? cancelJobs : retryJobs)(db.pool, ids),
+    }
   }
 
   app.post('/v1/jobs/:id/cancel', async ({ params }): Promise<JobAction<'cancelled'>> => {

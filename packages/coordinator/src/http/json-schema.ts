@@ -2,10 +2,22 @@ import { fieldName, wrongField } from '@earshot/shared/contract'
 import type { FastifyRequest } from 'fastify'
 
 /** What Fastify's validator (Ajv, https://ajv.js.org) says of a value: its first fault. */
-type Fault = { instancePath?: string; keyword?: string; message?: string; params?: Record<string, unknown> }
+type Fault = {
+  instancePath?: string
+  keyword?: string
+  message?: string
+  params?: Record<string, unknown>
+}
 
 /** For Fastify: values are checked as they are, never changed to fit; schemas of others may hold words that Ajv does not know. */
-export const AJV_OPTIONS = { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, strict: false, logger: false } as const
+export const AJV_OPTIONS = {
+  coerceTypes: false,
+  removeAdditional: false,
+  useDefaults: false,
+  allErrors: false,
+  strict: false,
+  logger: false,
+} as const
 
 /**
  * Schemas by their text: the validator keeps what it compiled by the object it was given, and each answer of the database is
@@ -18,20 +30,39 @@ const known = new Map<string, Record<string, unknown>>()
  *
  * @throws EarshotError EARSHOT_BAD_REQUEST whose `field`, below `prefix`, is the first one that is wrong, or `payload_schema`
  */
-export function checkBySchema(request: FastifyRequest, schema: Record<string, unknown>, value: unknown, prefix: string): void {
+export function checkBySchema(
+  request: FastifyRequest,
+  schema: Record<string, unknown>,
+  value: unknown,
+  prefix: string,
+): void {
   const validate = compile(request, schema, 'payload_schema')
   if (validate(value)) return
-  const { instancePath = '', keyword, message = 'it does not fit', params = {} } = (validate.errors?.[0] ?? {}) as Fault
-  const path = instancePath.split('/').slice(1).map((part) => decodePointer(part))
-  if (keyword === 'required') throw wrongField(fieldName(prefix, [...path, String(params.missingProperty)]), 'it is missing')
-  if (keyword === 'additionalProperties') throw wrongField(fieldName(prefix, [...path, String(params.additionalProperty)]), undefined)
+  const {
+    instancePath = '',
+    keyword,
+    message = 'it does not fit',
+    params = {},
+  } = (validate.errors?.[0] ?? {}) as Fault
+  const path = instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => decodePointer(part))
+  if (keyword === 'required')
+    throw wrongField(fieldName(prefix, [...path, String(params.missingProperty)]), 'it is missing')
+  if (keyword === 'additionalProperties')
+    throw wrongField(fieldName(prefix, [...path, String(params.additionalProperty)]), undefined)
   throw wrongField(fieldName(prefix, path), message)
 }
 
 type Validate = ReturnType<FastifyRequest['compileValidationSchema']>
 
 /** @throws EarshotError EARSHOT_BAD_REQUEST, its `field` as given, when this is no JSON Schema */
-export function compile(request: FastifyRequest, schema: Record<string, unknown>, field: string): Validate {
+export function compile(
+  request: FastifyRequest,
+  schema: Record<string, unknown>,
+  field: string,
+): Validate {
   const text = JSON.stringify(schema)
   const same = known.get(text) ?? schema
   try {
@@ -39,7 +70,10 @@ export function compile(request: FastifyRequest, schema: Record<string, unknown>
     known.set(text, same)
     return validate
   } catch (cause) {
-    throw wrongField(field, `it is no JSON Schema of draft 7 (${cause instanceof Error ? cause.message : String(cause)})`)
+    throw wrongField(
+      field,
+      `it is no JSON Schema of draft 7 (${cause instanceof Error ? cause.message : String(cause)})`,
+    )
   }
 }
 

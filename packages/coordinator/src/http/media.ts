@@ -11,7 +11,15 @@ import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from './queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
 
-export const UploadQuery = z.object({ size: z.string().regex(/^\d{1,15}$/, 'expected a number of bytes').transform(Number).optional() }).strict()
+export const UploadQuery = z
+  .object({
+    size: z
+      .string()
+      .regex(/^\d{1,15}$/, 'expected a number of bytes')
+      .transform(Number)
+      .optional(),
+  })
+  .strict()
 const Params = z.object({ hash: MediaHash })
 const Signature = z.object({ expires: z.string(), signature: z.string() }).strict()
 
@@ -29,7 +37,11 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
     scope.post('/v1/media', async (request, reply): Promise<MediaView> => {
       const { size } = parse(UploadQuery, request.query)
       const declared = size ?? Number(request.headers['content-length'] ?? 0)
-      if (declared > limits.mediaBytes) throw new EarshotError('EARSHOT_TOO_LARGE', `The file is larger than the limit of ${limits.mediaBytes} bytes.`)
+      if (declared > limits.mediaBytes)
+        throw new EarshotError(
+          'EARSHOT_TOO_LARGE',
+          `The file is larger than the limit of ${limits.mediaBytes} bytes.`,
+        )
       const kept = await media.put(bodyOf(request.raw, size), { maxBytes: limits.mediaBytes })
       await writeHeld(db.pool, coordinatorId, kept)
       reply.code(201)
@@ -40,13 +52,19 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
   app.get('/v1/media/:hash', { config: { access: 'signed' } }, async (request, reply) => {
     const { held } = await find(request, context)
     const file = await openHeld(held, context.inbox)
-    return reply.type('application/octet-stream').header('content-length', held.size).header('cache-control', 'private, immutable').send(file.createReadStream())
+    return reply
+      .type('application/octet-stream')
+      .header('content-length', held.size)
+      .header('cache-control', 'private, immutable')
+      .send(file.createReadStream())
   })
 
   app.post('/v1/media/:hash/verify', { config: { access: 'signed' } }, async (request, reply) => {
     const { hash, held } = await find(request, context)
     // All of it is hashed again: of a file of many gigabytes that takes longer than clients wait in silence.
-    return answerSlowly(reply, async (signal) => ({ unchanged: held.path === media.path(hash) || (await isUnchanged(hash, held, context, signal)) }))
+    return answerSlowly(reply, async (signal) => ({
+      unchanged: held.path === media.path(hash) || (await isUnchanged(hash, held, context, signal)),
+    }))
   })
 }
 
@@ -55,11 +73,16 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
  *
  * @throws EarshotError EARSHOT_MEDIA_EMPTY; EARSHOT_BAD_REQUEST when it is not as long as was said
  */
-async function* bodyOf(request: IncomingMessage, size: number | undefined): AsyncGenerator<Uint8Array> {
+async function* bodyOf(
+  request: IncomingMessage,
+  size: number | undefined,
+): AsyncGenerator<Uint8Array> {
   let got = 0
   request.setTimeout(SILENCE_MS, () => request.destroy())
   try {
-    for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+    for await (const piece of request.iterator({
+      destroyOnReturn: false,
+    }) as AsyncIterable<Uint8Array>) {
       got += piece.length
       yield piece
     }
@@ -68,33 +91,57 @@ async function* bodyOf(request: IncomingMessage, size: number | undefined): Asyn
     request.resume()
   }
   if (size !== undefined && got !== size) {
-    throw new EarshotError('EARSHOT_BAD_REQUEST', `The upload has ${got} bytes, but ${size} were announced.`, { field: 'size' })
+    throw new EarshotError(
+      'EARSHOT_BAD_REQUEST',
+      `The upload has ${got} bytes, but ${size} were announced.`,
+      { field: 'size' },
+    )
   }
   if (got === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The upload is empty.')
 }
 
 /** The file that is asked for, once it is clear that it may be. */
-async function find(request: FastifyRequest, { db, coordinatorId }: Context): Promise<{ hash: string; held: HeldMedia }> {
+async function find(
+  request: FastifyRequest,
+  { db, coordinatorId }: Context,
+): Promise<{ hash: string; held: HeldMedia }> {
   const { hash } = parse(Params, request.params)
   const { held, secret } = await readHeld(db.pool, hash, coordinatorId)
   // The guard has let in who showed any signature; one that is shown must be right.
   if (hasSignature(request)) verifyMedia(secret, { hash, ...parse(Signature, request.query) })
-  if (held === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `This coordinator does not hold media ${hash.slice(0, 12)}….`, { field: 'hash' })
+  if (held === undefined)
+    throw new EarshotError(
+      'EARSHOT_NOT_FOUND',
+      `This coordinator does not hold media ${hash.slice(0, 12)}….`,
+      { field: 'hash' },
+    )
   return { hash, held }
 }
 
 /** @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all; EARSHOT_UNREACHABLE while its disk may come back */
-async function isUnchanged(hash: string, held: HeldMedia, context: Context, signal: AbortSignal): Promise<boolean> {
+async function isUnchanged(
+  hash: string,
+  held: HeldMedia,
+  context: Context,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { db, coordinatorId, inbox } = context
   // What was taken in from another folder, before the inbox was moved, is no longer the inbox's.
-  const mtimeNs = inbox?.holds(held.path) ? await readInboxMtime(db.pool, coordinatorId, hash, held.path) : undefined
+  const mtimeNs = inbox?.holds(held.path)
+    ? await readInboxMtime(db.pool, coordinatorId, hash, held.path)
+    : undefined
   if (inbox === undefined || mtimeNs === undefined) return hasContent(hash, held, context, signal)
   const verdict = await inbox.verify(held.path, { hash, size: held.size, mtimeNs }, signal)
   if (verdict === 'gone') throw missing(held.path, inbox)
   return verdict === 'unchanged'
 }
 
-async function hasContent(hash: string, held: HeldMedia, { inbox }: Context, signal: AbortSignal): Promise<boolean> {
+async function hasContent(
+  hash: string,
+  held: HeldMedia,
+  { inbox }: Context,
+  signal: AbortSignal,
+): Promise<boolean> {
   const file = await openHeld(held, inbox).catch((error: unknown) => {
     if (error instanceof EarshotError && error.code === 'EARSHOT_MEDIA_CHANGED') return undefined
     throw error

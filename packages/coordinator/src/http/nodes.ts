@@ -6,14 +6,20 @@ import type { Context } from './context.ts'
 import { parse } from './input.ts'
 import { readNodes } from './queries/nodes.ts'
 
-export const QuarantineBody = z.object({ reason: z.string().trim().min(1).max(500).optional() }).strict()
+export const QuarantineBody = z
+  .object({ reason: z.string().trim().min(1).max(500).optional() })
+  .strict()
 type ById = { Params: { id: string } }
 
 /** Who takes part in the mesh, and who of them gets work. */
 export function nodeRoutes(app: FastifyInstance, { db }: Context): void {
   const view = async (id: string): Promise<NodeView> => {
     const [node] = await readNodes(db.pool, id)
-    if (node === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `There is no node "${id}".`, { field: 'id', hint: 'List nodes with: earshot nodes' })
+    if (node === undefined)
+      throw new EarshotError('EARSHOT_NOT_FOUND', `There is no node "${id}".`, {
+        field: 'id',
+        hint: 'List nodes with: earshot nodes',
+      })
     return node
   }
 

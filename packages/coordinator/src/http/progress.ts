@@ -6,17 +6,26 @@ import { parse } from './input.ts'
 import type { Progress } from './progress-board.ts'
 import { heldJobs } from './queries/nodes.ts'
 
-export const ProgressBody = z.object({
-  node: z.string().min(1).max(200),
-  incarnation: Id,
-  jobs: z.array(z.object({ id: Id, fraction: z.number().min(0).max(1) }).strict()).max(1_000),
-}).strict()
+export const ProgressBody = z
+  .object({
+    node: z.string().min(1).max(200),
+    incarnation: Id,
+    jobs: z.array(z.object({ id: Id, fraction: z.number().min(0).max(1) }).strict()).max(1_000),
+  })
+  .strict()
 
 /** POST /v1/progress: a worker tells how far its jobs are. Nothing is stored; jobs that are not its own are passed over. */
 export function progressRoutes(app: FastifyInstance, { db, progress }: Context): void {
   app.post('/v1/progress', async (request) => {
     const { node, incarnation, jobs } = parse(ProgressBody, request.body)
-    const held = new Set(await heldJobs(db.pool, node, incarnation, jobs.map((job) => job.id)))
+    const held = new Set(
+      await heldJobs(
+        db.pool,
+        node,
+        incarnation,
+        jobs.map((job) => job.id),
+      ),
+    )
     const news = newsOf(jobs.filter((job) => held.has(job.id)))
     progress.report(news)
     return { heard: news.length }
@@ -35,4 +44,5 @@ export function readProgress(message: string): Progress[] {
   }
 }
 
-const newsOf = (jobs: z.infer<typeof ProgressBody>['jobs']): Progress[] => jobs.map(({ id, fraction }) => ({ job_id: id, progress: fraction }))
+const newsOf = (jobs: z.infer<typeof ProgressBody>['jobs']): Progress[] =>
+  jobs.map(({ id, fraction }) => ({ job_id: id, progress: fraction }))

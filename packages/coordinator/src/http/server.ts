@@ -71,16 +71,57 @@ export function createHttp(parts: HttpParts): HttpService {
   const metrics = parts.metrics ?? createMetrics(parts.db)
   const door = parts.door ?? DOOR_DEFAULTS
   const waits = createWaits({ db: parts.db, waitMs: door.waitS * 1000, url: () => url, log })
-  const uploads = createUploads({ db: parts.db.pool, store: parts.uploads, holder: parts.coordinatorId })
-  const context: Context = { ...parts, metrics, limits: { mediaBytes: Infinity, ...parts.limits }, embedWaitMs: parts.embedWaitMs ?? EMBED_WAIT_MS, door, events, progress, uploads, waits, url: () => url }
+  const uploads = createUploads({
+    db: parts.db.pool,
+    store: parts.uploads,
+    holder: parts.coordinatorId,
+  })
+  const context: Context = {
+    ...parts,
+    metrics,
+    limits: { mediaBytes: Infinity, ...parts.limits },
+    embedWaitMs: parts.embedWaitMs ?? EMBED_WAIT_MS,
+    door,
+    events,
+    progress,
+    uploads,
+    waits,
+    url: () => url,
+  }
 
   const routes: string[] = []
-  app.addHook('onRoute', ({ method, url: path }) => void routes.push(...[method].flat().filter((one) => one !== 'HEAD').map((one) => `${one} ${path}`)))
+  app.addHook(
+    'onRoute',
+    ({ method, url: path }) =>
+      void routes.push(
+        ...[method]
+          .flat()
+          .filter((one) => one !== 'HEAD')
+          .map((one) => `${one} ${path}`),
+      ),
+  )
   guard(app, settings)
   answerErrors(app, log)
   for (const register of [
-    healthRoutes, jobRoutes, jobActionRoutes, eventRoutes, progressRoutes, mediaRoutes, artifactRoutes, documentRoutes, searchRoutes, nodeRoutes, laneRoutes, metricsRoutes, whyRoutes, kindRoutes, streamRoutes, openAiRoutes, openApiRoutes,
-  ]) register(app, context)
+    healthRoutes,
+    jobRoutes,
+    jobActionRoutes,
+    eventRoutes,
+    progressRoutes,
+    mediaRoutes,
+    artifactRoutes,
+    documentRoutes,
+    searchRoutes,
+    nodeRoutes,
+    laneRoutes,
+    metricsRoutes,
+    whyRoutes,
+    kindRoutes,
+    streamRoutes,
+    openAiRoutes,
+    openApiRoutes,
+  ])
+    register(app, context)
 
   return {
     routes,
@@ -150,11 +191,26 @@ function socketsOf(app: FastifyInstance): Set<Socket> {
 
 function cannotListen(error: unknown, { host, port }: HttpSettings): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  const bad = (message: string, field: string, hint: string): EarshotError => new EarshotError('EARSHOT_BAD_CONFIG', message, { field, hint, cause: error })
+  const bad = (message: string, field: string, hint: string): EarshotError =>
+    new EarshotError('EARSHOT_BAD_CONFIG', message, { field, hint, cause: error })
   if (code === 'EADDRINUSE') {
-    return bad(`Port ${port} of ${host} is taken by another program, perhaps by another Earshot.`, 'EARSHOT_PORT', 'Stop the other one, or set EARSHOT_PORT to a free port.')
+    return bad(
+      `Port ${port} of ${host} is taken by another program, perhaps by another Earshot.`,
+      'EARSHOT_PORT',
+      'Stop the other one, or set EARSHOT_PORT to a free port.',
+    )
   }
-  if (code === 'EACCES') return bad(`This user may not open port ${port}.`, 'EARSHOT_PORT', 'Set EARSHOT_PORT to a port above 1023.')
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return bad(`This machine has no address ${host}.`, 'EARSHOT_HOST', 'Set EARSHOT_HOST to an address of this machine, such as 127.0.0.1.')
+  if (code === 'EACCES')
+    return bad(
+      `This user may not open port ${port}.`,
+      'EARSHOT_PORT',
+      'Set EARSHOT_PORT to a port above 1023.',
+    )
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return bad(
+      `This machine has no address ${host}.`,
+      'EARSHOT_HOST',
+      'Set EARSHOT_HOST to an address of this machine, such as 127.0.0.1.',
+    )
   return error
 }

@@ -12,11 +12,18 @@ const ALIVE_MS = 15_000
  *
  * @param work gets a signal that fires when whoever asked has gone
  */
-export async function answerSlowly(reply: FastifyReply, work: (signal: AbortSignal) => Promise<object>, aliveMs = ALIVE_MS): Promise<unknown> {
+export async function answerSlowly(
+  reply: FastifyReply,
+  work: (signal: AbortSignal) => Promise<object>,
+  aliveMs = ALIVE_MS,
+): Promise<unknown> {
   const gone = new AbortController()
   reply.raw.on('close', () => gone.abort())
   const answer = work(gone.signal)
-  const text = answer.then((value) => JSON.stringify(value), (error: unknown) => JSON.stringify(toEarshotError(error).toJSON()))
+  const text = answer.then(
+    (value) => JSON.stringify(value),
+    (error: unknown) => JSON.stringify(toEarshotError(error).toJSON()),
+  )
   const soon = await Promise.race([text, sleep(aliveMs, undefined, { ref: false })])
   if (soon !== undefined) return answer
   return reply.type('application/json; charset=utf-8').send(Readable.from(spaced(text, aliveMs)))

@@ -8,11 +8,17 @@ import { idOf } from './input.ts'
 import type { Hearing } from './waits.ts'
 
 /** Whether PostgreSQL takes it for a bigint. */
-const isBigint = (text: string): boolean => /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)
+const isBigint = (text: string): boolean =>
+  /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)
 
 const Headers = z.object({
-  'x-earshot-attempt': z.string().regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0').transform(Number),
-  'x-earshot-fence': z.string().refine(isBigint, 'expected the fence of the job, as its holder got it'),
+  'x-earshot-attempt': z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'expected the attempt, a whole number above 0')
+    .transform(Number),
+  'x-earshot-fence': z
+    .string()
+    .refine(isBigint, 'expected the fence of the job, as its holder got it'),
 })
 const Last = z.object({
   done: z.literal(true),
@@ -30,13 +36,20 @@ export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
     scope.post('/v1/jobs/:id/stream', async (request) => {
-      const { 'x-earshot-attempt': attempt, 'x-earshot-fence': fence } = parse(Headers, request.headers)
+      const { 'x-earshot-attempt': attempt, 'x-earshot-fence': fence } = parse(
+        Headers,
+        request.headers,
+      )
       const hearing = await waits.hearing(idOf(request.params), { attempt, fence })
       const cut = (): void => void request.raw.destroy()
       if (hearing.over.aborted) cut()
       hearing.over.addEventListener('abort', cut, { once: true })
       try {
-        return { heard: await listen(request.raw, hearing, () => hearing.over.removeEventListener('abort', cut)) }
+        return {
+          heard: await listen(request.raw, hearing, () =>
+            hearing.over.removeEventListener('abort', cut),
+          ),
+        }
       } finally {
         hearing.over.removeEventListener('abort', cut)
       }
@@ -45,14 +58,19 @@ export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
 }
 
 /** Passes on what comes; answers how many pieces that were. `onLast` is called before the end is told, so that the answer to the worker is not cut. */
-async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => void): Promise<number> {
+async function listen(
+  request: IncomingMessage,
+  hearing: Hearing,
+  onLast: () => void,
+): Promise<number> {
   let heard = 0
   let last: z.output<typeof Last> | undefined
   try {
     for await (const line of linesOf(request.iterator({ destroyOnReturn: false }))) {
       if (line.trim() === '') continue
       const said: unknown = JSON.parse(line)
-      if (!isObject(said)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'A line of the stream is no JSON object.')
+      if (!isObject(said))
+        throw new EarshotError('EARSHOT_BAD_REQUEST', 'A line of the stream is no JSON object.')
       if (said.done === true) {
         last = Last.parse(said)
         break
@@ -63,7 +81,11 @@ async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => 
   } catch (error) {
     hearing.broken()
     if (error instanceof EarshotError) throw error
-    throw new EarshotError('EARSHOT_BAD_REQUEST', 'The stream broke off, or is not what a stream should be.', { cause: error })
+    throw new EarshotError(
+      'EARSHOT_BAD_REQUEST',
+      'The stream broke off, or is not what a stream should be.',
+      { cause: error },
+    )
   } finally {
     request.resume()
   }
@@ -73,4 +95,5 @@ async function listen(request: IncomingMessage, hearing: Hearing, onLast: () => 
   return heard
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

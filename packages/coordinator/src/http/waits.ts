@@ -2,7 +2,13 @@ import { once } from 'node:events'
 import { EarshotError, ERRORS, type ErrorCode } from '@earshot/shared/contract'
 import type { Database } from '@earshot/shared/db/database'
 import { cancelJobs, type Submission } from '@earshot/shared/db/functions/jobs'
-import { type AwaitedState, beginAnswer, keepWaiting, readAwaited, submitAwaitedJob } from '@earshot/shared/db/functions/waiters'
+import {
+  type AwaitedState,
+  beginAnswer,
+  keepWaiting,
+  readAwaited,
+  submitAwaitedJob,
+} from '@earshot/shared/db/functions/waiters'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/shared/monotonic'
@@ -21,7 +27,10 @@ export type Hearing = {
   readonly over: AbortSignal
   say(delta: Delta): Promise<void>
   /** The worker said that this was all; with the kind's output, or with what went wrong. */
-  end(last: { output?: Record<string, unknown> | undefined; error?: { code: string; message: string } | undefined }): void
+  end(last: {
+    output?: Record<string, unknown> | undefined
+    error?: { code: string; message: string } | undefined
+  }): void
   /** The stream ended without a last line. */
   broken(): void
 }
@@ -34,7 +43,10 @@ export type Waits = {
    * `answer` rejects with what the job failed with; EARSHOT_NO_NODE when it was not begun in time; EARSHOT_ANSWER_CUT when the answer
    * broke off; the signal's reason.
    */
-  ask(job: Submission, options: { withinS: number; signal: AbortSignal; hear?: Hear | undefined }): Promise<{ id: number; answer: Promise<Answered> }>
+  ask(
+    job: Submission,
+    options: { withinS: number; signal: AbortSignal; hear?: Hear | undefined },
+  ): Promise<{ id: number; answer: Promise<Answered> }>
   /** The holder of a job begins to send. @throws EarshotError EARSHOT_CANCELLED when nobody waits for it, for this attempt, or from whoever has not its fence */
   hearing(id: number, holder: { attempt: number; fence: string }): Promise<Hearing>
   /** Something changed: look now. */
@@ -75,13 +87,29 @@ const GRACE_MS = 5_000
  * @param options.waitMs how long a job may wait for a node
  * @param options.url where workers reach this coordinator
  */
-export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: number; url: () => string; log: Log }): Waits {
+export function createWaits({
+  db,
+  waitMs,
+  url,
+  log,
+}: {
+  db: Database
+  waitMs: number
+  url: () => string
+  log: Log
+}): Waits {
   const waiting = new Map<number, Waiting>()
   const cancelling = new Set<Promise<unknown>>()
   const submitting = new Set<Promise<Waiting>>()
 
   const looking = createLoop({ everyMs: LOOK_MS, work: look, log })
-  const keeping = createLoop({ everyMs: KEEP_MS, log, work: async () => { if (waiting.size > 0) await keepWaiting(db.pool, [...waiting.keys()]) } })
+  const keeping = createLoop({
+    everyMs: KEEP_MS,
+    log,
+    work: async () => {
+      if (waiting.size > 0) await keepWaiting(db.pool, [...waiting.keys()])
+    },
+  })
 
   function settle(one: Waiting, how: { answered: Answered } | { failed: unknown }): void {
     if (!waiting.delete(one.id)) return
@@ -90,12 +118,23 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
     else one.settle.reject(how.failed)
   }
 
-  async function enqueue(job: Submission, withinS: number, hear: Hear | undefined): Promise<Waiting> {
+  async function enqueue(
+    job: Submission,
+    withinS: number,
+    hear: Hear | undefined,
+  ): Promise<Waiting> {
     const payload = hear === undefined ? job.payload : { ...job.payload, reply_to: url() }
     const id = await submitAwaitedJob(db.pool, { class: 'interactive', ...job, payload }, withinS)
     const one: Waiting = {
-      id, hear, settle: Promise.withResolvers(), over: new AbortController(), begun: undefined, streaming: false, brokenAt: undefined,
-      pendingSince: undefined, completedSince: undefined,
+      id,
+      hear,
+      settle: Promise.withResolvers(),
+      over: new AbortController(),
+      begun: undefined,
+      streaming: false,
+      brokenAt: undefined,
+      pendingSince: undefined,
+      completedSince: undefined,
     }
     waiting.set(id, one)
     // Whoever asked looks at it a moment later; it may be settled by then.
@@ -104,7 +143,12 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
   }
 
   function cancel(id: number): void {
-    const work = cancelJobs(db.pool, [id]).catch((err: unknown) => log.warn({ err, job: id }, 'A job for which nobody waits could not be cancelled; a sweep does it'))
+    const work = cancelJobs(db.pool, [id]).catch((err: unknown) =>
+      log.warn(
+        { err, job: id },
+        'A job for which nobody waits could not be cancelled; a sweep does it',
+      ),
+    )
     cancelling.add(work)
     void work.then(() => cancelling.delete(work))
   }
@@ -117,21 +161,35 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
   async function look(): Promise<void> {
     if (waiting.size === 0) return
     const asked = [...waiting.values()]
-    const states = new Map((await readAwaited(db.pool, asked.map(({ id }) => id))).map((state) => [state.id, state]))
+    const states = new Map(
+      (
+        await readAwaited(
+          db.pool,
+          asked.map(({ id }) => id),
+        )
+      ).map((state) => [state.id, state]),
+    )
     for (const one of asked) if (waiting.has(one.id)) await judge(one, states.get(one.id))
   }
 
   async function judge(one: Waiting, state: AwaitedState | undefined): Promise<void> {
-    if (state === undefined) return settle(one, { failed: new EarshotError('EARSHOT_CANCELLED', `Job ${one.id} was deleted.`) })
+    if (state === undefined)
+      return settle(one, {
+        failed: new EarshotError('EARSHOT_CANCELLED', `Job ${one.id} was deleted.`),
+      })
     // Read before that attempt was assigned.
     if (one.begun !== undefined && state.attempt < one.begun.attempt) return
-    if (state.status === 'failed' || state.status === 'cancelled') return settle(one, { failed: failureOf(state) })
+    if (state.status === 'failed' || state.status === 'cancelled')
+      return settle(one, { failed: failureOf(state) })
     if (state.status === 'completed') return completed(one, state)
-    if (one.brokenAt !== undefined) return monotonicMs() - one.brokenAt < REASON_MS ? undefined : giveUp(one, cut(one.begun))
-    if (one.begun !== undefined && state.attempt !== one.begun.attempt) return giveUp(one, cut(one.begun))
+    if (one.brokenAt !== undefined)
+      return monotonicMs() - one.brokenAt < REASON_MS ? undefined : giveUp(one, cut(one.begun))
+    if (one.begun !== undefined && state.attempt !== one.begun.attempt)
+      return giveUp(one, cut(one.begun))
     if (state.status !== 'pending') return void (one.pendingSince = undefined)
     // It failed, and so did its one retry, or nobody else has what it needs: whoever waits is told, and waits no longer.
-    if (state.failures > 1 || state.lacking) return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
+    if (state.failures > 1 || state.lacking)
+      return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
     one.pendingSince ??= monotonicMs()
     if (monotonicMs() - one.pendingSince > waitMs) giveUp(one, await noNode(one.id))
   }
@@ -145,7 +203,11 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
   async function noNode(id: number): Promise<EarshotError> {
     const facts = await readFacts(db, id).catch(() => undefined)
     const hint = 'How long a request waits for a node is the setting door.wait_s.'
-    return new EarshotError('EARSHOT_NO_NODE', `No node began with it within ${Math.round(waitMs / 1000)} s. ${facts === undefined ? '' : explain(facts).sentence}`.trim(), { hint })
+    return new EarshotError(
+      'EARSHOT_NO_NODE',
+      `No node began with it within ${Math.round(waitMs / 1000)} s. ${facts === undefined ? '' : explain(facts).sentence}`.trim(),
+      { hint },
+    )
   }
 
   return {
@@ -156,7 +218,9 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
       const one = await work.finally(() => submitting.delete(work))
       const leave = (): void => giveUp(one, signal.reason)
       signal.addEventListener('abort', leave, { once: true })
-      one.over.signal.addEventListener('abort', () => signal.removeEventListener('abort', leave), { once: true })
+      one.over.signal.addEventListener('abort', () => signal.removeEventListener('abort', leave), {
+        once: true,
+      })
       if (signal.aborted) leave()
       return { id: one.id, answer: one.settle.promise }
     },
@@ -167,7 +231,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
       const one = waiting.get(id)
       if (one?.hear === undefined) throw nobody(id)
       // Written down before the first word is sent: so no other attempt is made, even should this coordinator end now.
-      const node = one.begun === undefined ? await beginAnswer(db.pool, id, { attempt, fence }) : null
+      const node =
+        one.begun === undefined ? await beginAnswer(db.pool, id, { attempt, fence }) : null
       if (node === null || one.over.signal.aborted) throw nobody(id)
       one.begun = { attempt, node }
       one.streaming = true
@@ -179,7 +244,8 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
         },
         end({ output, error }) {
           one.streaming = false
-          if (error !== undefined) settle(one, { failed: new EarshotError(codeOf(error.code), error.message) })
+          if (error !== undefined)
+            settle(one, { failed: new EarshotError(codeOf(error.code), error.message) })
           else if (output !== undefined) settle(one, { answered: { node, result: output } })
           else looking.kick()
         },
@@ -200,23 +266,43 @@ export function createWaits({ db, waitMs, url, log }: { db: Database; waitMs: nu
       keeping.start()
     },
     async stop(hurry) {
-      const grace = AbortSignal.any([AbortSignal.timeout(GRACE_MS), ...(hurry === undefined ? [] : [hurry])])
-      if (!grace.aborted) await Promise.race([Promise.allSettled([...waiting.values()].map(({ settle: { promise } }) => promise)), once(grace, 'abort')])
+      const grace = AbortSignal.any([
+        AbortSignal.timeout(GRACE_MS),
+        ...(hurry === undefined ? [] : [hurry]),
+      ])
+      if (!grace.aborted)
+        await Promise.race([
+          Promise.allSettled([...waiting.values()].map(({ settle: { promise } }) => promise)),
+          once(grace, 'abort'),
+        ])
       await Promise.all([looking.stop(), keeping.stop()])
-      for (const one of waiting.values()) giveUp(one, new EarshotError('EARSHOT_UNREACHABLE', 'This coordinator stops.'))
+      for (const one of waiting.values())
+        giveUp(one, new EarshotError('EARSHOT_UNREACHABLE', 'This coordinator stops.'))
       await Promise.all(cancelling)
     },
   }
 }
 
-const nobody = (id: number): EarshotError => new EarshotError('EARSHOT_CANCELLED', `Nobody waits for this answer of job ${id}.`)
+const nobody = (id: number): EarshotError =>
+  new EarshotError('EARSHOT_CANCELLED', `Nobody waits for this answer of job ${id}.`)
 
 function cut(begun: Waiting['begun']): EarshotError {
-  return new EarshotError('EARSHOT_ANSWER_CUT', `The answer broke off: node ${begun?.node ?? 'that gave it'} is gone, or lost its connection.`, { hint: 'Ask again.' })
+  return new EarshotError(
+    'EARSHOT_ANSWER_CUT',
+    `The answer broke off: node ${begun?.node ?? 'that gave it'} is gone, or lost its connection.`,
+    { hint: 'Ask again.' },
+  )
 }
 
-function failureOf({ id, error, error_code: code }: AwaitedState, otherwise: ErrorCode = 'EARSHOT_ENGINE_FAILED'): EarshotError {
-  return new EarshotError(code === null ? otherwise : codeOf(code), error ?? `Job ${id} did not succeed.`)
+function failureOf(
+  { id, error, error_code: code }: AwaitedState,
+  otherwise: ErrorCode = 'EARSHOT_ENGINE_FAILED',
+): EarshotError {
+  return new EarshotError(
+    code === null ? otherwise : codeOf(code),
+    error ?? `Job ${id} did not succeed.`,
+  )
 }
 
-const codeOf = (code: string): ErrorCode => (Object.hasOwn(ERRORS, code) ? code as ErrorCode : 'EARSHOT_ENGINE_FAILED')
+const codeOf = (code: string): ErrorCode =>
+  Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'EARSHOT_ENGINE_FAILED'

@@ -10,7 +10,11 @@ export function whyRoutes(app: FastifyInstance, { db }: Context): void {
   app.get('/v1/jobs/:id/why', async ({ params }) => {
     const id = idOf(params)
     const facts = await readFacts(db, id)
-    if (facts === undefined) throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, { field: 'id', hint: 'List jobs with: earshot jobs' })
+    if (facts === undefined)
+      throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, {
+        field: 'id',
+        hint: 'List jobs with: earshot jobs',
+      })
     return explain(facts)
   })
 }

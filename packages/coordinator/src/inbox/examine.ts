@@ -3,7 +3,14 @@ import { lstat, open, readlink, realpath, type FileHandle } from 'node:fs/promis
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 
 /** What tells one state of a file from another. Sizes in bytes, times in nanoseconds since 1970. */
-export type FileStat = { size: number; mtimeNs: bigint; ctimeNs: bigint; ino: bigint; dev: bigint; links: number }
+export type FileStat = {
+  size: number
+  mtimeNs: bigint
+  ctimeNs: bigint
+  ino: bigint
+  dev: bigint
+  links: number
+}
 
 export type Sight =
   | { is: 'nothing' }
@@ -23,7 +30,10 @@ export async function examine(root: string, path: string): Promise<Sight> {
   if (found.isFile()) return { is: 'file', stat: fileStat(found) }
   if (found.isDirectory()) return { is: 'folder' }
   if (found.isSymbolicLink()) return examineLink(root, path)
-  return { is: 'refused', sentence: `“${path}” is ${sortOf(found)} and not a file, so it is not taken in.` }
+  return {
+    is: 'refused',
+    sentence: `“${path}” is ${sortOf(found)} and not a file, so it is not taken in.`,
+  }
 }
 
 /**
@@ -48,18 +58,32 @@ export async function statHandle(handle: FileHandle): Promise<FileStat> {
 
 /** Whether nothing was written, renamed or changed between two looks. */
 export function sameStat(a: FileStat, b: FileStat): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino && a.dev === b.dev
+  return (
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs &&
+    a.ino === b.ino &&
+    a.dev === b.dev
+  )
 }
 
 function fileStat(found: BigIntStats): FileStat {
-  return { size: Number(found.size), mtimeNs: found.mtimeNs, ctimeNs: found.ctimeNs, ino: found.ino, dev: found.dev, links: Number(found.nlink) }
+  return {
+    size: Number(found.size),
+    mtimeNs: found.mtimeNs,
+    ctimeNs: found.ctimeNs,
+    ino: found.ino,
+    dev: found.dev,
+    links: Number(found.nlink),
+  }
 }
 
 async function examineLink(root: string, path: string): Promise<Sight> {
   const text = await orNull(readlink(join(root, path)))
   if (text === null) return { is: 'nothing' }
   // A dangling link has no real path; where its text points says whether it would leave the inbox.
-  const target = (await orNull(realpath(join(root, path)))) ?? resolve(dirname(join(root, path)), text)
+  const target =
+    (await orNull(realpath(join(root, path)))) ?? resolve(dirname(join(root, path)), text)
   if (isWithin(root, target)) return { is: 'passed over' }
   return {
     is: 'refused',

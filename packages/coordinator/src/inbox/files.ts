@@ -77,11 +77,14 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   /** Files whose making was seen, and whose closing must follow, whoever writes them and however long the pauses. */
   const unclosed = new Set<string>()
   const departed = new Map<string, number>()
-  const onError = (err: unknown) => void (signal.aborted || log.error({ err }, 'a file of the inbox could not be looked at'))
+  const onError = (err: unknown) =>
+    void (signal.aborted || log.error({ err }, 'a file of the inbox could not be looked at'))
   const looking = createQueue(4, onError)
   const taking = createQueue(2, onError)
   const timer = setInterval(tick, Math.min(1000, Math.max(20, settleMs / 5)))
-  signal.addEventListener('abort', () => (clearInterval(timer), looking.clear(), taking.clear()), { once: true })
+  signal.addEventListener('abort', () => (clearInterval(timer), looking.clear(), taking.clear()), {
+    once: true,
+  })
 
   function tick(): void {
     const now = performance.now()
@@ -102,7 +105,17 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     if (proof === 'closed') unclosed.delete(path)
     let entry = entries.get(path)
     if (entry === undefined) {
-      entry = { path, proof, state: 'standing', again: false, stat: null, dueMs: 0, hashed: null, failures: 0, reason: '' }
+      entry = {
+        path,
+        proof,
+        state: 'standing',
+        again: false,
+        stat: null,
+        dueMs: 0,
+        hashed: null,
+        failures: 0,
+        reason: '',
+      }
       entries.set(path, entry)
     } else if (proof === 'closed') {
       entry.proof = proof
@@ -127,7 +140,10 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
       entry.failures++
       const delayMs = Math.min(MAX_RETRY_MS, 500 * 2 ** Math.min(entry.failures, 10))
       entry.reason = `it could not be taken in and is tried again: ${err instanceof Error ? err.message : String(err)}`
-      log.warn({ err, path: entry.path, retry_s: delayMs / 1000 }, 'A file could not be taken in; it is tried again')
+      log.warn(
+        { err, path: entry.path, retry_s: delayMs / 1000 },
+        'A file could not be taken in; it is tried again',
+      )
       stand(entry, delayMs)
     }
   }
@@ -137,7 +153,8 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     const closed = entry.proof === 'closed'
     entry.proof = 'seen'
     const sight = await orForbidden(examine(root, entry.path))
-    if (sight === 'forbidden') return refuseEntry(entry, 'EARSHOT_MEDIA_UNREADABLE', unreadable(entry.path))
+    if (sight === 'forbidden')
+      return refuseEntry(entry, 'EARSHOT_MEDIA_UNREADABLE', unreadable(entry.path))
     if (sight.is === 'nothing') return finish(entry)
     if (sight.is === 'refused') return refuseEntry(entry, 'EARSHOT_MEDIA_REFUSED', sight.sentence)
     if (sight.is !== 'file') return forgetRefusal(entry)
@@ -148,7 +165,9 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     if (same && entry.dueMs <= performance.now()) return queue(entry, stat)
     const open = isUnclosed(entry.path, stat)
     const patienceMs = open ? settleMs * PATIENCE : settleMs
-    entry.reason ||= open ? 'its writer has not closed it yet' : 'it must stand still for a while before it counts as whole'
+    entry.reason ||= open
+      ? 'its writer has not closed it yet'
+      : 'it must stand still for a while before it counts as whole'
     entry.stat = stat
     stand(entry, same ? Math.min(entry.dueMs - performance.now(), patienceMs) : patienceMs)
   }
@@ -178,15 +197,26 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   async function take(entry: Entry, stat: FileStat): Promise<void> {
     entry.state = 'taking'
     entry.again = false
-    if (stat.size > settings.maxBytes) return refuseEntry(entry, 'EARSHOT_TOO_LARGE', tooLarge(entry.path, stat.size, settings.maxBytes))
+    if (stat.size > settings.maxBytes)
+      return refuseEntry(
+        entry,
+        'EARSHOT_TOO_LARGE',
+        tooLarge(entry.path, stat.size, settings.maxBytes),
+      )
     const handle = await orForbidden(openFile(root, entry.path))
-    if (handle === 'forbidden') return refuseEntry(entry, 'EARSHOT_MEDIA_UNREADABLE', unreadable(entry.path))
+    if (handle === 'forbidden')
+      return refuseEntry(entry, 'EARSHOT_MEDIA_UNREADABLE', unreadable(entry.path))
     if (handle === null) return lookSoon(entry)
     try {
       if (!sameStat(await statHandle(handle), stat)) return lookAnew(entry, stat)
       const writer = await writers.find(join(root, entry.path), stat)
-      if (writer !== null) return waitForWriter(entry, `it is still open for writing by ${writer.name} (process ${writer.pid})`)
-      const known = entry.hashed !== null && sameStat(entry.hashed.stat, stat) ? entry.hashed.hash : null
+      if (writer !== null)
+        return waitForWriter(
+          entry,
+          `it is still open for writing by ${writer.name} (process ${writer.pid})`,
+        )
+      const known =
+        entry.hashed !== null && sameStat(entry.hashed.stat, stat) ? entry.hashed.hash : null
       const hash = known ?? (await hashHandle(handle, signal)).hash
       if (!sameStat(await statHandle(handle), stat)) return lookAnew(entry, stat)
       entry.hashed = { stat, hash }
@@ -200,11 +230,21 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     const { path } = entry
     const kind = kindOf(path)
     signal.throwIfAborted()
-    const answer = await store.take({ path, absolute: join(root, path), size: stat.size, mtimeNs: stat.mtimeNs, hash, kind })
+    const answer = await store.take({
+      path,
+      absolute: join(root, path),
+      size: stat.size,
+      mtimeNs: stat.mtimeNs,
+      hash,
+      kind,
+    })
     known.set(path, { status: 'taken', size: stat.size, mtimeNs: stat.mtimeNs, hash })
     lastTaken.set(path, performance.now())
     departed.delete(path)
-    log.info({ path, ...answer }, answer.duplicate ? 'This content is known already' : 'A file was taken in')
+    log.info(
+      { path, ...answer },
+      answer.duplicate ? 'This content is known already' : 'A file was taken in',
+    )
     finish(entry)
   }
 
@@ -216,7 +256,8 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   }
 
   function waitForWriter(entry: Entry, reason: string): void {
-    if (entry.reason !== reason) log.info({ path: entry.path }, `A file is not taken in yet: ${reason}`)
+    if (entry.reason !== reason)
+      log.info({ path: entry.path }, `A file is not taken in yet: ${reason}`)
     entry.reason = reason
     stand(entry, settleMs)
   }
@@ -229,7 +270,8 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
 
   /** The path is dealt with, unless something happened meanwhile. */
   function finish(entry: Entry): void {
-    if (entry.again) return lookSoon(Object.assign(entry, { stat: null, hashed: null, failures: 0, reason: '' }))
+    if (entry.again)
+      return lookSoon(Object.assign(entry, { stat: null, hashed: null, failures: 0, reason: '' }))
     entries.delete(entry.path)
     unclosed.delete(entry.path)
   }
@@ -247,14 +289,26 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
     finish(entry)
   }
 
-  async function refuseOnce(path: string, code: ErrorCode, sentence: string, stat: FileStat | null): Promise<void> {
+  async function refuseOnce(
+    path: string,
+    code: ErrorCode,
+    sentence: string,
+    stat: FileStat | null,
+  ): Promise<void> {
     const before = known.get(path)
     if (before?.status === 'refused' && before.sentence === sentence) return
     // Beforehand: a look through the folder and an event may come upon the same thing at once.
     const refused: KnownFile = { status: 'refused', sentence }
     known.set(path, refused)
     try {
-      await store.refuse({ path, size: stat?.size ?? null, mtimeNs: stat?.mtimeNs ?? null, kind: kindOf(path), code, sentence })
+      await store.refuse({
+        path,
+        size: stat?.size ?? null,
+        mtimeNs: stat?.mtimeNs ?? null,
+        kind: kindOf(path),
+        code,
+        sentence,
+      })
     } catch (error) {
       if (before === undefined) known.delete(path)
       else known.set(path, before)
@@ -264,7 +318,8 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   }
 
   async function confirmGone(path: string): Promise<void> {
-    if (!known.has(path) || entries.has(path) || (await examine(root, path)).is !== 'nothing') return
+    if (!known.has(path) || entries.has(path) || (await examine(root, path)).is !== 'nothing')
+      return
     await store.gone(path)
     known.delete(path)
     log.info({ path }, 'A file is gone from the inbox')
@@ -272,7 +327,9 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
 
   function isDone(path: string, stat: FileStat): boolean {
     const before = known.get(path)
-    return before?.status === 'taken' && before.size === stat.size && before.mtimeNs === stat.mtimeNs
+    return (
+      before?.status === 'taken' && before.size === stat.size && before.mtimeNs === stat.mtimeNs
+    )
   }
 
   return {
@@ -286,7 +343,10 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
       if (known.has(path) && !departed.has(path)) departed.set(path, performance.now() + renameMs)
     },
     forget: (path) => void known.delete(path),
-    waiting: () => [...entries.values()].filter((entry) => entry.state === 'standing').map(({ path, reason }) => ({ path, reason })),
+    waiting: () =>
+      [...entries.values()]
+        .filter((entry) => entry.state === 'standing')
+        .map(({ path, reason }) => ({ path, reason })),
     async idle() {
       await looking.idle()
       await taking.idle()

@@ -57,7 +57,14 @@ export type Inbox = Service & {
   holds(absolute: string): boolean
 }
 
-type Running = { controller: AbortController; root: string; files: Files; rescanner: Rescanner; loop: Loop; watching: Promise<void> }
+type Running = {
+  controller: AbortController
+  root: string
+  files: Files
+  rescanner: Rescanner
+  loop: Loop
+  watching: Promise<void>
+}
 
 /**
  * The watched folder: what is dropped into it and whole is handed to the store, once; the files themselves are only read.
@@ -68,7 +75,14 @@ type Running = { controller: AbortController; root: string; files: Files; rescan
  * await inbox.start() // resolves once nothing that is dropped is missed
  */
 export function createInbox(settings: InboxSettings): Inbox {
-  const { store, settleS = 10, maxBytes = Infinity, rescanS = 60, checkS = 2, renameS = 2 } = settings
+  const {
+    store,
+    settleS = 10,
+    maxBytes = Infinity,
+    rescanS = 60,
+    checkS = 2,
+    renameS = 2,
+  } = settings
   const log = settings.log.child({ part: 'inbox' })
   let running: Running | undefined
 
@@ -80,7 +94,20 @@ export function createInbox(settings: InboxSettings): Inbox {
     const { signal } = controller
     let mounts = await readMounts()
     const seesAll = (absolute: string) => mounts !== null && !isRemote(mounts, absolute)
-    const files = createFiles({ root, settleMs: settleS * 1000, renameMs: renameS * 1000, maxBytes, store, log, writers: createWriters(), seesAll, signal }, await store.known())
+    const files = createFiles(
+      {
+        root,
+        settleMs: settleS * 1000,
+        renameMs: renameS * 1000,
+        maxBytes,
+        store,
+        log,
+        writers: createWriters(),
+        seesAll,
+        signal,
+      },
+      await store.known(),
+    )
     const rescanner = createRescanner(root, files, log, signal)
     const loop = createLoop({
       everyMs: rescanS * 1000,
@@ -92,7 +119,9 @@ export function createInbox(settings: InboxSettings): Inbox {
     })
     await new Promise<void>((ready, failed) => {
       const events = listen(files, rescanner, loop, log, signal, ready)
-      const watchers = choose(settings.watcher, mounts, root).map((name) => createWatcher(name, settings.pollS))
+      const watchers = choose(settings.watcher, mounts, root).map((name) =>
+        createWatcher(name, settings.pollS),
+      )
       loop.start()
       const watching = supervise({ root, watchers, events, checkMs: checkS * 1000, log, signal })
       watching.then(ready, (err: unknown) => {
@@ -125,7 +154,8 @@ export function createInbox(settings: InboxSettings): Inbox {
     async verify(path, was, signal) {
       const root = running?.root ?? (await realpath(settings.dir))
       const inside = within(root, path)
-      if (inside === null) throw new EarshotError('EARSHOT_NOT_FOUND', 'There is no such file in the inbox.')
+      if (inside === null)
+        throw new EarshotError('EARSHOT_NOT_FOUND', 'There is no such file in the inbox.')
       const verdict = await verifyFile(root, inside, was, signal)
       if (verdict === 'changed') {
         running?.files.forget(inside)
@@ -135,15 +165,26 @@ export function createInbox(settings: InboxSettings): Inbox {
     },
     isGone(absolute) {
       const inside = within(running?.root ?? resolve(settings.dir), absolute)
-      return inside === null || (running !== undefined && running.files.known.get(inside)?.status !== 'taken')
+      return (
+        inside === null ||
+        (running !== undefined && running.files.known.get(inside)?.status !== 'taken')
+      )
     },
     waiting: () => running?.files.waiting() ?? [],
-    holds: (absolute) => isAbsolute(absolute) && within(running?.root ?? resolve(settings.dir), absolute) !== null,
+    holds: (absolute) =>
+      isAbsolute(absolute) && within(running?.root ?? resolve(settings.dir), absolute) !== null,
   }
 }
 
 /** What the watchers tell, handed to those it concerns. */
-function listen(files: Files, rescanner: Rescanner, loop: Loop, log: Log, signal: AbortSignal, onReady: () => void): WatchEvents {
+function listen(
+  files: Files,
+  rescanner: Rescanner,
+  loop: Loop,
+  log: Log,
+  signal: AbortSignal,
+  onReady: () => void,
+): WatchEvents {
   const inBackground = (work: Promise<void>) =>
     void quiet(signal, work).catch((err: unknown) => {
       log.warn({ err }, 'A folder of the inbox could not be looked through; it is tried again')
@@ -169,7 +210,11 @@ function listen(files: Files, rescanner: Rescanner, loop: Loop, log: Log, signal
 }
 
 /** inotifywait proves that a writer closed its file; on a network mount no kernel tells anything, so only looking again and again helps. */
-function choose(wanted: WatcherName | undefined, mounts: Mount[] | null, root: string): WatcherName[] {
+function choose(
+  wanted: WatcherName | undefined,
+  mounts: Mount[] | null,
+  root: string,
+): WatcherName[] {
   if (wanted !== undefined) return WATCHERS.slice(WATCHERS.indexOf(wanted))
   if (mounts === null) return ['chokidar', 'chokidar-polling']
   return isRemote(mounts, root) ? ['chokidar-polling'] : [...WATCHERS]
@@ -181,11 +226,15 @@ async function makeFolder(dir: string): Promise<string> {
     return await realpath(dir)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw new EarshotError('EARSHOT_BAD_CONFIG', `The inbox folder ${dir} cannot be made: ${why}.`, {
-      field: 'inbox.path',
-      hint: 'Name another folder with EARSHOT_INBOX.',
-      cause,
-    })
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `The inbox folder ${dir} cannot be made: ${why}.`,
+      {
+        field: 'inbox.path',
+        hint: 'Name another folder with EARSHOT_INBOX.',
+        cause,
+      },
+    )
   }
 }
 
@@ -194,10 +243,14 @@ async function refuseHome(root: string, home: string): Promise<void> {
   const real = await realpath(home)
   const inside = real === root ? '' : within(root, real)
   if (inside === null || isIgnored(inside)) return
-  throw new EarshotError('EARSHOT_BAD_CONFIG', `The inbox ${root} holds ${home}, where Earshot keeps its own files: each would be taken for a recording.`, {
-    field: 'inbox.path',
-    hint: 'Name another folder with EARSHOT_INBOX or EARSHOT_HOME.',
-  })
+  throw new EarshotError(
+    'EARSHOT_BAD_CONFIG',
+    `The inbox ${root} holds ${home}, where Earshot keeps its own files: each would be taken for a recording.`,
+    {
+      field: 'inbox.path',
+      hint: 'Name another folder with EARSHOT_INBOX or EARSHOT_HOME.',
+    },
+  )
 }
 
 function within(root: string, path: string): string | null {

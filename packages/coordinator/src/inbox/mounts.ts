@@ -4,8 +4,29 @@ export type Mount = { path: string; type: string }
 
 /** File systems whose files another machine, or a program behind FUSE, may write without this kernel seeing it. */
 const REMOTE = new Set([
-  'nfs', 'nfs4', 'cifs', 'smb3', 'smbfs', 'ncpfs', 'afs', 'ceph', '9p', 'virtiofs', 'vboxsf', 'prl_fs', 'glusterfs', 'lustre',
-  'gfs2', 'ocfs2', 'gpfs', 'beegfs', 'davfs', 'coda', 'orangefs', 'drvfs', 'autofs',
+  'nfs',
+  'nfs4',
+  'cifs',
+  'smb3',
+  'smbfs',
+  'ncpfs',
+  'afs',
+  'ceph',
+  '9p',
+  'virtiofs',
+  'vboxsf',
+  'prl_fs',
+  'glusterfs',
+  'lustre',
+  'gfs2',
+  'ocfs2',
+  'gpfs',
+  'beegfs',
+  'davfs',
+  'coda',
+  'orangefs',
+  'drvfs',
+  'autofs',
 ])
 
 /**
@@ -27,7 +48,14 @@ export function parseMounts(text: string): Mount[] {
     const path = before?.split(' ')[4]
     const type = after?.split(' ')[0]
     if (path === undefined || type === undefined) return []
-    return [{ path: path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))), type }]
+    return [
+      {
+        path: path.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+          String.fromCharCode(parseInt(octal, 8)),
+        ),
+        type,
+      },
+    ]
   })
 }
 

@@ -17,7 +17,7 @@ export function decodeName(raw: Uint8Array): string | null {
  */
 export function escapeName(raw: Uint8Array): string {
   let text = ''
-  for (let at = 0; at < raw.length; ) {
+  for (let at = 0; at < raw.length;) {
     const first = raw[at]!
     const length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
     const character = decodeName(raw.subarray(at, at + length))

@@ -35,11 +35,14 @@ export function createQueue(places: number, onError: (error: unknown) => void): 
       if (chosen === undefined) break
       running++
       if (chosen.isHeavy) heavyRunning++
-      void chosen.work().catch(onError).finally(() => {
-        running--
-        if (chosen.isHeavy) heavyRunning--
-        pump()
-      })
+      void chosen
+        .work()
+        .catch(onError)
+        .finally(() => {
+          running--
+          if (chosen.isHeavy) heavyRunning--
+          pump()
+        })
     }
     if (running === 0 && light.first() === Infinity && heavy.first() === Infinity) {
       for (const done of waiters) done()
@@ -52,10 +55,11 @@ export function createQueue(places: number, onError: (error: unknown) => void): 
       ;(isHeavy ? heavy : light).push(order++, work)
       pump()
     },
-    idle: () => new Promise((resolve) => {
-      waiters.push(resolve)
-      pump()
-    }),
+    idle: () =>
+      new Promise((resolve) => {
+        waiters.push(resolve)
+        pump()
+      }),
     clear() {
       light.clear()
       heavy.clear()

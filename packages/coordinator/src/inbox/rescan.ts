@@ -17,7 +17,12 @@ export type Rescanner = {
  * Looks through the inbox's folders. What is missing counts as gone only where its disk is surely there: a disk that
  * was unmounted leaves an empty folder behind, and nobody's jobs may be cancelled for that.
  */
-export function createRescanner(root: string, files: Files, log: Log, signal: AbortSignal): Rescanner {
+export function createRescanner(
+  root: string,
+  files: Files,
+  log: Log,
+  signal: AbortSignal,
+): Rescanner {
   /** The device of each folder in which known files were seen. */
   const devices = new Map<string, bigint>()
   /** What was known when the doubt arose; null once one of these was seen. Files taken since then lift no doubt. */
@@ -36,7 +41,11 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
       else if (await other(found)) unsure.push(found.path)
     }
     // Without the folder itself nothing at all is known.
-    if (seen.has('')) report([...files.known.keys()].filter((path) => !seen.has(path)), unsure)
+    if (seen.has(''))
+      report(
+        [...files.known.keys()].filter((path) => !seen.has(path)),
+        unsure,
+      )
   }
 
   /** Another folder or disk under the inbox's name: missing files prove nothing until one of the known ones is seen. */
@@ -49,11 +58,17 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
     const sure = missing.filter((path) => !suspects?.has(path))
     const doubted = missing.length - sure.length
     if (doubted !== told && doubted > 0) {
-      log.warn({ missing: doubted }, 'None of the files known from before is in the inbox. If its disk is not mounted, mount it; nothing is cancelled')
+      log.warn(
+        { missing: doubted },
+        'None of the files known from before is in the inbox. If its disk is not mounted, mount it; nothing is cancelled',
+      )
     }
     told = doubted
     for (const path of sure) {
-      if (!unsure.some((folder) => folder === '' || path === folder || path.startsWith(`${folder}/`))) files.gone(path)
+      if (
+        !unsure.some((folder) => folder === '' || path === folder || path.startsWith(`${folder}/`))
+      )
+        files.gone(path)
     }
   }
 
@@ -81,7 +96,11 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
     }
     if (found.what === 'closed folder') {
       if (found.path === '') log.warn({ code: found.code }, 'The inbox cannot be listed')
-      else await files.refuse(found.path, `The folder “${found.path}” cannot be listed (${found.code}), so nothing in it is taken in.`)
+      else
+        await files.refuse(
+          found.path,
+          `The folder “${found.path}” cannot be listed (${found.code}), so nothing in it is taken in.`,
+        )
       return true
     }
     // A folder that was refused before and can be listed now.
@@ -95,7 +114,8 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
   /** Whether the other disk under a folder's name holds known files: then it is the one that counts from now on. */
   async function returned(folder: string, device: bigint): Promise<boolean> {
     for (const path of files.known.keys()) {
-      if (!path.startsWith(folder === '' ? '' : `${folder}/`) || !(await exists(join(root, path)))) continue
+      if (!path.startsWith(folder === '' ? '' : `${folder}/`) || !(await exists(join(root, path))))
+        continue
       devices.set(folder, device)
       return true
     }
@@ -114,10 +134,15 @@ export function createRescanner(root: string, files: Files, log: Log, signal: Ab
 }
 
 async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(() => true, () => false)
+  return lstat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 function misnamed(path: string, folder: boolean): string {
-  const what = folder ? `folder “${path}” is not valid UTF-8, so nothing in it is` : `file “${path}” is not valid UTF-8, so it is not`
+  const what = folder
+    ? `folder “${path}” is not valid UTF-8, so nothing in it is`
+    : `file “${path}” is not valid UTF-8, so it is not`
   return `The name of the ${what} taken in. Rename it.`
 }

@@ -19,7 +19,11 @@ export type Found =
  * @example
  * for await (const found of scan('/srv/inbox', '', signal)) …
  */
-export async function* scan(root: string, under: string, signal: AbortSignal): AsyncGenerator<Found> {
+export async function* scan(
+  root: string,
+  under: string,
+  signal: AbortSignal,
+): AsyncGenerator<Found> {
   const folders = [under]
   for (let path = folders.pop(); path !== undefined; path = folders.pop()) {
     signal.throwIfAborted()
@@ -51,7 +55,11 @@ async function list(absolute: string) {
   try {
     const found = await lstat(absolute, { bigint: true })
     if (!found.isDirectory()) return null
-    return { device: found.dev, inode: found.ino, entries: await readdir(absolute, { withFileTypes: true, encoding: 'buffer' }) }
+    return {
+      device: found.dev,
+      inode: found.ino,
+      entries: await readdir(absolute, { withFileTypes: true, encoding: 'buffer' }),
+    }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === undefined) throw error

@@ -1,7 +1,14 @@
 import type { AddedDocument, ErrorCode } from '@earshot/shared/contract'
 
 /** A whole file. `path`: relative to the inbox, forward slashes, also the title; `size` in bytes; `mtimeNs` since 1970. */
-export type InboxFile = { path: string; absolute: string; size: number; mtimeNs: bigint; hash: string; kind: 'audio' | 'text' }
+export type InboxFile = {
+  path: string
+  absolute: string
+  size: number
+  mtimeNs: bigint
+  hash: string
+  kind: 'audio' | 'text'
+}
 
 /** A thing that cannot be taken, with what people read about it. `size` and `mtimeNs` are null for what is no file. */
 export type RefusedFile = {

@@ -7,7 +7,9 @@ import { WatchFailed, type WatchEvents, type Watcher, type WatcherName } from '.
 
 /** Makes the watcher of a name. `pollS`: how often the polling one looks. */
 export function createWatcher(name: WatcherName, pollS?: number): Watcher {
-  return name === 'inotifywait' ? createInotifyWatcher() : createChokidarWatcher({ polling: name === 'chokidar-polling', pollS })
+  return name === 'inotifywait'
+    ? createInotifyWatcher()
+    : createChokidarWatcher({ polling: name === 'chokidar-polling', pollS })
 }
 
 export type Supervision = {
@@ -28,7 +30,14 @@ const LONGEST_PAUSE_MS = 10_000
  * Keeps the inbox watched until the signal fires: starts a watcher that ended again, falls back to the next one where one cannot work
  * here, waits while the folder is not there, and begins anew when another folder or disk comes under its name.
  */
-export async function supervise({ root, watchers, events, checkMs, log, signal }: Supervision): Promise<void> {
+export async function supervise({
+  root,
+  watchers,
+  events,
+  checkMs,
+  log,
+  signal,
+}: Supervision): Promise<void> {
   let index = 0
   let pauseMs = FIRST_PAUSE_MS
   let told = false
@@ -36,7 +45,11 @@ export async function supervise({ root, watchers, events, checkMs, log, signal }
   while (!signal.aborted) {
     const identity = await identify(root)
     if (identity === null) {
-      if (!told) log.warn({ path: root }, 'The inbox folder is not there; nothing is cancelled, and it is watched again when it comes back')
+      if (!told)
+        log.warn(
+          { path: root },
+          'The inbox folder is not there; nothing is cancelled, and it is watched again when it comes back',
+        )
       told = true
       await pause(checkMs, signal)
       continue
@@ -53,7 +66,8 @@ export async function supervise({ root, watchers, events, checkMs, log, signal }
       if (!(error instanceof WatchFailed)) throw error
       if (performance.now() - startedMs > LONGEST_PAUSE_MS) pauseMs = FIRST_PAUSE_MS
       index = next(error, index, watchers, log)
-      if (error.why === 'ended' && (await identify(root)) !== null) log.warn({ err: error }, 'The inbox watcher ended and is started again')
+      if (error.why === 'ended' && (await identify(root)) !== null)
+        log.warn({ err: error }, 'The inbox watcher ended and is started again')
       await pause(pauseMs, signal)
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
     } finally {
@@ -71,7 +85,13 @@ function next(failed: WatchFailed, index: number, watchers: Watcher[], log: Log)
 }
 
 /** Ends the round when the folder is no longer the one that is watched. */
-async function guard(root: string, identity: string, checkMs: number, round: AbortController, signal: AbortSignal): Promise<void> {
+async function guard(
+  root: string,
+  identity: string,
+  checkMs: number,
+  round: AbortController,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     await pause(checkMs, signal)
     if (!signal.aborted && (await identify(root)) !== identity) round.abort()

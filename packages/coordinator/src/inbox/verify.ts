@@ -18,13 +18,16 @@ export async function verifyFile(
 ): Promise<Verdict> {
   const sight = await examine(root, path)
   if (sight.is === 'nothing') return 'gone'
-  if (sight.is !== 'file' || sight.stat.size !== was.size || sight.stat.mtimeNs !== was.mtimeNs) return 'changed'
+  if (sight.is !== 'file' || sight.stat.size !== was.size || sight.stat.mtimeNs !== was.mtimeNs)
+    return 'changed'
   const handle = await openFile(root, path)
   if (handle === null) return 'gone'
   try {
     const { hash, size } = await hashHandle(handle, signal)
     const after = await statHandle(handle)
-    return hash === was.hash && size === was.size && sameStat(sight.stat, after) ? 'unchanged' : 'changed'
+    return hash === was.hash && size === was.size && sameStat(sight.stat, after)
+      ? 'unchanged'
+      : 'changed'
   } finally {
     await handle.close()
   }

@@ -10,7 +10,13 @@ const SECOND_LOOK_MS = 1000
  * Watches with chokidar: where there is no inotifywait, and by `polling` (every `pollS` seconds) where the system tells nothing: on network
  * mounts, whose files others write. It proves nothing about wholeness; what it tells must still stand still.
  */
-export function createChokidarWatcher({ polling, pollS = 2 }: { polling: boolean; pollS?: number }): Watcher {
+export function createChokidarWatcher({
+  polling,
+  pollS = 2,
+}: {
+  polling: boolean
+  pollS?: number
+}): Watcher {
   return {
     name: polling ? 'chokidar-polling' : 'chokidar',
     async watch(root, events, signal) {
@@ -65,5 +71,9 @@ function failure(error: unknown): WatchFailed | null {
       error,
     )
   }
-  return new WatchFailed('ended', `Watching the inbox failed: ${error instanceof Error ? error.message : String(error)}`, error)
+  return new WatchFailed(
+    'ended',
+    `Watching the inbox failed: ${error instanceof Error ? error.message : String(error)}`,
+    error,
+  )
 }

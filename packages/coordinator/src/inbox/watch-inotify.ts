@@ -8,8 +8,19 @@ import { WatchFailed, type WatchEvents, type Watcher } from './watcher.ts'
  * close_write and moved_to prove that a file is whole; create finds hard links, empty files and folders; attrib finds a file
  * that became readable; the others find what went. q_overflow must be asked for, or inotifywait passes over it in silence.
  */
-const EVENTS = 'close_write,moved_to,create,attrib,delete,moved_from,delete_self,move_self,unmount,q_overflow'
-const OPTIONS = ['--monitor', '--recursive', '--no-dereference', '--no-newline', '--format', '%e%0%w%f%0', '--event', EVENTS, '--']
+const EVENTS =
+  'close_write,moved_to,create,attrib,delete,moved_from,delete_self,move_self,unmount,q_overflow'
+const OPTIONS = [
+  '--monitor',
+  '--recursive',
+  '--no-dereference',
+  '--no-newline',
+  '--format',
+  '%e%0%w%f%0',
+  '--event',
+  EVENTS,
+  '--',
+]
 const MORE_WATCHES =
   'The system allows no more file watches, so the inbox is looked through again and again instead. To allow more: sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512'
 
@@ -32,7 +43,12 @@ export function createInotifyWatcher(): Watcher {
   }
 }
 
-async function run([program, ...args]: string[], root: string, events: WatchEvents, signal: AbortSignal): Promise<'ended' | 'no program'> {
+async function run(
+  [program, ...args]: string[],
+  root: string,
+  events: WatchEvents,
+  signal: AbortSignal,
+): Promise<'ended' | 'no program'> {
   if (signal.aborted) return 'ended'
   const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
   const stop = () => void child.kill('SIGTERM')
@@ -40,7 +56,10 @@ async function run([program, ...args]: string[], root: string, events: WatchEven
   const said: string[] = []
   let limit = false
   try {
-    child.stdout.on('data', createParser(root, events, () => child.kill('SIGTERM')))
+    child.stdout.on(
+      'data',
+      createParser(root, events, () => child.kill('SIGTERM')),
+    )
     readLines(child, (line) => {
       if (line === 'Watches established.') return events.ready()
       if (line.startsWith('Setting up watches.')) return
@@ -57,11 +76,18 @@ async function run([program, ...args]: string[], root: string, events: WatchEven
     if (signal.aborted) return 'ended'
     if (typeof ended === 'object') {
       if (ended.code === 'ENOENT') return 'no program'
-      throw new WatchFailed('ended', `The program ${program} could not be started: ${ended.message}`, ended)
+      throw new WatchFailed(
+        'ended',
+        `The program ${program} could not be started: ${ended.message}`,
+        ended,
+      )
     }
     if (limit) throw new WatchFailed('limit', MORE_WATCHES)
     if (ended === 127) throw missing()
-    throw new WatchFailed('ended', `The program inotifywait ended (${[`exit code ${ended}`, ...said].join('; ')}).`)
+    throw new WatchFailed(
+      'ended',
+      `The program inotifywait ended (${[`exit code ${ended}`, ...said].join('; ')}).`,
+    )
   } finally {
     signal.removeEventListener('abort', stop)
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
@@ -79,7 +105,9 @@ function missing(): WatchFailed {
 }
 
 function isLimit(line: string): boolean {
-  return /upper limit on inotify watches|No space left on device|max_user_(instances|watches)|Too many open files/.test(line)
+  return /upper limit on inotify watches|No space left on device|max_user_(instances|watches)|Too many open files/.test(
+    line,
+  )
 }
 
 function readLines(child: ChildProcess, onLine: (line: string) => void): void {
@@ -92,7 +120,11 @@ function readLines(child: ChildProcess, onLine: (line: string) => void): void {
 }
 
 /** Cuts what inotifywait prints (`EVENT,EVENT NUL path NUL`) into events, however it is cut into pieces. */
-export function createParser(root: string, events: WatchEvents, onRootGone: () => void): (piece: Buffer) => void {
+export function createParser(
+  root: string,
+  events: WatchEvents,
+  onRootGone: () => void,
+): (piece: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0)
   return (piece) => {
     const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece])
@@ -109,17 +141,26 @@ export function createParser(root: string, events: WatchEvents, onRootGone: () =
   }
 }
 
-function tell(root: string, flags: Set<string>, raw: Buffer, events: WatchEvents, onRootGone: () => void): void {
-  if (flags.has('Q_OVERFLOW')) return events.missed('more happened in the inbox than the kernel keeps in mind')
+function tell(
+  root: string,
+  flags: Set<string>,
+  raw: Buffer,
+  events: WatchEvents,
+  onRootGone: () => void,
+): void {
+  if (flags.has('Q_OVERFLOW'))
+    return events.missed('more happened in the inbox than the kernel keeps in mind')
   if (flags.has('UNMOUNT')) return events.missed('a disk in the inbox was unmounted')
   const absolute = decodeName(raw)
   // A name that is no UTF-8: looking through the nearest folder with a proper name finds it, and says so.
   if (absolute === null) return events.folder(nearestFolder(root, raw), 'seen')
   const path = absolute.slice(root.length + 1).replace(/\/$/, '')
-  if (flags.has('DELETE_SELF') || flags.has('MOVE_SELF')) return path === '' ? onRootGone() : undefined
+  if (flags.has('DELETE_SELF') || flags.has('MOVE_SELF'))
+    return path === '' ? onRootGone() : undefined
   if (path === '' || isIgnored(path)) return
   // Of a folder that went, what was in it is not told one by one: a look through the inbox has to find that.
-  if (flags.has('DELETE') || flags.has('MOVED_FROM')) return events.removed(path, !flags.has('ISDIR'))
+  if (flags.has('DELETE') || flags.has('MOVED_FROM'))
+    return events.removed(path, !flags.has('ISDIR'))
   const closed = flags.has('CLOSE_WRITE') || flags.has('MOVED_TO')
   if (flags.has('ISDIR')) events.folder(path, closed ? 'closed' : 'seen')
   else events.file(path, closed ? 'closed' : flags.has('CREATE') ? 'created' : 'seen')

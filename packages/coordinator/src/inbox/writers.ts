@@ -53,7 +53,8 @@ export function createWriters(proc = '/proc'): Writers {
   return {
     async find(absolute, stat) {
       const asked = performance.now()
-      const match = (found: Round) => found.byInode.get(String(stat.ino)) ?? found.byPath.get(absolute) ?? null
+      const match = (found: Round) =>
+        found.byInode.get(String(stat.ino)) ?? found.byPath.get(absolute) ?? null
       const found = await ask(false)
       const writer = match(found)
       // A look that began before we were asked may have seen a writer that has closed since.

@@ -9,7 +9,11 @@ import { BOUNDS, type Look, readMetrics } from './read.ts'
 const PAGES = 20
 
 /** What the coordinator tells of itself. */
-export type Self = { term: () => string | null; listener: () => Listener | undefined; redis?: () => { up: boolean } | undefined }
+export type Self = {
+  term: () => string | null
+  listener: () => Listener | undefined
+  redis?: () => { up: boolean } | undefined
+}
 
 export type Metrics = {
   /** Begins to count what the events tell. */
@@ -33,13 +37,33 @@ export type Metrics = {
 export function createMetrics(db: Database, self?: Self): Metrics {
   const queued = createCounter('earshot_jobs_queued_total', 'Jobs that were submitted, by kind.')
   const ended = createCounter('earshot_jobs_ended_total', 'Jobs that ended, by kind and status.')
-  const returned = createCounter('earshot_jobs_returned_total', 'Jobs that went back to be given out again, by cause.')
-  const started = createHistogram('earshot_job_start_latency_seconds', 'From the moment a completed job was due until it began, by kind.', BOUNDS)
-  const ran = createHistogram('earshot_job_run_seconds', 'How long completed jobs ran, by kind.', BOUNDS)
-  const requests = createCounter('earshot_http_requests_total', 'Requests that this coordinator answered, by route and status.')
-  const routed = createCounter('earshot_jobs_routed_total', 'Jobs that this coordinator gave to nodes.')
+  const returned = createCounter(
+    'earshot_jobs_returned_total',
+    'Jobs that went back to be given out again, by cause.',
+  )
+  const started = createHistogram(
+    'earshot_job_start_latency_seconds',
+    'From the moment a completed job was due until it began, by kind.',
+    BOUNDS,
+  )
+  const ran = createHistogram(
+    'earshot_job_run_seconds',
+    'How long completed jobs ran, by kind.',
+    BOUNDS,
+  )
+  const requests = createCounter(
+    'earshot_http_requests_total',
+    'Requests that this coordinator answered, by route and status.',
+  )
+  const routed = createCounter(
+    'earshot_jobs_routed_total',
+    'Jobs that this coordinator gave to nodes.',
+  )
   const sweeps = createCounter('earshot_sweeps_total', 'Sweeps that this coordinator did.')
-  const swept = createCounter('earshot_jobs_swept_total', 'Jobs that its sweeps changed, by what became of them.')
+  const swept = createCounter(
+    'earshot_jobs_swept_total',
+    'Jobs that its sweeps changed, by what became of them.',
+  )
   const counted = [queued, ended, returned, started, ran, requests, routed, sweeps, swept]
   let at: Position | null = null
   let looking: Promise<Look> | undefined
@@ -56,7 +80,8 @@ export function createMetrics(db: Database, self?: Self): Metrics {
   function count({ events, runs }: Look): void {
     for (const { type, kind, cause, count } of events) {
       if (type === 'job.queued') queued.add({ kind: kind ?? '' }, count)
-      if (type === 'job.completed' || type === 'job.failed' || type === 'job.cancelled') ended.add({ kind: kind ?? '', status: type.slice('job.'.length) }, count)
+      if (type === 'job.completed' || type === 'job.failed' || type === 'job.cancelled')
+        ended.add({ kind: kind ?? '', status: type.slice('job.'.length) }, count)
       if (type === 'job.requeued') returned.add({ cause: cause ?? '' }, count)
     }
     for (const { kind, count, ...run } of runs) {
@@ -71,57 +96,127 @@ export function createMetrics(db: Database, self?: Self): Metrics {
       // Scrapers that ask at once share one look: two would count the same events twice.
       looking ??= lookOnce().finally(() => (looking = undefined))
       const look = await looking
-      return [...gauges(look), ...leading(look, self), ...listening(self), ...redisOf(self), ...connections(db), ...counted.map((one) => one.read())].map(expose).join('')
+      return [
+        ...gauges(look),
+        ...leading(look, self),
+        ...listening(self),
+        ...redisOf(self),
+        ...connections(db),
+        ...counted.map((one) => one.read()),
+      ]
+        .map(expose)
+        .join('')
     },
     requested: (method, route, status) => requests.add({ method, route, status: String(status) }),
     routed: (jobs) => routed.add({}, jobs),
     swept(what) {
       sweeps.add()
-      for (const name of ['woken', 'requeued', 'overdue'] as const) if (what[name] > 0) swept.add({ what: name }, what[name])
+      for (const name of ['woken', 'requeued', 'overdue'] as const)
+        if (what[name] > 0) swept.add({ what: name }, what[name])
     },
   }
 }
 
 function gauges({ jobs, nodes, lease_s }: Look): Metric[] {
-  const lanes = jobs.map(({ status, role, requires, class: urgency, jobs: count, oldest_s }) => ({ labels: { status, role, needs: needsText(requires), class: urgency }, count, oldest_s }))
-  const statuses = ['online', 'degraded', 'offline'].map((status) => ({ labels: { status }, value: nodes.filter((node) => node.status === status).length }))
+  const lanes = jobs.map(({ status, role, requires, class: urgency, jobs: count, oldest_s }) => ({
+    labels: { status, role, needs: needsText(requires), class: urgency },
+    count,
+    oldest_s,
+  }))
+  const statuses = ['online', 'degraded', 'offline'].map((status) => ({
+    labels: { status },
+    value: nodes.filter((node) => node.status === status).length,
+  }))
   const up = nodes.filter(({ status }) => status !== 'offline')
   return [
-    gauge('earshot_jobs', 'Open jobs by status and lane; a lane is counted to 10,000.', lanes.map(({ labels, count }) => ({ labels, value: count }))),
-    gauge('earshot_oldest_job_seconds', 'For how long the oldest of these jobs has been so.', lanes.map(({ labels, oldest_s }) => ({ labels, value: oldest_s ?? 0 }))),
+    gauge(
+      'earshot_jobs',
+      'Open jobs by status and lane; a lane is counted to 10,000.',
+      lanes.map(({ labels, count }) => ({ labels, value: count })),
+    ),
+    gauge(
+      'earshot_oldest_job_seconds',
+      'For how long the oldest of these jobs has been so.',
+      lanes.map(({ labels, oldest_s }) => ({ labels, value: oldest_s ?? 0 })),
+    ),
     gauge('earshot_nodes', 'Nodes by status.', statuses),
-    gauge('earshot_node_heartbeat_age_seconds', 'How long ago each node that is not offline last renewed its lease.', up.map(({ id, silent_s }) => ({ labels: { node: id }, value: silent_s }))),
-    gauge('earshot_lease_seconds', 'How long after its last heartbeat a node may hold its jobs.', [{ value: lease_s }]),
+    gauge(
+      'earshot_node_heartbeat_age_seconds',
+      'How long ago each node that is not offline last renewed its lease.',
+      up.map(({ id, silent_s }) => ({ labels: { node: id }, value: silent_s })),
+    ),
+    gauge('earshot_lease_seconds', 'How long after its last heartbeat a node may hold its jobs.', [
+      { value: lease_s },
+    ]),
   ]
 }
 
 function leading({ term, led }: Look, self: Self | undefined): Metric[] {
   return [
-    gauge('earshot_leader_term', 'The term of the leadership; it grows with every change.', [{ value: Number(term) }]),
+    gauge('earshot_leader_term', 'The term of the leadership; it grows with every change.', [
+      { value: Number(term) },
+    ]),
     gauge('earshot_led', 'Whether any coordinator leads.', [{ value: Number(led) }]),
-    gauge('earshot_leading', 'Whether this coordinator leads.', [{ value: Number(self !== undefined && self.term() !== null) }]),
+    gauge('earshot_leading', 'Whether this coordinator leads.', [
+      { value: Number(self !== undefined && self.term() !== null) },
+    ]),
   ]
 }
 
 function listening(self: Self | undefined): Metric[] {
   const listener = self?.listener()
   if (listener === undefined) return []
-  const states = ['listening', 'reconnecting', 'pooled'].map((state) => ({ labels: { state }, value: Number(listener.state === state) }))
-  const proved = listener.provedAt === null ? [] : [{ value: (monotonicMs() - listener.provedAt) / 1000 }]
+  const states = ['listening', 'reconnecting', 'pooled'].map((state) => ({
+    labels: { state },
+    value: Number(listener.state === state),
+  }))
+  const proved =
+    listener.provedAt === null ? [] : [{ value: (monotonicMs() - listener.provedAt) / 1000 }]
   return [
-    gauge('earshot_listener_state', 'How this coordinator hears notifications: 1 for the state that it is in.', states),
-    gauge('earshot_listener_probe_age_seconds', 'How long ago a notification sent as a probe was heard.', proved),
-    { name: 'earshot_listener_connects_total', help: 'How often the connection that listens was made.', type: 'counter', samples: [{ value: listener.connects }] },
+    gauge(
+      'earshot_listener_state',
+      'How this coordinator hears notifications: 1 for the state that it is in.',
+      states,
+    ),
+    gauge(
+      'earshot_listener_probe_age_seconds',
+      'How long ago a notification sent as a probe was heard.',
+      proved,
+    ),
+    {
+      name: 'earshot_listener_connects_total',
+      help: 'How often the connection that listens was made.',
+      type: 'counter',
+      samples: [{ value: listener.connects }],
+    },
   ]
 }
 
 function redisOf(self: Self | undefined): Metric[] {
   const redis = self?.redis?.()
-  return redis === undefined ? [] : [gauge('earshot_redis_up', 'Whether this coordinator\'s Redis answers; absent where it has none.', [{ value: Number(redis.up) }])]
+  return redis === undefined
+    ? []
+    : [
+        gauge(
+          'earshot_redis_up',
+          "Whether this coordinator's Redis answers; absent where it has none.",
+          [{ value: Number(redis.up) }],
+        ),
+      ]
 }
 
 function connections({ pool }: Database): Metric[] {
   const { totalCount, idleCount, waitingCount } = pool
-  const samples = Object.entries({ idle: idleCount, busy: totalCount - idleCount, awaited: waitingCount }).map(([state, value]) => ({ labels: { state }, value }))
-  return [gauge('earshot_database_connections', 'Connections of this process\'s pool; awaited: queries that wait for one.', samples)]
+  const samples = Object.entries({
+    idle: idleCount,
+    busy: totalCount - idleCount,
+    awaited: waitingCount,
+  }).map(([state, value]) => ({ labels: { state }, value }))
+  return [
+    gauge(
+      'earshot_database_connections',
+      "Connections of this process's pool; awaited: queries that wait for one.",
+      samples,
+    ),
+  ]
 }

@@ -2,7 +2,14 @@ import type { Requires } from '@earshot/shared/contract'
 import { type Queryable, call } from '@earshot/shared/db/functions/call'
 import type { Position } from '../http/queries/events.ts'
 
-export type JobCount = { status: string; role: string; requires: Requires; class: string; jobs: number; oldest_s: number | null }
+export type JobCount = {
+  status: string
+  role: string
+  requires: Requires
+  class: string
+  jobs: number
+  oldest_s: number | null
+}
 
 /** What one look at the database tells; see sql/functions/read_metrics.sql. */
 export type Look = {
@@ -15,7 +22,14 @@ export type Look = {
   more: boolean
   events: { type: string; kind: string | null; cause: string | null; count: number }[]
   /** By bucket, numbered from 0; `waited` is null for jobs that waited for others. */
-  runs: { kind: string; waited: number | null; ran: number; count: number; waited_s: number; ran_s: number }[]
+  runs: {
+    kind: string
+    waited: number | null
+    ran: number
+    count: number
+    waited_s: number
+    ran_s: number
+  }[]
 }
 
 /** Upper bounds of the histograms' buckets, in seconds. */
@@ -25,7 +39,9 @@ const PAGE = 10_000
 /** @param after up to where the events were read before; null begins now */
 export async function readMetrics(db: Queryable, after: Position | null): Promise<Look> {
   const [row] = await call<{ look: Omit<Look, 'next'> & { xid: string; id: number } }>(
-    db, 'read_metrics', 'select earshot.read_metrics($1::xid8, $2::bigint, $3, $4::float8[]) as look',
+    db,
+    'read_metrics',
+    'select earshot.read_metrics($1::xid8, $2::bigint, $3, $4::float8[]) as look',
     [after === null ? null : String(after.xid), after?.id ?? null, PAGE, BOUNDS],
   )
   const { xid, id, ...look } = row!.look
@@ -34,5 +50,10 @@ export async function readMetrics(db: Queryable, after: Position | null): Promis
 
 /** How many jobs wait in each lane, and since when; see sql/functions/count_jobs.sql. */
 export function countJobs(db: Queryable): Promise<JobCount[]> {
-  return call<JobCount>(db, 'count_jobs', 'select status, role, requires, class, jobs, oldest_s from earshot.count_jobs()', [])
+  return call<JobCount>(
+    db,
+    'count_jobs',
+    'select status, role, requires, class, jobs, oldest_s from earshot.count_jobs()',
+    [],
+  )
 }

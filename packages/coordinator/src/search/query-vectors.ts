@@ -23,16 +23,30 @@ const ANSWER_S = 30
 const REMEMBERED = 500
 
 /** @param options.waitMs how long a search waits for its query's vector */
-export function createQueryVectors({ db, waits, waitMs }: { db: Queryable; waits: Pick<Waits, 'ask'>; waitMs: number }): QueryVectors {
+export function createQueryVectors({
+  db,
+  waits,
+  waitMs,
+}: {
+  db: Queryable
+  waits: Pick<Waits, 'ask'>
+  waitMs: number
+}): QueryVectors {
   // Here a name means itself: vectors of two models do not go together.
-  const models = createModels({ db, aliases: { model: (name) => name, builtIn: () => false, voice: (name) => name } })
+  const models = createModels({
+    db,
+    aliases: { model: (name) => name, builtIn: () => false, voice: (name) => name },
+  })
   const remembered = new Map<string, Promise<number[]>>()
   const stopping = new AbortController()
 
   async function embed(model: string, text: string): Promise<number[]> {
     // Where nobody offers it, the job would only wait.
     await models.pick('vectors', model)
-    const { answer } = await waits.ask({ kind: 'vectors', payload: { model, texts: [text] } }, { withinS: ANSWER_S, signal: stopping.signal })
+    const { answer } = await waits.ask(
+      { kind: 'vectors', payload: { model, texts: [text] } },
+      { withinS: ANSWER_S, signal: stopping.signal },
+    )
     const [vector] = (await answer).result.vectors as number[][]
     return vector!
   }
@@ -52,12 +66,18 @@ export function createQueryVectors({ db, waits, waitMs }: { db: Queryable; waits
     async understand(query) {
       const { model, dimensions, floor } = await readEmbedding(db)
       if (model === LEXICAL_MODEL) return {}
-      if (dimensions === null) return { note: byWords(`No document has been embedded by model "${model}" yet.`) }
+      if (dimensions === null)
+        return { note: byWords(`No document has been embedded by model "${model}" yet.`) }
       const known = knownOf(model)
       try {
         const vector = await inTime(vectorOf(model, known.query + query), waitMs, model)
-        if (vector.length === dimensions) return { meaning: { model, vector, floor: floor ?? known.floor } }
-        return { note: byWords(`Model "${model}" now makes vectors of ${vector.length} dimensions, and those of the documents have ${dimensions}.`) }
+        if (vector.length === dimensions)
+          return { meaning: { model, vector, floor: floor ?? known.floor } }
+        return {
+          note: byWords(
+            `Model "${model}" now makes vectors of ${vector.length} dimensions, and those of the documents have ${dimensions}.`,
+          ),
+        }
       } catch (err) {
         if (!(err instanceof EarshotError)) throw err
         return { note: byWords(err.message) }
@@ -71,6 +91,15 @@ const byWords = (why: string): string => `${why} This search went by words alone
 
 async function inTime<T>(work: Promise<T>, ms: number, model: string): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new EarshotError('EARSHOT_NO_NODE', `Model "${model}" did not answer within ${ms / 1000} s.`)), ms)
+  const timer = setTimeout(
+    () =>
+      late.reject(
+        new EarshotError(
+          'EARSHOT_NO_NODE',
+          `Model "${model}" did not answer within ${ms / 1000} s.`,
+        ),
+      ),
+    ms,
+  )
   return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
 }

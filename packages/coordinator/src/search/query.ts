@@ -43,10 +43,14 @@ with words as materialized (
 ), nearest as materialized (
   select c.id, ${distance('c.embedding', '$2', words)} as distance
   from earshot.chunks c where c.model = ${literal(words)} order by distance limit ${NEAREST}
-), ${near('near', 'nearest', '$3')}, ${meaning === undefined ? '' : `alike as materialized (
+), ${near('near', 'nearest', '$3')}, ${
+  meaning === undefined
+    ? ''
+    : `alike as materialized (
   select v.chunk_id as id, ${distance('v.embedding', '$6', meaning)} as distance
   from earshot.chunk_vectors v where v.model = ${literal(meaning)} order by distance limit ${NEAREST}
-), ${near('meant', 'alike', '$7')}, `}best as materialized (
+), ${near('meant', 'alike', '$7')}, `
+}best as materialized (
   select f.id, bool_or(f.by_word) as by_word, max(f.share) + sum(1.0 / (${RRF_K} + f.place)) as score
   from (
     select t.id, true as by_word, ${meaning === undefined ? 't.words::float8 / w.words' : '(t.words = w.words)::int::float8'} as share, t.place from texts t cross join whole w
@@ -80,7 +84,8 @@ left join lateral (
 order by b.score desc, b.id`
 
 const literal = ({ name }: Model): string => pg.escapeLiteral(name)
-const distance = (column: string, query: string, { dimensions }: Model): string => `(${column}::vector(${dimensions}) <=> ${query}::vector(${dimensions}))`
+const distance = (column: string, query: string, { dimensions }: Model): string =>
+  `(${column}::vector(${dimensions}) <=> ${query}::vector(${dimensions}))`
 
 /** Of the nearest those above the floor, and in the corpus that was asked for, by place. */
 const near = (name: string, nearest: string, floor: string): string => `${name} as materialized (

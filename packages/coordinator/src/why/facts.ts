@@ -28,7 +28,10 @@ export type JobFacts = {
 }
 
 /** A job that a node holds. `running`: for longer than a moment. */
-export type OpenJob = Pick<JobFacts, 'id' | 'kind' | 'role' | 'class' | 'whole'> & { running: boolean; held_s: number }
+export type OpenJob = Pick<JobFacts, 'id' | 'kind' | 'role' | 'class' | 'whole'> & {
+  running: boolean
+  held_s: number
+}
 export type NodeFacts = {
   id: string
   protocol: number
@@ -56,13 +59,28 @@ export type NodeFacts = {
  * A lane of the job's role that has work of a class, and how much of it goes before the job: counted up to 10,000. `aged`: batch work of
  * which the next job has waited for too long.
  */
-export type LaneFacts = { role: string; requires: Requires; class: JobClass; before: number; own: boolean; aged: boolean }
+export type LaneFacts = {
+  role: string
+  requires: Requires
+  class: JobClass
+  before: number
+  own: boolean
+  aged: boolean
+}
 /** Median run time of a kind on a node, over what ended lately. */
 export type RunTime = { kind: string; node: string; seconds: number }
 /** Who holds the media, and when that coordinator last said that it is there; null when it never did. */
 export type Holder = { id: string; seen_at: number | null }
 
 /** patience_s: how long batch work waits before it gets one start in ten. */
-export type MeshFacts = { routable_s: number; patience_s: number; led: boolean; nodes: NodeFacts[]; lanes: LaneFacts[]; times: RunTime[]; holders: Holder[] }
+export type MeshFacts = {
+  routable_s: number
+  patience_s: number
+  led: boolean
+  nodes: NodeFacts[]
+  lanes: LaneFacts[]
+  times: RunTime[]
+  holders: Holder[]
+}
 
 export type Facts = { now: number; job: JobFacts; mesh: MeshFacts }

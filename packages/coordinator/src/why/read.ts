@@ -3,7 +3,8 @@ import { call } from '@earshot/shared/db/functions/call'
 import type { Transactions } from '@earshot/shared/db/transaction'
 import type { Facts, JobFacts, MeshFacts } from './facts.ts'
 
-const seconds = (since: string): string => `extract(epoch from clock_timestamp() - ${since})::float8`
+const seconds = (since: string): string =>
+  `extract(epoch from clock_timestamp() - ${since})::float8`
 
 const JOB = `
   select jsonb_build_object(
@@ -19,8 +20,14 @@ const JOB = `
   from earshot.all_jobs j left join earshot.jobs h on h.id = j.id where j.id = $1`
 
 // What goes before the job in a lane of a class: three ranges of one index, and not their `or`, which would read the whole lane.
-const BEFORE = ['l.class > j.class', 'l.class = j.class and b.priority > j.priority', 'l.class = j.class and b.priority = j.priority and b.id < j.id']
-  .map((which) => `select from earshot.jobs b where b.lane = l.lane and b.class = l.class and b.status = 'pending' and b.due and ${which}`)
+const BEFORE = [
+  'l.class > j.class',
+  'l.class = j.class and b.priority > j.priority',
+  'l.class = j.class and b.priority = j.priority and b.id < j.id',
+].map(
+  (which) =>
+    `select from earshot.jobs b where b.lane = l.lane and b.class = l.class and b.status = 'pending' and b.due and ${which}`,
+)
 
 // Free slots come from the routing's own function, so that this cannot tell another story. How much goes before the job is
 // counted to 10,000 a lane, and run times come from the thousand jobs that were completed last: so the cost has a bound.

@@ -9,8 +9,14 @@ import type { ConfigFile } from './read.ts'
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG when a file is there but cannot be read.
  */
-export function readSettingsFiles(cwd: string, chosen: string | undefined): { yaml?: ConfigFile; dotenv?: ConfigFile } {
-  const yaml = chosen === undefined ? readIfThere(path.join(cwd, 'config.yaml')) : read(path.resolve(cwd, chosen))
+export function readSettingsFiles(
+  cwd: string,
+  chosen: string | undefined,
+): { yaml?: ConfigFile; dotenv?: ConfigFile } {
+  const yaml =
+    chosen === undefined
+      ? readIfThere(path.join(cwd, 'config.yaml'))
+      : read(path.resolve(cwd, chosen))
   const dotenv = readIfThere(path.join(cwd, '.env'))
   return { ...(yaml === undefined ? {} : { yaml }), ...(dotenv === undefined ? {} : { dotenv }) }
 }
@@ -21,8 +27,15 @@ function read(file: string): ConfigFile {
   try {
     return { path: file, text: decode(readFileSync(file)) }
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message
-    throw new EarshotError('EARSHOT_BAD_CONFIG', `The settings file ${file} cannot be read: ${reason}.`, { field: '--config', cause })
+    const reason =
+      (cause as NodeJS.ErrnoException).code === 'ENOENT'
+        ? 'there is no such file'
+        : (cause as Error).message
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `The settings file ${file} cannot be read: ${reason}.`,
+      { field: '--config', cause },
+    )
   }
 }
 

@@ -12,7 +12,13 @@ export function nodeId(home: string, hostname: string, keep: boolean): string {
   const file = path.join(home, 'node-id')
   const kept = read(file)
   if (kept !== undefined) return kept
-  const id = `${hostname.toLowerCase().split('.')[0]?.replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '') || 'node'}-${randomBytes(2).toString('hex')}`
+  const id = `${
+    hostname
+      .toLowerCase()
+      .split('.')[0]
+      ?.replace(/[^a-z0-9-]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'node'
+  }-${randomBytes(2).toString('hex')}`
   if (!keep) return id
   mkdirSync(home, { recursive: true })
   try {

@@ -4,8 +4,13 @@ import { parseRedisAddress } from '../transport/address.ts'
 /** The settings that no log may show: the key, and the passwords of addresses, as they are written there and as they are meant. */
 export function secretsOf({ key, database, redis, openai }: Config): string[] {
   const redisPassword = redis.url === null ? undefined : parseRedisAddress(redis.url)?.password
-  const asWritten = redisPassword === undefined ? [] : [redisPassword, encodeURIComponent(redisPassword)]
-  return [...[key, openai.key].filter((secret) => secret !== null), ...[database.url, database.directUrl].flatMap(passwordsOf), ...asWritten]
+  const asWritten =
+    redisPassword === undefined ? [] : [redisPassword, encodeURIComponent(redisPassword)]
+  return [
+    ...[key, openai.key].filter((secret) => secret !== null),
+    ...[database.url, database.directUrl].flatMap(passwordsOf),
+    ...asWritten,
+  ]
 }
 
 function passwordsOf(address: string | undefined): string[] {
@@ -14,7 +19,8 @@ function passwordsOf(address: string | undefined): string[] {
 }
 
 /** What no child process has any business with: programs that decode strangers' files get the environment without it. */
-const SECRET = /^(DATABASE_URL|DATABASE_DIRECT_URL|DB_PASSWORD|EARSHOT_KEY|REDIS_URL|EARSHOT_OPENAI_KEY)$/
+const SECRET =
+  /^(DATABASE_URL|DATABASE_DIRECT_URL|DB_PASSWORD|EARSHOT_KEY|REDIS_URL|EARSHOT_OPENAI_KEY)$/
 
 /** The environment as it is, and takes what is secret out of it, for whatever is started later. */
 export function takeEnvironment(env: NodeJS.ProcessEnv): Record<string, string | undefined> {

@@ -6,20 +6,39 @@ import type { KindName, KindRef, Payload, Result } from './kinds.ts'
 /** Grows when an old worker or client would misunderstand a new mesh; see `nodes.protocol`. */
 export const PROTOCOL = 1
 
-export const JOB_STATUSES = ['blocked', 'pending', 'assigned', 'running', 'completed', 'failed', 'cancelled'] as const
+export const JOB_STATUSES = [
+  'blocked',
+  'pending',
+  'assigned',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
 export type JobStatus = (typeof JOB_STATUSES)[number]
-export const isFinal = (status: JobStatus): boolean => status === 'completed' || status === 'failed' || status === 'cancelled'
+export const isFinal = (status: JobStatus): boolean =>
+  status === 'completed' || status === 'failed' || status === 'cancelled'
 
 /** Which jobs to cancel or retry; all that is given must hold. `older_s`: seconds since it ended, or was submitted where it has not. */
-export type JobChoice = { ids?: readonly number[]; status?: readonly JobStatus[]; kind?: string; node?: string; older_s?: number }
+export type JobChoice = {
+  ids?: readonly number[]
+  status?: readonly JobStatus[]
+  kind?: string
+  node?: string
+  older_s?: number
+}
 
 /** The answer to cancelling and retrying: the ids that were changed, or, with `dry_run`, that would be. */
-export type JobAction<Done extends 'cancelled' | 'retried'> = { [key in Done]: number[] } & { dry_run?: true }
+export type JobAction<Done extends 'cancelled' | 'retried'> = { [key in Done]: number[] } & {
+  dry_run?: true
+}
 
 export type NodeStatus = 'online' | 'degraded' | 'offline'
 export type DocumentStatus = 'queued' | 'processing' | 'ready' | 'failed'
 
-const Bounds = z.strictObject({ '>=': z.number(), '>': z.number(), '<=': z.number(), '<': z.number() }).partial()
+const Bounds = z
+  .strictObject({ '>=': z.number(), '>': z.number(), '<=': z.number(), '<': z.number() })
+  .partial()
   .refine((bounds) => Object.keys(bounds).length > 0, 'expected a bound such as {">=": 8}')
 
 /** Any other value, or none: `{"not": "attic"}`. */
@@ -29,36 +48,55 @@ const Not = z.strictObject({ not: z.union([z.string(), z.number()]) })
  * What `requires` may say of a tag: that it equals a value, is there (`true`), fits a pattern (`"nvidia-*"`), does neither (`{"not": …}`), or lies within
  * bounds (`{">=": 8}`). The tag `node` is the node's id: `{"node": "attic"}` pins a job to it.
  */
-export const Requires = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean(), Bounds, Not]))
+export const Requires = z.record(
+  z.string().min(1),
+  z.union([z.string(), z.number(), z.boolean(), Bounds, Not]),
+)
 export type Requires = z.infer<typeof Requires>
 
 /** A job by its id, or an earlier one of the same request by its place: `"#1"` is the first. */
-export const JobRef = z.union([z.number().int().positive(), z.string().regex(/^#[1-9]\d{0,3}$/, 'expected a job\'s id, or "#1" for the first job of this request')])
+export const JobRef = z.union([
+  z.number().int().positive(),
+  z
+    .string()
+    .regex(/^#[1-9]\d{0,3}$/, 'expected a job\'s id, or "#1" for the first job of this request'),
+])
 
 /**
  * A job to wait for, and what to do when it ends without success: fail with it (the default), run all the same, or be skipped.
  */
-export const Parent = z.strictObject({ job: JobRef, policy: z.enum(['fail', 'run', 'skip']).default('fail') })
+export const Parent = z.strictObject({
+  job: JobRef,
+  policy: z.enum(['fail', 'run', 'skip']).default('fail'),
+})
 
 /** Settings of one enqueued job. Times are ISO 8601 with a zone; priority: higher runs first. */
-export const EnqueueOptions = z.object({
-  requires: Requires.optional(),
-  priority: z.number().int().min(-1000).max(1000).optional(),
-  /** As its kind is, unless given: `speak` is interactive, all else batch. */
-  class: z.enum(JOB_CLASSES).optional(),
-  run_at: z.iso.datetime({ offset: true }).optional(),
-  deadline: z.iso.datetime({ offset: true }).optional(),
-  /** A second job with the same key answers with the first one's id. */
-  idempotency_key: z.string().min(1).max(500).optional(),
-  /** How often the job may fail by its own guilt. */
-  max_tries: z.number().int().min(1).max(100).optional(),
-  /** What it waits for; see {@link Parent}. */
-  after: z.array(z.union([JobRef, Parent])).max(1000).optional(),
-}).strict()
+export const EnqueueOptions = z
+  .object({
+    requires: Requires.optional(),
+    priority: z.number().int().min(-1000).max(1000).optional(),
+    /** As its kind is, unless given: `speak` is interactive, all else batch. */
+    class: z.enum(JOB_CLASSES).optional(),
+    run_at: z.iso.datetime({ offset: true }).optional(),
+    deadline: z.iso.datetime({ offset: true }).optional(),
+    /** A second job with the same key answers with the first one's id. */
+    idempotency_key: z.string().min(1).max(500).optional(),
+    /** How often the job may fail by its own guilt. */
+    max_tries: z.number().int().min(1).max(100).optional(),
+    /** What it waits for; see {@link Parent}. */
+    after: z
+      .array(z.union([JobRef, Parent]))
+      .max(1000)
+      .optional(),
+  })
+  .strict()
 export type EnqueueOptions = z.infer<typeof EnqueueOptions>
 
 /** The body of POST /v1/jobs is one of these, or `{ "jobs": [ … ] }` with up to 1,000. */
-export const EnqueueRequest = EnqueueOptions.extend({ kind: z.string(), payload: z.record(z.string(), z.unknown()).default({}) }).strict()
+export const EnqueueRequest = EnqueueOptions.extend({
+  kind: z.string(),
+  payload: z.record(z.string(), z.unknown()).default({}),
+}).strict()
 export type EnqueueRequest = z.input<typeof EnqueueRequest>
 
 /** The answer to POST /v1/jobs: the ids in the order of the request. `duplicate`: an earlier job with the same key was found. */
@@ -97,7 +135,12 @@ export type JobView<K extends KindRef = KindRef> = {
  * A role of a node that gets no work, since different jobs kept failing there; from `probe_at` on it gets one job at a time, and the
  * first success ends it. Role `*` is all of them: a person's decision, until the node is resumed.
  */
-export type QuarantineView = { role: string; reason: string; since: string; probe_at: string | null }
+export type QuarantineView = {
+  role: string
+  reason: string
+  since: string
+  probe_at: string | null
+}
 
 export type NodeView = {
   id: string
@@ -158,7 +201,15 @@ export type DocumentView = {
 }
 
 /** One line of GET /v1/search. `document` is the document's id; `node` is the node that transcribed or read it. */
-export type Hit = { document: number; title: string; start_s: number | null; end_s: number | null; text: string; score: number; node: string | null }
+export type Hit = {
+  document: number
+  title: string
+  start_s: number | null
+  end_s: number | null
+  text: string
+  score: number
+  node: string | null
+}
 /**
  * Where the mesh has a model for meanings, `model` says that its vectors were searched too, else `note` why not; both are absent where it has none.
  */

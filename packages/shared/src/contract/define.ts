@@ -1,7 +1,13 @@
 import { z } from 'zod'
 import type { JobClass } from './classes.ts'
 import { EarshotError } from './errors.ts'
-import { isKind, type KindDefinition, KindRegistration, KINDS, type PayloadSchema } from './kinds.ts'
+import {
+  isKind,
+  type KindDefinition,
+  KindRegistration,
+  KINDS,
+  type PayloadSchema,
+} from './kinds.ts'
 import { parse } from './parse.ts'
 
 /**
@@ -23,7 +29,11 @@ import { parse } from './parse.ts'
  *   result: z.object({ bytes: z.number().int() }),
  * })
  */
-export function defineKind<const Name extends string, P extends PayloadSchema, R extends z.ZodType>(definition: {
+export function defineKind<
+  const Name extends string,
+  P extends PayloadSchema,
+  R extends z.ZodType,
+>(definition: {
   kind: Name
   role: string
   payload: P
@@ -34,21 +44,42 @@ export function defineKind<const Name extends string, P extends PayloadSchema, R
   silence?: number
 }): KindDefinition<Name, P, R> {
   const { kind, role, payload, result, priority, maxTries, class: jobClass, silence } = definition
-  if (isKind(kind)) throw new EarshotError('EARSHOT_BAD_CONFIG', `"${kind}" is a kind of Earshot's own; give yours another name.`, { field: 'kind' })
+  if (isKind(kind))
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `"${kind}" is a kind of Earshot's own; give yours another name.`,
+      { field: 'kind' },
+    )
   if (Object.values(KINDS).some((own) => own.role === role)) {
-    throw new EarshotError('EARSHOT_BAD_CONFIG', `Role "${role}" belongs to Earshot's own kinds; give kind "${kind}" another one.`, { field: 'role' })
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `Role "${role}" belongs to Earshot's own kinds; give kind "${kind}" another one.`,
+      { field: 'role' },
+    )
   }
-  const registration = parse(KindRegistration, {
-    kind, role, priority, max_tries: maxTries, class: jobClass, silence_s: silence,
-    payload_schema: jsonSchemaOf(strict(payload), kind, 'payload'),
-    result_schema: jsonSchemaOf(result, kind, 'result'),
-  }, '', 'EARSHOT_BAD_CONFIG')
+  const registration = parse(
+    KindRegistration,
+    {
+      kind,
+      role,
+      priority,
+      max_tries: maxTries,
+      class: jobClass,
+      silence_s: silence,
+      payload_schema: jsonSchemaOf(strict(payload), kind, 'payload'),
+      result_schema: jsonSchemaOf(result, kind, 'result'),
+    },
+    '',
+    'EARSHOT_BAD_CONFIG',
+  )
   return { kind, role, payload, result, registration }
 }
 
 /** The schema that senders check by: a slip in the name of an optional field would otherwise be dropped in silence. */
 export function strict(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.ZodObject && schema.def.catchall === undefined ? schema.strict() : schema
+  return schema instanceof z.ZodObject && schema.def.catchall === undefined
+    ? schema.strict()
+    : schema
 }
 
 /**
@@ -56,13 +87,23 @@ export function strict(schema: z.ZodType): z.ZodType {
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG when it asks for what JSON has not: dates, maps, undefined
  */
-export function jsonSchemaOf(schema: z.ZodType, kind: string, field: string): Record<string, unknown> {
+export function jsonSchemaOf(
+  schema: z.ZodType,
+  kind: string,
+  field: string,
+): Record<string, unknown> {
   try {
     return { ...z.toJSONSchema(schema, { target: 'draft-7', io: 'input' }) }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new EarshotError('EARSHOT_BAD_CONFIG', `The ${field} of kind "${kind}" cannot travel as JSON: ${reason}.`, {
-      field, hint: 'Send dates as z.iso.datetime(), maps and sets as objects and arrays.', cause,
-    })
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `The ${field} of kind "${kind}" cannot travel as JSON: ${reason}.`,
+      {
+        field,
+        hint: 'Send dates as z.iso.datetime(), maps and sets as objects and arrays.',
+        cause,
+      },
+    )
   }
 }

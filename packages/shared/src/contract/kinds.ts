@@ -4,7 +4,9 @@ import { JOB_CLASSES } from './classes.ts'
 import { Chunk, Segment } from './text.ts'
 
 /** SHA-256 of a file's content, in hex: the name by which media travels. */
-export const MediaHash = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 hash: 64 hexadecimal digits')
+export const MediaHash = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 hash: 64 hexadecimal digits')
 
 /** A language by its code. */
 export const Language = z.string().regex(/^[a-z]{2,3}$/, 'expected a language such as en')
@@ -52,18 +54,32 @@ export const KINDS = {
       reply_to: ReplyTo.optional(),
     }),
     output: z.object({
-      duration_s: z.number().nonnegative(), engine: z.string(), model: z.string().optional(), language: z.string().optional(), text: z.string().optional(), segments: z.array(Segment),
+      duration_s: z.number().nonnegative(),
+      engine: z.string(),
+      model: z.string().optional(),
+      language: z.string().optional(),
+      text: z.string().optional(),
+      segments: z.array(Segment),
     }),
     /** With `store: false` it has the segments themselves and the whole text; else their number and the document. */
     result: z.object({
-      document_id: Id.optional(), duration_s: z.number(), engine: z.string(), model: z.string().optional(), language: z.string().optional(), text: z.string().optional(),
+      document_id: Id.optional(),
+      duration_s: z.number(),
+      engine: z.string(),
+      model: z.string().optional(),
+      language: z.string().optional(),
+      text: z.string().optional(),
       segments: z.union([z.number().int(), z.array(Segment)]),
     }),
   },
   /** A text file to segments, one a paragraph. */
   read: {
     role: 'rag_engine',
-    payload: z.object({ media: MediaHash, document_id: Id.optional(), title: z.string().min(1).max(1000).optional() }),
+    payload: z.object({
+      media: MediaHash,
+      document_id: Id.optional(),
+      title: z.string().min(1).max(1000).optional(),
+    }),
     output: z.object({ segments: z.array(Segment) }),
     result: z.object({ document_id: Id, segments: z.number().int() }),
   },
@@ -74,15 +90,31 @@ export const KINDS = {
   embed: {
     role: 'rag_engine',
     payload: z.object({ document_id: Id, model: ModelName.optional() }),
-    output: z.union([z.object({ chunks: z.array(Chunk) }), z.object({ vectors: z.array(z.object({ chunk: Id, embedding: z.array(z.number()) })) })]),
+    output: z.union([
+      z.object({ chunks: z.array(Chunk) }),
+      z.object({ vectors: z.array(z.object({ chunk: Id, embedding: z.array(z.number()) })) }),
+    ]),
     result: z.object({ document_id: Id, model: z.string().optional(), chunks: z.number().int() }),
   },
   /** Texts to vectors: comparable only with those of the same model. */
   vectors: {
     role: 'rag_engine',
-    payload: z.object({ model: ModelName.optional(), texts: z.array(z.string().max(1_000_000)).min(1).max(2_048) }),
-    output: z.object({ model: z.string(), vectors: z.array(z.array(z.number())), engine: z.string(), tokens: z.number().int().optional() }),
-    result: z.object({ model: z.string(), vectors: z.array(z.array(z.number())), engine: z.string(), tokens: z.number().int().optional() }),
+    payload: z.object({
+      model: ModelName.optional(),
+      texts: z.array(z.string().max(1_000_000)).min(1).max(2_048),
+    }),
+    output: z.object({
+      model: z.string(),
+      vectors: z.array(z.array(z.number())),
+      engine: z.string(),
+      tokens: z.number().int().optional(),
+    }),
+    result: z.object({
+      model: z.string(),
+      vectors: z.array(z.array(z.number())),
+      engine: z.string(),
+      tokens: z.number().int().optional(),
+    }),
   },
   /** A conversation to its next message. */
   generate: {
@@ -96,17 +128,35 @@ export const KINDS = {
     role: 'tts',
     payload: z.object({
       text: z.string().trim().min(1).max(20_000),
-      voice: z.string().regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice').optional(),
+      voice: z
+        .string()
+        .regex(/^[\w.+-]{1,64}$/, 'expected the name of a voice')
+        .optional(),
       model: ModelName.optional(),
       /** 1 is as the voice speaks by itself. */
       speed: z.number().min(0.25).max(4).optional(),
       /** wav unless told otherwise. */
       format: z.enum(SPEECH_FORMATS).optional(),
     }),
-    output: z.object({ media: MediaHash, duration_s: z.number(), engine: z.string(), model: z.string().optional(), mime: z.string().optional() }),
-    result: z.object({ artifact_id: Id, duration_s: z.number(), engine: z.string(), model: z.string().optional(), mime: z.string().optional() }),
+    output: z.object({
+      media: MediaHash,
+      duration_s: z.number(),
+      engine: z.string(),
+      model: z.string().optional(),
+      mime: z.string().optional(),
+    }),
+    result: z.object({
+      artifact_id: Id,
+      duration_s: z.number(),
+      engine: z.string(),
+      model: z.string().optional(),
+      mime: z.string().optional(),
+    }),
   },
-} as const satisfies Record<string, { role: string; payload: z.ZodType; output: z.ZodType; result: z.ZodType }>
+} as const satisfies Record<
+  string,
+  { role: string; payload: z.ZodType; output: z.ZodType; result: z.ZodType }
+>
 
 export type Kind = keyof typeof KINDS
 
@@ -116,8 +166,18 @@ export function isKind(name: string): name is Kind {
 }
 
 /** Names of kinds, as `thumbnail` or `acme.invoice-total`. */
-const Name = z.string().regex(/^[a-z][a-z0-9_.-]{0,63}$/, 'expected small letters, digits, dots, dashes and underscores, up to 64, a letter first')
-const Role = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'expected small letters, digits and underscores, up to 64, a letter first')
+const Name = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9_.-]{0,63}$/,
+    'expected small letters, digits, dots, dashes and underscores, up to 64, a letter first',
+  )
+const Role = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9_]{0,63}$/,
+    'expected small letters, digits and underscores, up to 64, a letter first',
+  )
 /** JSON Schema, draft 7. */
 const JsonSchema = z.record(z.string(), z.unknown())
 
@@ -131,7 +191,11 @@ export const KindRegistration = z.strictObject({
   max_tries: z.number().int().min(1).max(100).default(3),
   class: z.enum(JOB_CLASSES).default('batch'),
   /** Seconds that one of its jobs may run without a sign of progress. */
-  silence_s: z.number().positive().max(7 * 86_400).default(600),
+  silence_s: z
+    .number()
+    .positive()
+    .max(7 * 86_400)
+    .default(600),
   payload_schema: JsonSchema.optional(),
   result_schema: JsonSchema.optional(),
 })
@@ -149,7 +213,11 @@ export type KindView = Required<Omit<KindRegistration, 'payload_schema' | 'resul
 export type PayloadSchema = z.ZodType<unknown, Record<string, unknown>>
 
 /** A kind of your own; made by {@link defineKind}. */
-export type KindDefinition<Name extends string = string, P extends PayloadSchema = PayloadSchema, R extends z.ZodType = z.ZodType> = {
+export type KindDefinition<
+  Name extends string = string,
+  P extends PayloadSchema = PayloadSchema,
+  R extends z.ZodType = z.ZodType,
+> = {
   readonly kind: Name
   readonly role: string
   readonly payload: P
@@ -161,7 +229,11 @@ export type KindDefinition<Name extends string = string, P extends PayloadSchema
 /** A kind: one of Earshot's own by its name, one of yours by its definition. */
 export type KindRef = Kind | KindDefinition
 export type KindName<K extends KindRef> = K extends KindDefinition ? K['kind'] : K
-type SchemasOf<K extends KindRef> = K extends Kind ? (typeof KINDS)[K] : K extends KindDefinition ? K : never
+type SchemasOf<K extends KindRef> = K extends Kind
+  ? (typeof KINDS)[K]
+  : K extends KindDefinition
+    ? K
+    : never
 /** What is enqueued. */
 export type Payload<K extends KindRef> = z.input<SchemasOf<K>['payload']>
 /** What a handler of a built-in kind gives back. */

@@ -10,7 +10,12 @@ import { EarshotError, type ErrorCode } from './errors.ts'
  * @example
  * parse(z.object({ limit: z.coerce.number() }), { limit: 'x' }) // throws, field 'limit'
  */
-export function parse<S extends z.ZodType>(schema: S, value: unknown, prefix = '', code: ErrorCode = 'EARSHOT_BAD_REQUEST'): z.output<S> {
+export function parse<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  prefix = '',
+  code: ErrorCode = 'EARSHOT_BAD_REQUEST',
+): z.output<S> {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
@@ -21,7 +26,11 @@ export function parse<S extends z.ZodType>(schema: S, value: unknown, prefix = '
 }
 
 /** The error for one wrong field, or for the whole where `field` is empty; without `what`, there is no such field. */
-export function wrongField(field: string, what: string | undefined, code: ErrorCode = 'EARSHOT_BAD_REQUEST'): EarshotError {
+export function wrongField(
+  field: string,
+  what: string | undefined,
+  code: ErrorCode = 'EARSHOT_BAD_REQUEST',
+): EarshotError {
   if (what === undefined) return new EarshotError(code, `There is no field "${field}".`, { field })
   if (field === '') return new EarshotError(code, `The body is wrong: ${lowerFirst(what)}.`)
   return new EarshotError(code, `"${field}" is wrong: ${lowerFirst(what)}.`, { field })

@@ -27,15 +27,25 @@ export type SchemaReport = {
  * @example
  * if (!(await checkSchema(db)).upToDate) await migrate(db)
  */
-export async function checkSchema(db: Database, { folder }: { folder?: string } = {}): Promise<SchemaReport> {
+export async function checkSchema(
+  db: Database,
+  { folder }: { folder?: string } = {},
+): Promise<SchemaReport> {
   const files = await readSqlFiles(folder)
   try {
     const ledger = await readLedger(db.pool)
     const { migrations, functions, grants } = compare(ledger, files)
-    const pending = [...migrations, ...functions, ...(grants ? [grants] : [])].map((file) => file.name)
-    const { rows } = await db.pool.query<{ vector: string | null; available: boolean; server: string }>(
+    const pending = [...migrations, ...functions, ...(grants ? [grants] : [])].map(
+      (file) => file.name,
+    )
+    const { rows } = await db.pool.query<{
+      vector: string | null
+      available: boolean
+      server: string
+    }>(
       `select (select extversion from pg_extension where extname = 'vector') as vector,
-         exists (select from pg_available_extensions where name = 'vector') as available, version() as server`)
+         exists (select from pg_available_extensions where name = 'vector') as available, version() as server`,
+    )
     const { vector = null, available = false, server = '' } = rows[0] ?? {}
     return {
       version: ledger.migrations.at(-1)?.version ?? 0,
@@ -58,7 +68,9 @@ export async function checkSchema(db: Database, { folder }: { folder?: string } 
  */
 export async function schemaVersion(db: Database): Promise<{ version: number; latest: number }> {
   try {
-    const { rows } = await db.pool.query<{ version: number | null }>('select earshot.schema_version() as version')
+    const { rows } = await db.pool.query<{ version: number | null }>(
+      'select earshot.schema_version() as version',
+    )
     return { version: rows[0]?.version ?? 0, latest: (await readSqlFiles()).migrations.length }
   } catch (error) {
     throw databaseError(error)

@@ -54,7 +54,10 @@ export type Database = {
    */
   transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>
   /** Hears NOTIFY on the channels, reconnecting for ever; `onMissed` runs after every (re)connect. Never rejects. */
-  listen(channels: Record<string, (payload: string) => void>, onMissed: () => void | Promise<void>): Promise<Listener>
+  listen(
+    channels: Record<string, (payload: string) => void>,
+    onMissed: () => void | Promise<void>,
+  ): Promise<Listener>
   /** A connection of one's own, not connected yet, to the direct address where there is one; who asks for it ends it. */
   direct(): pg.Client
   /** Waits for the work in hand, then closes every connection (and the embedded engine). */

@@ -1,6 +1,13 @@
 import { EarshotError } from '../contract/errors.ts'
 
-type Coded = { code?: string; message?: string; errors?: unknown[]; address?: string; port?: number; hostname?: string }
+type Coded = {
+  code?: string
+  message?: string
+  errors?: unknown[]
+  address?: string
+  port?: number
+  hostname?: string
+}
 type Told = [sentence: string, hint?: string]
 
 const SERVER_HINT = 'Is the server running, and are host and port in DATABASE_URL right?'
@@ -10,17 +17,34 @@ const SCHEMA_HINT = 'Run: earshot db init'
 const KNOWN: Record<string, (error: Coded) => Told> = {
   ECONNREFUSED: (e) => [`No database answers${at(e)}.`, SERVER_HINT],
   ENOENT: (e) => [`No database answers${at(e)}.`, SERVER_HINT],
-  ENOTFOUND: (e) => [`The database's host ${e.hostname ?? ''} is not known.`, 'Check the host in DATABASE_URL'],
-  EAI_AGAIN: (e) => [`The database's host ${e.hostname ?? ''} cannot be looked up now.`, 'Check the network and the host in DATABASE_URL'],
+  ENOTFOUND: (e) => [
+    `The database's host ${e.hostname ?? ''} is not known.`,
+    'Check the host in DATABASE_URL',
+  ],
+  EAI_AGAIN: (e) => [
+    `The database's host ${e.hostname ?? ''} cannot be looked up now.`,
+    'Check the network and the host in DATABASE_URL',
+  ],
   EHOSTUNREACH: (e) => [`The database's host${at(e)} cannot be reached.`, SERVER_HINT],
   ENETUNREACH: (e) => [`The database's host${at(e)} cannot be reached.`, SERVER_HINT],
   ETIMEDOUT: (e) => [`The database${at(e)} did not answer in time.`, SERVER_HINT],
   ECONNRESET: () => ['The connection to the database was cut.', SERVER_HINT],
   EPIPE: () => ['The connection to the database was cut.', SERVER_HINT],
   '28P01': () => ['The database refuses the password.', 'Check user and password in DATABASE_URL'],
-  '28000': (e) => [`The database refuses this user or address: ${e.message}.`, /no encryption|SSL off/.test(e.message ?? '') ? 'Add ?sslmode=require to DATABASE_URL' : 'Check user and database in DATABASE_URL, and the server’s pg_hba.conf'],
-  '3D000': (e) => [`The server has no such database: ${e.message}.`, 'Create it first, for example: createdb earshot'],
-  '53300': () => ['The database server takes no more connections.', 'Lower the pool size, or raise max_connections on the server'],
+  '28000': (e) => [
+    `The database refuses this user or address: ${e.message}.`,
+    /no encryption|SSL off/.test(e.message ?? '')
+      ? 'Add ?sslmode=require to DATABASE_URL'
+      : 'Check user and database in DATABASE_URL, and the server’s pg_hba.conf',
+  ],
+  '3D000': (e) => [
+    `The server has no such database: ${e.message}.`,
+    'Create it first, for example: createdb earshot',
+  ],
+  '53300': () => [
+    'The database server takes no more connections.',
+    'Lower the pool size, or raise max_connections on the server',
+  ],
   '57P01': () => ['The database server is shutting down.'],
   '57P03': () => ['The database server is starting up.', 'Try again in a moment'],
   '57014': () => ['A statement took too long and was cancelled by the database.'],
@@ -45,8 +69,11 @@ export function databaseError(thrown: unknown): EarshotError {
   const code = error.code ?? ''
   const about = `${error.message ?? thrown}`
   if (SCHEMA_MISSING.has(code)) return schemaMissing(about, thrown)
-  const known = KNOWN[code] ?? (TLS.test(code) || /SSL/.test(about) ? tls : undefined) ?? byMessage(about)
-  const [sentence, hint] = known?.(error) ?? [`The database refused: ${about}${/[.!?]$/.test(about) ? '' : '.'}`]
+  const known =
+    KNOWN[code] ?? (TLS.test(code) || /SSL/.test(about) ? tls : undefined) ?? byMessage(about)
+  const [sentence, hint] = known?.(error) ?? [
+    `The database refused: ${about}${/[.!?]$/.test(about) ? '' : '.'}`,
+  ]
   return new EarshotError('EARSHOT_DATABASE', sentence, { hint, cause: thrown })
 }
 
@@ -70,14 +97,22 @@ function tls({ message }: Coded): Told {
 /** pg and pg-pool give these no code. */
 function byMessage(text: string): ((error: Coded) => Told) | undefined {
   if (/timeout exceeded when trying to connect/.test(text)) {
-    return () => ['No database connection became free in time.', 'The pool is exhausted: raise its size, or shorten transactions']
+    return () => [
+      'No database connection became free in time.',
+      'The pool is exhausted: raise its size, or shorten transactions',
+    ]
   }
   if (/connection timeout|timeout expired|Query read timeout/.test(text)) return KNOWN.ETIMEDOUT
   if (/Connection terminated/.test(text)) return KNOWN.ECONNRESET
-  if (/password must be a string/i.test(text)) return () => ['The database asks for a password and none is given.', 'Put it into DATABASE_URL']
+  if (/password must be a string/i.test(text))
+    return () => ['The database asks for a password and none is given.', 'Put it into DATABASE_URL']
   return undefined
 }
 
 function schemaMissing(about: string, cause: unknown): EarshotError {
-  return new EarshotError('EARSHOT_SCHEMA_MISSING', `The database lacks Earshot's schema, or has an older one: ${about}.`, { hint: SCHEMA_HINT, cause })
+  return new EarshotError(
+    'EARSHOT_SCHEMA_MISSING',
+    `The database lacks Earshot's schema, or has an older one: ${about}.`,
+    { hint: SCHEMA_HINT, cause },
+  )
 }

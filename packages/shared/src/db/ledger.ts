@@ -30,11 +30,21 @@ type Querying = Pick<pg.Pool, 'query'> | Pick<pg.PoolClient, 'query'>
 
 /** Reads what was applied, changing nothing. */
 export async function readLedger(db: Querying): Promise<Ledger> {
-  const { rows } = await db.query<{ there: boolean }>(`select to_regclass('earshot.function_files') is not null as there`)
+  const { rows } = await db.query<{ there: boolean }>(
+    `select to_regclass('earshot.function_files') is not null as there`,
+  )
   if (!rows[0]?.there) return { exists: false, migrations: [], functions: new Map() }
-  const migrations = await db.query<Ledger['migrations'][number]>('select version, name, hash from earshot.migrations order by version')
-  const functions = await db.query<{ name: string; hash: string }>('select name, hash from earshot.function_files')
-  return { exists: true, migrations: migrations.rows, functions: new Map(functions.rows.map((row) => [row.name, row.hash])) }
+  const migrations = await db.query<Ledger['migrations'][number]>(
+    'select version, name, hash from earshot.migrations order by version',
+  )
+  const functions = await db.query<{ name: string; hash: string }>(
+    'select name, hash from earshot.function_files',
+  )
+  return {
+    exists: true,
+    migrations: migrations.rows,
+    functions: new Map(functions.rows.map((row) => [row.name, row.hash])),
+  }
 }
 
 export type Pending = {
@@ -63,19 +73,29 @@ export function compare(ledger: Ledger, files: SqlFiles): Pending {
   const functions = files.functions.filter(differs)
   const anything = migrations.length + functions.length > 0
   const grants = files.grants !== null && (anything || differs(files.grants)) ? files.grants : null
-  const present = new Set([...files.functions, ...(files.grants ? [files.grants] : [])].map((file) => file.name))
+  const present = new Set(
+    [...files.functions, ...(files.grants ? [files.grants] : [])].map((file) => file.name),
+  )
   const vanished = [...ledger.functions.keys()].filter((name) => !present.has(name)).sort()
   return { migrations, functions, grants, vanished }
 }
 
 function newer(found: number, known: number): EarshotError {
-  return new EarshotError('EARSHOT_SCHEMA_NEWER', `The database has schema version ${found}; this Earshot knows versions up to ${known}.`, {
-    hint: 'Update Earshot on this machine',
-  })
+  return new EarshotError(
+    'EARSHOT_SCHEMA_NEWER',
+    `The database has schema version ${found}; this Earshot knows versions up to ${known}.`,
+    {
+      hint: 'Update Earshot on this machine',
+    },
+  )
 }
 
 function changed(applied: string, file: string): EarshotError {
-  return new EarshotError('EARSHOT_MIGRATION_CHANGED', `sql/${file} differs from what was applied to this database as ${applied}.`, {
-    hint: 'Applied migrations are frozen: restore the file and write a new migration',
-  })
+  return new EarshotError(
+    'EARSHOT_MIGRATION_CHANGED',
+    `sql/${file} differs from what was applied to this database as ${applied}.`,
+    {
+      hint: 'Applied migrations are frozen: restore the file and write a new migration',
+    },
+  )
 }

@@ -41,7 +41,8 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
   let provedAt: number | null = null
 
   function become(next: ListenerState): void {
-    if (next === 'pooled' && state !== 'pooled') log?.error({ err: pooled() }, 'Notifications do not arrive')
+    if (next === 'pooled' && state !== 'pooled')
+      log?.error({ err: pooled() }, 'Notifications do not arrive')
     if (next !== state) log?.debug({ from: state, to: next }, 'The listener changed its state')
     state = next
     decided.resolve()
@@ -59,7 +60,10 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
       become((await connection.probe()) ? 'listening' : 'pooled')
       if (state === 'listening') provedAt = monotonicMs()
       for (;;) {
-        await Promise.race([connection.lost, sleep(keepAliveMs, undefined, { signal: stop.signal, ref: false })])
+        await Promise.race([
+          connection.lost,
+          sleep(keepAliveMs, undefined, { signal: stop.signal, ref: false }),
+        ])
         const heard = await connection.probe()
         if (heard) provedAt = monotonicMs()
         if (state === 'listening' && !heard) throw new Error('no notification arrives any more')
@@ -77,7 +81,10 @@ export async function createListener(settings: ListenerSettings): Promise<Listen
   async function listenForEver(): Promise<void> {
     let wait = FIRST_WAIT_MS
     while (!stop.signal.aborted) {
-      const lost = await listenOnce(() => (wait = FIRST_WAIT_MS)).then(() => undefined, (err: Error) => err)
+      const lost = await listenOnce(() => (wait = FIRST_WAIT_MS)).then(
+        () => undefined,
+        (err: Error) => err,
+      )
       if (stop.signal.aborted) return
       log?.warn({ err: lost, again_ms: wait }, 'The connection that listens was lost')
       become('reconnecting')
@@ -114,7 +121,13 @@ type Connection = {
   end(): Promise<void>
 }
 
-async function connectListener({ connect, pool, channels, log, probeMs = 2_000 }: ListenerSettings): Promise<Connection> {
+async function connectListener({
+  connect,
+  pool,
+  channels,
+  log,
+  probeMs = 2_000,
+}: ListenerSettings): Promise<Connection> {
   const client = connect()
   const probeChannel = `earshot_probe_${randomUUID().replaceAll('-', '').slice(0, 16)}`
   const lost = Promise.withResolvers<never>()
@@ -129,15 +142,24 @@ async function connectListener({ connect, pool, channels, log, probeMs = 2_000 }
 
   async function probe(): Promise<boolean> {
     const arrived = new Promise<true>((resolve) => (heard = () => resolve(true)))
-    const sending: LimitedQuery = { text: 'select pg_notify($1, $2)', values: [probeChannel, ''], ...(waitsLimited(pool) && { query_timeout: probeMs }) }
+    const sending: LimitedQuery = {
+      text: 'select pg_notify($1, $2)',
+      values: [probeChannel, ''],
+      ...(waitsLimited(pool) && { query_timeout: probeMs }),
+    }
     await Promise.race([lost.promise, pool.query(sending)])
     return Promise.race([lost.promise, arrived, sleep(probeMs, false as const, { ref: false })])
   }
 
-  const end = async () => void (await Promise.race([client.end(), sleep(1000, undefined, { ref: false })]))
+  const end = async () =>
+    void (await Promise.race([client.end(), sleep(1000, undefined, { ref: false })]))
   try {
     await client.connect()
-    await client.query([...Object.keys(channels), probeChannel].map((name) => `listen "${name.replaceAll('"', '""')}"`).join(';'))
+    await client.query(
+      [...Object.keys(channels), probeChannel]
+        .map((name) => `listen "${name.replaceAll('"', '""')}"`)
+        .join(';'),
+    )
   } catch (error) {
     await end()
     throw error
@@ -145,7 +167,12 @@ async function connectListener({ connect, pool, channels, log, probeMs = 2_000 }
   return { lost: lost.promise, lose: lost.reject, probe, end }
 }
 
-function deliver(handler: ((payload: string) => void) | undefined, channel: string, payload: string, log?: Log): void {
+function deliver(
+  handler: ((payload: string) => void) | undefined,
+  channel: string,
+  payload: string,
+  log?: Log,
+): void {
   try {
     handler?.(payload)
   } catch (err) {
@@ -159,7 +186,11 @@ function catchUp({ onMissed, log }: ListenerSettings): void {
 }
 
 function pooled(): EarshotError {
-  return new EarshotError('EARSHOT_POOLED', 'A transaction pooler between here and the database swallows LISTEN: work is found by polling only.', {
-    hint: 'Set DATABASE_DIRECT_URL to the address of the database itself',
-  })
+  return new EarshotError(
+    'EARSHOT_POOLED',
+    'A transaction pooler between here and the database swallows LISTEN: work is found by polling only.',
+    {
+      hint: 'Set DATABASE_DIRECT_URL to the address of the database itself',
+    },
+  )
 }

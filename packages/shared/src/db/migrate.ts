@@ -31,7 +31,9 @@ export type Migrated = {
  * How every step begins: migrators wait for each other (the key is any number that nobody else uses), and what a file does
  * not name in full goes to public. A user called earshot would otherwise get pgvector into the schema of that name.
  */
-const BEGIN_STEP = unhurried('select pg_advisory_xact_lock(1163153235, 1); set local search_path = public')
+const BEGIN_STEP = unhurried(
+  'select pg_advisory_xact_lock(1163153235, 1); set local search_path = public',
+)
 
 /**
  * Brings the database to this Earshot's schema: each file of sql/migrations once, in a transaction of its own; then, in one
@@ -41,7 +43,10 @@ const BEGIN_STEP = unhurried('select pg_advisory_xact_lock(1163153235, 1); set l
  * @example
  * const { applied } = await migrate(db, { onSql: (name) => console.log(name) })
  */
-export async function migrate(db: Database, { dryRun = false, onSql, folder }: MigrateOptions = {}): Promise<Migrated> {
+export async function migrate(
+  db: Database,
+  { dryRun = false, onSql, folder }: MigrateOptions = {},
+): Promise<Migrated> {
   const files = await readSqlFiles(folder)
   try {
     if (dryRun) return await rehearse(db.pool, files, onSql)
@@ -57,16 +62,28 @@ export async function migrate(db: Database, { dryRun = false, onSql, folder }: M
   }
 }
 
-async function rehearse(pool: pg.Pool, files: SqlFiles, onSql: MigrateOptions['onSql']): Promise<Migrated> {
+async function rehearse(
+  pool: pg.Pool,
+  files: SqlFiles,
+  onSql: MigrateOptions['onSql'],
+): Promise<Migrated> {
   const ledger = await readLedger(pool)
   const pending = compare(ledger, files)
   if (!ledger.exists) onSql?.('ledger', LEDGER_SQL)
   for (const file of [...pending.migrations, ...reapplied(pending)]) onSql?.(file.name, file.sql)
-  return { applied: names(pending.migrations), functions: names(pending.functions), vanished: pending.vanished }
+  return {
+    applied: names(pending.migrations),
+    functions: names(pending.functions),
+    vanished: pending.vanished,
+  }
 }
 
 /** One transaction: the next migration that nobody has run yet, or undefined when there is none. */
-function applyNext(db: Database, files: SqlFiles, onSql: MigrateOptions['onSql']): Promise<string | undefined> {
+function applyNext(
+  db: Database,
+  files: SqlFiles,
+  onSql: MigrateOptions['onSql'],
+): Promise<string | undefined> {
   return db.transaction(async (client) => {
     await client.query(BEGIN_STEP)
     const ledger = await readLedger(client)
@@ -79,13 +96,21 @@ function applyNext(db: Database, files: SqlFiles, onSql: MigrateOptions['onSql']
     }
     onSql?.(next.name, next.sql)
     // The row comes first: should the lock ever fail to keep two apart, the second stops here, before it did anything.
-    await client.query('insert into earshot.migrations (version, name, hash) values ($1, $2, $3)', [next.version, next.name, next.hash])
+    await client.query('insert into earshot.migrations (version, name, hash) values ($1, $2, $3)', [
+      next.version,
+      next.name,
+      next.hash,
+    ])
     await run(client, next)
     return next.name
   })
 }
 
-function applyFunctions(db: Database, files: SqlFiles, onSql: MigrateOptions['onSql']): Promise<Omit<Migrated, 'applied'>> {
+function applyFunctions(
+  db: Database,
+  files: SqlFiles,
+  onSql: MigrateOptions['onSql'],
+): Promise<Omit<Migrated, 'applied'>> {
   return db.transaction(async (client) => {
     await client.query(BEGIN_STEP)
     const ledger = await readLedger(client)
@@ -98,7 +123,9 @@ function applyFunctions(db: Database, files: SqlFiles, onSql: MigrateOptions['on
       else await run(client, file)
       await client.query(
         `insert into earshot.function_files (name, hash) values ($1, $2)
-         on conflict (name) do update set hash = excluded.hash, applied_at = default`, [file.name, file.hash])
+         on conflict (name) do update set hash = excluded.hash, applied_at = default`,
+        [file.name, file.hash],
+      )
     }
     return { functions: names(pending.functions), vanished: pending.vanished }
   })
@@ -113,13 +140,17 @@ async function refuseOverload(client: pg.PoolClient, file: SqlFile): Promise<voi
   await run(client, file)
   const known = new Set(before.map((row) => row.name))
   const there = new Set(before.map((row) => row.signature))
-  const doubled = (await signatures(client)).find((row) => !there.has(row.signature) && known.has(row.name))
-  if (doubled !== undefined) throw signatureChanged(file, `it makes a second ${doubled.name}: ${doubled.signature}`)
+  const doubled = (await signatures(client)).find(
+    (row) => !there.has(row.signature) && known.has(row.name),
+  )
+  if (doubled !== undefined)
+    throw signatureChanged(file, `it makes a second ${doubled.name}: ${doubled.signature}`)
 }
 
 async function signatures(client: pg.PoolClient): Promise<{ name: string; signature: string }[]> {
   const { rows } = await client.query<{ name: string; signature: string }>(
-    `select proname as name, oid::regprocedure::text as signature from pg_proc where pronamespace = 'earshot'::regnamespace`)
+    `select proname as name, oid::regprocedure::text as signature from pg_proc where pronamespace = 'earshot'::regnamespace`,
+  )
   return rows
 }
 
@@ -143,15 +174,27 @@ const VECTOR = /extension "vector"|extension control file|vector\.control/
 function explain(error: pg.DatabaseError, file: SqlFile): EarshotError {
   const code = error.code ?? ''
   if (VECTOR.test(error.message)) return vectorMissing(error)
-  if (file.name.startsWith('functions/') && SIGNATURE.has(code)) return signatureChanged(file, error.message, error)
-  if (error.position === undefined) return new EarshotError('EARSHOT_DATABASE', `sql/${file.name} failed: ${error.message}`, { cause: error })
+  if (file.name.startsWith('functions/') && SIGNATURE.has(code))
+    return signatureChanged(file, error.message, error)
+  if (error.position === undefined)
+    return new EarshotError('EARSHOT_DATABASE', `sql/${file.name} failed: ${error.message}`, {
+      cause: error,
+    })
   const line = file.sql.slice(0, Number(error.position) - 1).split('\n').length
-  return new EarshotError('EARSHOT_DATABASE', `sql/${file.name} failed in line ${line}: ${error.message}`, { cause: error })
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `sql/${file.name} failed in line ${line}: ${error.message}`,
+    { cause: error },
+  )
 }
 
 function signatureChanged(file: SqlFile, what: string, cause?: Error): EarshotError {
-  return new EarshotError('EARSHOT_DATABASE', `sql/${file.name} changes the arguments or the result of its function: ${what}`, {
-    hint: 'Drop the old function in a new migration; create or replace cannot change its signature',
-    cause,
-  })
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `sql/${file.name} changes the arguments or the result of its function: ${what}`,
+    {
+      hint: 'Drop the old function in a new migration; create or replace cannot change its signature',
+      cause,
+    },
+  )
 }

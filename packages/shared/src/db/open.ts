@@ -12,7 +12,14 @@ import { beginOnServer, createTransactions } from './transaction.ts'
 export type { Database, DatabaseSettings, Listener, ListenerState, SslMode } from './database.ts'
 export { databaseError } from './errors.ts'
 
-type Opened = { connecting: Connecting; listening: Connecting; size: number; begin: string; embedded: boolean; closeEngine: () => Promise<void> }
+type Opened = {
+  connecting: Connecting
+  listening: Connecting
+  size: number
+  begin: string
+  embedded: boolean
+  closeEngine: () => Promise<void>
+}
 
 /**
  * Opens the database: a PostgreSQL server when `url` is given, else the embedded one under `home`. A server is asked
@@ -25,7 +32,8 @@ type Opened = { connecting: Connecting; listening: Connecting; size: number; beg
  * await db.close()
  */
 export async function openDatabase(settings: DatabaseSettings, log?: Log): Promise<Database> {
-  const opened = settings.url === undefined ? await embedded(settings, log) : server(settings.url, settings)
+  const opened =
+    settings.url === undefined ? await embedded(settings, log) : server(settings.url, settings)
   const pool = openPool(opened.connecting, opened.size, settings, log)
   const listeners = new Set<Listener>()
   const stopVacuuming = opened.embedded ? keepVacuumed(pool, log) : async () => {}
@@ -72,5 +80,12 @@ function server(url: string, settings: DatabaseSettings): Opened {
 
 async function embedded(settings: DatabaseSettings, log?: Log): Promise<Opened> {
   const { connecting, close } = await openEmbedded(settings, log)
-  return { connecting, listening: connecting, size: EMBEDDED_POOL_SIZE, begin: EMBEDDED_BEGIN, embedded: true, closeEngine: close }
+  return {
+    connecting,
+    listening: connecting,
+    size: EMBEDDED_POOL_SIZE,
+    begin: EMBEDDED_BEGIN,
+    embedded: true,
+    closeEngine: close,
+  }
 }

@@ -38,16 +38,25 @@ export function serverConnection(address: string, settings: DatabaseSettings): C
     new pg.Client(connecting)
   } catch {
     // The cause is dropped on purpose: it carries the whole address, password included.
-    throw new EarshotError('EARSHOT_BAD_CONFIG', 'DATABASE_URL is not the address of a PostgreSQL database.', {
-      field: 'DATABASE_URL',
-      hint: 'It looks like postgresql://user:password@host:5432/database; encode special characters of the password',
-    })
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      'DATABASE_URL is not the address of a PostgreSQL database.',
+      {
+        field: 'DATABASE_URL',
+        hint: 'It looks like postgresql://user:password@host:5432/database; encode special characters of the password',
+      },
+    )
   }
   return connecting
 }
 
 /** Opens a pool whose connection losses are logged and never end the process. */
-export function openPool(connecting: Connecting, size: number, settings: DatabaseSettings, log?: Log): pg.Pool {
+export function openPool(
+  connecting: Connecting,
+  size: number,
+  settings: DatabaseSettings,
+  log?: Log,
+): pg.Pool {
   const pool = new pg.Pool({
     ...connecting,
     max: size,
@@ -84,6 +93,7 @@ function distrustTogether(pool: pg.Pool): void {
   pool.on('remove', (client) => void idle.delete(client))
   pool.on('release', (err, client) => {
     if (!isUnanswered(err)) return void idle.add(client)
-    for (const one of idle) one.connection.stream.destroy(new Error('Another connection of this pool does not answer'))
+    for (const one of idle)
+      one.connection.stream.destroy(new Error('Another connection of this pool does not answer'))
   })
 }

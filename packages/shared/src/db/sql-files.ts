@@ -23,7 +23,9 @@ export type SqlFiles = {
 
 const PACKED = fileURLToPath(new URL('../sql', import.meta.url))
 /** Where the SQL of this Earshot lies: packed beside the code, or at the root of the repository. */
-export const SQL_FOLDER = existsSync(PACKED) ? PACKED : fileURLToPath(new URL('../../../../sql', import.meta.url))
+export const SQL_FOLDER = existsSync(PACKED)
+  ? PACKED
+  : fileURLToPath(new URL('../../../../sql', import.meta.url))
 
 /**
  * Reads migrations/NNNN_*.sql, functions/*.sql and grants.sql below a folder.
@@ -31,17 +33,28 @@ export const SQL_FOLDER = existsSync(PACKED) ? PACKED : fileURLToPath(new URL('.
  * @throws EarshotError EARSHOT_INTERNAL when a migration's number is missing or there twice
  */
 export async function readSqlFiles(folder: string = SQL_FOLDER): Promise<SqlFiles> {
-  const names = (await readdir(path.join(folder, 'migrations'))).filter((name) => name.endsWith('.sql')).sort()
-  const functions = (await readdir(path.join(folder, 'functions'))).filter((name) => name.endsWith('.sql')).sort()
-  const migrations = await Promise.all(names.map(async (name, index) => {
-    const version = Number(/^(\d{4})_/.exec(name)?.[1])
-    if (version === index + 1) return { version, ...(await read(folder, `migrations/${name}`)) }
-    throw new EarshotError('EARSHOT_INTERNAL', `sql/migrations/${name} should begin with ${String(index + 1).padStart(4, '0')}_.`)
-  }))
+  const names = (await readdir(path.join(folder, 'migrations')))
+    .filter((name) => name.endsWith('.sql'))
+    .sort()
+  const functions = (await readdir(path.join(folder, 'functions')))
+    .filter((name) => name.endsWith('.sql'))
+    .sort()
+  const migrations = await Promise.all(
+    names.map(async (name, index) => {
+      const version = Number(/^(\d{4})_/.exec(name)?.[1])
+      if (version === index + 1) return { version, ...(await read(folder, `migrations/${name}`)) }
+      throw new EarshotError(
+        'EARSHOT_INTERNAL',
+        `sql/migrations/${name} should begin with ${String(index + 1).padStart(4, '0')}_.`,
+      )
+    }),
+  )
   return {
     migrations,
     functions: await Promise.all(functions.map((name) => read(folder, `functions/${name}`))),
-    grants: (await readdir(folder)).includes('grants.sql') ? await read(folder, 'grants.sql') : null,
+    grants: (await readdir(folder)).includes('grants.sql')
+      ? await read(folder, 'grants.sql')
+      : null,
   }
 }
 

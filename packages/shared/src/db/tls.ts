@@ -3,7 +3,12 @@ import type { ConnectionOptions } from 'node:tls'
 import { EarshotError } from '../contract/errors.ts'
 import type { DatabaseSettings, SslMode } from './database.ts'
 
-const MODES: readonly string[] = ['disable', 'require', 'verify-ca', 'verify-full'] satisfies SslMode[]
+const MODES: readonly string[] = [
+  'disable',
+  'require',
+  'verify-ca',
+  'verify-full',
+] satisfies SslMode[]
 const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'ssl']
 
 type Asked = Pick<DatabaseSettings, 'sslmode' | 'caFile'>
@@ -17,18 +22,27 @@ type Asked = Pick<DatabaseSettings, 'sslmode' | 'caFile'>
  * @example
  * splitTls('postgresql://db.lan/earshot?sslmode=require', {}) // { url: 'postgresql://db.lan/earshot', ssl: {…} }
  */
-export function splitTls(address: string, asked: Asked): { url: string; ssl: ConnectionOptions | false } {
+export function splitTls(
+  address: string,
+  asked: Asked,
+): { url: string; ssl: ConnectionOptions | false } {
   const [base = '', query = ''] = address.split(/\?(.*)/s)
   const found = new URLSearchParams(query)
-  const inAddress = Object.fromEntries(PARAMETERS.map((name) => [name, found.get(name) ?? undefined]))
+  const inAddress = Object.fromEntries(
+    PARAMETERS.map((name) => [name, found.get(name) ?? undefined]),
+  )
   for (const name of PARAMETERS) found.delete(name)
   const url = found.size === 0 ? base : `${base}?${found}`
-  const mode = readMode(asked.sslmode ?? inAddress.sslmode ?? (inAddress.ssl === 'true' ? 'require' : 'disable'))
+  const mode = readMode(
+    asked.sslmode ?? inAddress.sslmode ?? (inAddress.ssl === 'true' ? 'require' : 'disable'),
+  )
   if (mode === 'disable') return { url, ssl: false }
   const caFile = asked.caFile ?? inAddress.sslrootcert
   const ssl: ConnectionOptions = { rejectUnauthorized: mode !== 'require' || caFile !== undefined }
-  if (caFile !== undefined && caFile !== 'system') ssl.ca = readPem(caFile, 'the certificate authority')
-  if (inAddress.sslcert !== undefined) ssl.cert = readPem(inAddress.sslcert, 'the client certificate')
+  if (caFile !== undefined && caFile !== 'system')
+    ssl.ca = readPem(caFile, 'the certificate authority')
+  if (inAddress.sslcert !== undefined)
+    ssl.cert = readPem(inAddress.sslcert, 'the client certificate')
   if (inAddress.sslkey !== undefined) ssl.key = readPem(inAddress.sslkey, 'the client key')
   if (mode !== 'verify-full') ssl.checkServerIdentity = () => undefined
   return { url, ssl }
@@ -37,7 +51,11 @@ export function splitTls(address: string, asked: Asked): { url: string; ssl: Con
 function readMode(mode: string): SslMode {
   if (mode === 'no-verify') return 'require'
   if (MODES.includes(mode)) return mode as SslMode
-  throw new EarshotError('EARSHOT_BAD_CONFIG', `The sslmode "${mode}" is not one of ${MODES.join(', ')}.`, { field: 'sslmode' })
+  throw new EarshotError(
+    'EARSHOT_BAD_CONFIG',
+    `The sslmode "${mode}" is not one of ${MODES.join(', ')}.`,
+    { field: 'sslmode' },
+  )
 }
 
 function readPem(file: string, what: string): string {
@@ -45,6 +63,10 @@ function readPem(file: string, what: string): string {
     return readFileSync(file, 'utf8')
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown'
-    throw new EarshotError('EARSHOT_BAD_CONFIG', `${file}, ${what} for the database, cannot be read (${reason}).`, { cause })
+    throw new EarshotError(
+      'EARSHOT_BAD_CONFIG',
+      `${file}, ${what} for the database, cannot be read (${reason}).`,
+      { cause },
+    )
   }
 }

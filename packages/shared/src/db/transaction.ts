@@ -5,7 +5,9 @@ import { isUnanswered } from './pool.ts'
 
 type Open = { open: boolean }
 
-export type Transactions = { transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> }
+export type Transactions = {
+  transaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>
+}
 
 /**
  * Makes `transaction` for a pool, and makes the pool refuse to hand out a second connection to code that runs inside
@@ -49,16 +51,28 @@ async function commit(client: pg.PoolClient): Promise<void> {
   const { command } = await client.query('commit')
   if (command === 'COMMIT') return
   // PostgreSQL answers ROLLBACK, without an error, when a statement had failed before.
-  throw new EarshotError('EARSHOT_INTERNAL', 'A transaction was rolled back: one of its statements failed unnoticed.')
+  throw new EarshotError(
+    'EARSHOT_INTERNAL',
+    'A transaction was rolled back: one of its statements failed unnoticed.',
+  )
 }
 
 /** A connection that cannot even roll back is closed, not returned to the pool; so is one that does not answer. */
 async function rollBack(client: pg.PoolClient, err: unknown): Promise<void> {
-  const failure = isUnanswered(err) ? (err as Error) : await client.query('rollback').then(() => undefined, (err: Error) => err)
+  const failure = isUnanswered(err)
+    ? (err as Error)
+    : await client.query('rollback').then(
+        () => undefined,
+        (err: Error) => err,
+      )
   client.release(failure)
 }
 
-type Checkout = (err: Error | undefined, client: pg.PoolClient | undefined, done: (release?: unknown) => void) => void
+type Checkout = (
+  err: Error | undefined,
+  client: pg.PoolClient | undefined,
+  done: (release?: unknown) => void,
+) => void
 
 /** Replaces `pool.connect`, which `pool.query` goes through too; returns the unguarded one. */
 function refuseInside(pool: pg.Pool, flow: AsyncLocalStorage<Open>): () => Promise<pg.PoolClient> {
@@ -76,7 +90,11 @@ function refuseInside(pool: pg.Pool, flow: AsyncLocalStorage<Open>): () => Promi
 }
 
 function insideTransaction(): EarshotError {
-  return new EarshotError('EARSHOT_INTERNAL', 'The pool was asked for a connection inside an open transaction.', {
-    hint: 'Inside transaction(work), use the client that work is given',
-  })
+  return new EarshotError(
+    'EARSHOT_INTERNAL',
+    'The pool was asked for a connection inside an open transaction.',
+    {
+      hint: 'Inside transaction(work), use the client that work is given',
+    },
+  )
 }

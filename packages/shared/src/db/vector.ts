@@ -8,12 +8,17 @@ import { EarshotError } from '../contract/errors.ts'
  */
 export async function refuseVectorElsewhere(client: pg.PoolClient): Promise<void> {
   const { rows } = await client.query<{ schema: string }>(
-    `select extnamespace::regnamespace::text as schema from pg_extension where extname = 'vector'`)
+    `select extnamespace::regnamespace::text as schema from pg_extension where extname = 'vector'`,
+  )
   const schema = rows[0]?.schema ?? 'public'
   if (schema === 'public') return
-  throw new EarshotError('EARSHOT_VECTOR_MISSING', `The extension "vector" lies in schema ${schema}; Earshot needs it in schema public.`, {
-    hint: 'Run once in this database as its owner: alter extension vector set schema public;',
-  })
+  throw new EarshotError(
+    'EARSHOT_VECTOR_MISSING',
+    `The extension "vector" lies in schema ${schema}; Earshot needs it in schema public.`,
+    {
+      hint: 'Run once in this database as its owner: alter extension vector set schema public;',
+    },
+  )
 }
 
 /** Says why `create extension vector` failed and gives the line that mends it. */
@@ -24,8 +29,12 @@ export function vectorMissing(error: pg.DatabaseError): EarshotError {
       cause: error,
     })
   }
-  return new EarshotError('EARSHOT_VECTOR_MISSING', 'Only a superuser of the database may create its extension "vector".', {
-    hint: 'Run once in this database as superuser: create extension vector schema public;',
-    cause: error,
-  })
+  return new EarshotError(
+    'EARSHOT_VECTOR_MISSING',
+    'Only a superuser of the database may create its extension "vector".',
+    {
+      hint: 'Run once in this database as superuser: create extension vector schema public;',
+      cause: error,
+    },
+  )
 }

@@ -15,14 +15,23 @@ export type Near = { path: string; hash: string; size: number; dir: string; sign
  * @example
  * const path = (await copyMedia({ path: held.path, hash, size, dir: jobDir, signal })) ?? (await fetchMedia(…))
  */
-export async function copyMedia({ path, hash, size, dir, signal }: Near): Promise<string | undefined> {
+export async function copyMedia({
+  path,
+  hash,
+  size,
+  dir,
+  signal,
+}: Near): Promise<string | undefined> {
   const file = await openRegular(path, size)
   if (file === undefined) return undefined
   const folder = resolve(dir)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const partial = newPartial(folder)
   try {
-    const got = await writePartial(partial, file.createReadStream({ autoClose: false }), { signal, maxBytes: size })
+    const got = await writePartial(partial, file.createReadStream({ autoClose: false }), {
+      signal,
+      maxBytes: size,
+    })
     if (got.size !== size || got.hash !== hash) return undefined
     await rename(partial.path, join(folder, hash))
     return join(folder, hash)
@@ -39,7 +48,10 @@ export async function copyMedia({ path, hash, size, dir, signal }: Near): Promis
 
 /** Never through a link, never a pipe or device: nobody said that this path is ours. Neither flag is known on Windows. */
 async function openRegular(path: string, size: number): Promise<FileHandle | undefined> {
-  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch(() => undefined)
+  const file = await open(
+    path,
+    constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0),
+  ).catch(() => undefined)
   if (file === undefined) return undefined
   const found = await file.stat()
   if (found.isFile() && found.size === size) return file

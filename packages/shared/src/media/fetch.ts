@@ -8,7 +8,14 @@ import { newPartial, writePartial, type Bytes } from './partial.ts'
 const SILENCE_S = 30
 
 /** `url`: a signed address; `hash` and `size` (bytes): what must come; `dir`: where the file goes, made when missing. */
-export type Wanted = { url: string; hash: string; size: number; dir: string; signal: AbortSignal; silenceS?: number }
+export type Wanted = {
+  url: string
+  hash: string
+  size: number
+  dir: string
+  signal: AbortSignal
+  silenceS?: number
+}
 
 /**
  * Streams a media file from its holder into `dir` and proves on the way that it is what was asked for. Answers the path.
@@ -18,10 +25,19 @@ export type Wanted = { url: string; hash: string; size: number; dir: string; sig
  * @example
  * const path = await fetchMedia({ url: `${holder}${mediaPath(secret, hash, 3600)}`, hash, size, dir: jobDir, signal })
  */
-export async function fetchMedia({ url, hash, size, dir, signal, silenceS = SILENCE_S }: Wanted): Promise<string> {
+export async function fetchMedia({
+  url,
+  hash,
+  size,
+  dir,
+  signal,
+  silenceS = SILENCE_S,
+}: Wanted): Promise<string> {
   signal.throwIfAborted()
   if (!MediaHash.safeParse(hash).success) {
-    throw new EarshotError('EARSHOT_BAD_REQUEST', 'A media hash is 64 hexadecimal digits.', { field: 'hash' })
+    throw new EarshotError('EARSHOT_BAD_REQUEST', 'A media hash is 64 hexadecimal digits.', {
+      field: 'hash',
+    })
   }
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const target = join(resolve(dir), hash)
@@ -30,7 +46,10 @@ export async function fetchMedia({ url, hash, size, dir, signal, silenceS = SILE
   const either = AbortSignal.any([signal, silence.signal])
   try {
     const body = await reach(url, hash, either)
-    const got = await writePartial(partial, heard(body, silence), { signal: either, maxBytes: size })
+    const got = await writePartial(partial, heard(body, silence), {
+      signal: either,
+      maxBytes: size,
+    })
     if (got.size !== size || got.hash !== hash) throw changed()
     await rename(partial.path, target)
     return target
@@ -49,7 +68,11 @@ export async function fetchMedia({ url, hash, size, dir, signal, silenceS = SILE
 
 async function reach(url: string, hash: string, signal: AbortSignal): Promise<Bytes> {
   // A redirect would carry the signature to a host that nobody named.
-  const answer = await fetch(url, { signal, redirect: 'error', headers: { 'accept-encoding': 'identity' } })
+  const answer = await fetch(url, {
+    signal,
+    redirect: 'error',
+    headers: { 'accept-encoding': 'identity' },
+  })
   if (answer.ok && answer.body) return answer.body
   const refusal = await readRefusal(answer)
   const host = new URL(url).host
@@ -57,9 +80,13 @@ async function reach(url: string, hash: string, signal: AbortSignal): Promise<By
     throw new EarshotError('EARSHOT_MEDIA_GONE', 'The file was removed before it was done.')
   }
   if (answer.status === 401 || answer.status === 403) {
-    throw new EarshotError('EARSHOT_BAD_SIGNATURE', `The holder ${host} refuses the signed address of the media ${hash.slice(0, 12)}.`, {
-      hint: 'If it was fresh, the clocks of the two boxes are more than five minutes apart.',
-    })
+    throw new EarshotError(
+      'EARSHOT_BAD_SIGNATURE',
+      `The holder ${host} refuses the signed address of the media ${hash.slice(0, 12)}.`,
+      {
+        hint: 'If it was fresh, the clocks of the two boxes are more than five minutes apart.',
+      },
+    )
   }
   if (answer.status === 409) throw changed()
   // The holder's own sentence: it answers, but cannot get at the file.
@@ -81,10 +108,14 @@ function changed(): EarshotError {
 }
 
 function unreachable(url: string, cause: unknown): EarshotError {
-  return new EarshotError('EARSHOT_UNREACHABLE', `The holder ${new URL(url).host} of this media does not answer: ${reason(cause)}.`, {
-    hint: 'The job waits and is tried again; check that the coordinator runs and that this box can reach it.',
-    cause,
-  })
+  return new EarshotError(
+    'EARSHOT_UNREACHABLE',
+    `The holder ${new URL(url).host} of this media does not answer: ${reason(cause)}.`,
+    {
+      hint: 'The job waits and is tried again; check that the coordinator runs and that this box can reach it.',
+      cause,
+    },
+  )
 }
 
 /** fetch() hides what happened in `cause`. */
@@ -102,8 +133,15 @@ type Silence = { signal: AbortSignal; reset(): void; stop(): void }
 
 function watchSilence(seconds: number): Silence {
   const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(new Error(`nothing was heard for ${seconds} s`)), seconds * 1000)
-  return { signal: controller.signal, reset: () => void timer.refresh(), stop: () => clearTimeout(timer) }
+  const timer = setTimeout(
+    () => controller.abort(new Error(`nothing was heard for ${seconds} s`)),
+    seconds * 1000,
+  )
+  return {
+    signal: controller.signal,
+    reset: () => void timer.refresh(),
+    stop: () => clearTimeout(timer),
+  }
 }
 
 async function* heard(body: Bytes, silence: Silence): Bytes {

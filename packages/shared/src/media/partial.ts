@@ -37,7 +37,11 @@ export async function writePartial(
     for await (const piece of stream) {
       signal?.throwIfAborted()
       size += piece.length
-      if (size > maxBytes) throw new EarshotError('EARSHOT_TOO_LARGE', `The file is larger than the limit of ${maxBytes} bytes.`)
+      if (size > maxBytes)
+        throw new EarshotError(
+          'EARSHOT_TOO_LARGE',
+          `The file is larger than the limit of ${maxBytes} bytes.`,
+        )
       hash.update(piece)
       await noting(partial.path, () => writeAll(handle, piece))
     }
@@ -55,7 +59,8 @@ export async function removeLeftovers(folder: string): Promise<void> {
     const path = join(folder, name)
     const pid = NAME.exec(name)?.[1]
     if (pid === undefined || ours.has(path)) continue
-    if (Number(pid) === process.pid || !alive(Number(pid)) || (await isOld(path))) await rm(path, { force: true })
+    if (Number(pid) === process.pid || !alive(Number(pid)) || (await isOld(path)))
+      await rm(path, { force: true })
   }
 }
 
@@ -76,7 +81,7 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 async function writeAll(handle: FileHandle, piece: Uint8Array): Promise<void> {
-  for (let at = 0; at < piece.length; ) {
+  for (let at = 0; at < piece.length;) {
     at += (await handle.write(piece, at, piece.length - at)).bytesWritten
   }
 }

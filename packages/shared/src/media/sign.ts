@@ -45,9 +45,13 @@ export function verifyMedia(
     throw new EarshotError('EARSHOT_BAD_SIGNATURE', 'The signature of this media address is wrong.')
   }
   if (now / 1000 > expires + CLOCK_SKEW_S) {
-    throw new EarshotError('EARSHOT_BAD_SIGNATURE', `This media address expired at ${new Date(expires * 1000).toISOString()}.`, {
-      hint: 'Ask for the job again to get a fresh address; if it is fresh, the clocks of the two boxes are more than five minutes apart.',
-    })
+    throw new EarshotError(
+      'EARSHOT_BAD_SIGNATURE',
+      `This media address expired at ${new Date(expires * 1000).toISOString()}.`,
+      {
+        hint: 'Ask for the job again to get a fresh address; if it is fresh, the clocks of the two boxes are more than five minutes apart.',
+      },
+    )
   }
 }
 

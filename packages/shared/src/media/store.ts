@@ -11,7 +11,10 @@ export type MediaStore = {
    * that is there already is not written twice (`duplicate`).
    * Throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, the signal's reason, or what the stream itself threw.
    */
-  put(stream: Bytes, more?: { signal?: AbortSignal; maxBytes?: number }): Promise<Hashed & { path: string; duplicate: boolean }>
+  put(
+    stream: Bytes,
+    more?: { signal?: AbortSignal; maxBytes?: number },
+  ): Promise<Hashed & { path: string; duplicate: boolean }>
   /** Where content of this hash lies, or would lie. Throws EARSHOT_BAD_REQUEST when it is not a hash. */
   path(hash: string): string
   /** Whether content of this hash is kept here. */
@@ -33,7 +36,9 @@ export async function createMediaStore(home: string): Promise<MediaStore> {
 
   const path = (hash: string): string => {
     if (!MediaHash.safeParse(hash).success) {
-      throw new EarshotError('EARSHOT_BAD_REQUEST', 'A media hash is 64 hexadecimal digits.', { field: 'hash' })
+      throw new EarshotError('EARSHOT_BAD_REQUEST', 'A media hash is 64 hexadecimal digits.', {
+        field: 'hash',
+      })
     }
     return join(root, hash.slice(0, 2), hash)
   }
@@ -48,7 +53,8 @@ export async function createMediaStore(home: string): Promise<MediaStore> {
         const written = await writePartial(partial, stream, { signal, maxBytes })
         const target = path(written.hash)
         // A file of another size under this name was damaged by something else: the good content replaces it.
-        if ((await sizeOf(target)) === written.size) return { ...written, path: target, duplicate: true }
+        if ((await sizeOf(target)) === written.size)
+          return { ...written, path: target, duplicate: true }
         await mkdir(join(root, written.hash.slice(0, 2)), { recursive: true, mode: 0o700 })
         await rename(partial.path, target)
         await syncFolder(join(root, written.hash.slice(0, 2)))

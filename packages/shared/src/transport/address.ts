@@ -11,7 +11,8 @@ export type RedisAddress = {
   master?: string
 }
 
-const SHAPE = /^redis(?<tls>s)?(?:\+(?<mode>sentinel|cluster))?:\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#]+)(?:\/(?<path>[^?#]*))?$/
+const SHAPE =
+  /^redis(?<tls>s)?(?:\+(?<mode>sentinel|cluster))?:\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#]+)(?:\/(?<path>[^?#]*))?$/
 const HOST = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<name>[A-Za-z0-9._-]+))(?::(?<port>\d{1,5}))?$/
 
 /**
@@ -23,17 +24,35 @@ const HOST = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<name>[A-Za-z0-9._-]+))(?::(?<port
  * parseRedisAddress('redis+cluster://box-1:6379,box-2:6379')
  */
 export function parseRedisAddress(address: string): RedisAddress | undefined {
-  const { tls, mode = 'single', user, password, hosts: listed = '', path = '' } = SHAPE.exec(address)?.groups ?? {}
+  const {
+    tls,
+    mode = 'single',
+    user,
+    password,
+    hosts: listed = '',
+    path = '',
+  } = SHAPE.exec(address)?.groups ?? {}
   const hosts = listed.split(',').map((host) => readHost(host, mode === 'sentinel' ? 26_379 : 6379))
-  if (hosts.some((host) => host === undefined) || (mode === 'single' && hosts.length > 1)) return undefined
+  if (hosts.some((host) => host === undefined) || (mode === 'single' && hosts.length > 1))
+    return undefined
   const parts = path === '' ? [] : path.split('/')
   const master = mode === 'sentinel' ? parts.shift() : undefined
   const [db = '0', ...rest] = parts
-  if (rest.length > 0 || !/^\d{1,4}$/.test(db) || (mode === 'sentinel' && !master) || (mode === 'cluster' && Number(db) !== 0)) return undefined
+  if (
+    rest.length > 0 ||
+    !/^\d{1,4}$/.test(db) ||
+    (mode === 'sentinel' && !master) ||
+    (mode === 'cluster' && Number(db) !== 0)
+  )
+    return undefined
   try {
     return {
-      mode: mode as RedisAddress['mode'], tls: tls !== undefined, hosts: hosts as RedisAddress['hosts'], db: Number(db),
-      ...(user && { username: decodeURIComponent(user) }), ...(password && { password: decodeURIComponent(password) }),
+      mode: mode as RedisAddress['mode'],
+      tls: tls !== undefined,
+      hosts: hosts as RedisAddress['hosts'],
+      db: Number(db),
+      ...(user && { username: decodeURIComponent(user) }),
+      ...(password && { password: decodeURIComponent(password) }),
       ...(master && { master: decodeURIComponent(master) }),
     }
   } catch {
@@ -43,13 +62,28 @@ export function parseRedisAddress(address: string): RedisAddress | undefined {
 
 /** The ways in which addresses are wrong most often, the first that fits told; none shows the address, which may carry a password. */
 const FAULTS: [looksLike: RegExp, advice: string][] = [
-  [/^(?!rediss?(\+sentinel|\+cluster)?:\/\/)/, 'it begins with redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://'],
-  [/^[^@]*\/\/[^@]*[/?#][^@]*@|@.*@/, 'signs with a meaning are percent-encoded in user and password: @ is %40, / is %2F, ? is %3F, % is %25'],
+  [
+    /^(?!rediss?(\+sentinel|\+cluster)?:\/\/)/,
+    'it begins with redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://',
+  ],
+  [
+    /^[^@]*\/\/[^@]*[/?#][^@]*@|@.*@/,
+    'signs with a meaning are percent-encoded in user and password: @ is %40, / is %2F, ? is %3F, % is %25',
+  ],
   [/%(?![0-9a-f]{2})/i, 'a percent sign in user, password or name is written %25'],
   [/[?#]/, 'nothing follows the path; TLS is asked for by rediss://'],
-  [/^rediss?:\/\/.*,/, 'several hosts need redis+sentinel://host,host/name or redis+cluster://host,host'],
-  [/^rediss?\+sentinel:\/\/[^/]*\/?$/, 'what the Sentinels call the set follows their addresses: redis+sentinel://host:26379/name'],
-  [/^rediss?\+cluster:\/\/[^/]*\/./, 'a cluster has no database but 0, so that nothing follows its hosts'],
+  [
+    /^rediss?:\/\/.*,/,
+    'several hosts need redis+sentinel://host,host/name or redis+cluster://host,host',
+  ],
+  [
+    /^rediss?\+sentinel:\/\/[^/]*\/?$/,
+    'what the Sentinels call the set follows their addresses: redis+sentinel://host:26379/name',
+  ],
+  [
+    /^rediss?\+cluster:\/\/[^/]*\/./,
+    'a cluster has no database but 0, so that nothing follows its hosts',
+  ],
   [/^[^/]*\/\/(.*@)?[^/@]*:(\D|0*(\/|,|$)|\d{5})[^@]*$/, 'a port is a number from 1 to 65535'],
 ]
 
@@ -61,6 +95,7 @@ export function adviseOnRedisAddress(address: string): string | undefined {
 function readHost(text: string, standard: number): { host: string; port: number } | undefined {
   const { v6, name, port } = HOST.exec(text)?.groups ?? {}
   const host = v6 ?? name
-  if (host === undefined || Number(port ?? standard) > 65_535 || Number(port ?? standard) === 0) return undefined
+  if (host === undefined || Number(port ?? standard) > 65_535 || Number(port ?? standard) === 0)
+    return undefined
   return { host, port: Number(port ?? standard) }
 }

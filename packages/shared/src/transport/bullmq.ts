@@ -38,9 +38,16 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
   const leader = `${redis.prefix}:leader`
 
   function queueOf(name: string): Queue<Message> {
-    const found = queues.get(name) ?? new Queue<Message>(name, {
-      connection: redis.client, prefix: redis.prefix, streams: STREAMS, defaultJobOptions: MESSAGE, skipVersionCheck: true, skipWaitingForReady: true,
-    })
+    const found =
+      queues.get(name) ??
+      new Queue<Message>(name, {
+        connection: redis.client,
+        prefix: redis.prefix,
+        streams: STREAMS,
+        defaultJobOptions: MESSAGE,
+        skipVersionCheck: true,
+        skipWaitingForReady: true,
+      })
     if (!queues.has(name)) found.on('error', () => {}) // the link says it
     queues.set(name, found)
     return found
@@ -49,13 +56,22 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
   /** Takes what comes into a queue, over connections of its own. */
   function take(name: string, onHint: OnHint): Hearing {
     const connection = redis.connect()
-    const worker = new Worker<Message>(name, async ({ data: { hint, given } }) => onHint(hint, given && givenToNode(given)), {
-      connection, prefix: redis.prefix, skipVersionCheck: true,
-      // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
-      skipStalledCheck: true, skipLockRenewal: true, removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
-      // After an outage it takes again as soon as the link is used again.
-      runRetryDelay: RETRY_MS,
-    })
+    const worker = new Worker<Message>(
+      name,
+      async ({ data: { hint, given } }) => onHint(hint, given && givenToNode(given)),
+      {
+        connection,
+        prefix: redis.prefix,
+        skipVersionCheck: true,
+        // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
+        skipStalledCheck: true,
+        skipLockRenewal: true,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+        // After an outage it takes again as soon as the link is used again.
+        runRetryDelay: RETRY_MS,
+      },
+    )
     worker.on('error', () => {}) // the link says it
     return {
       async close() {
@@ -81,7 +97,10 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     async send({ node, incarnation, hint, given }: Wake) {
       if (!redis.up) throw new Error('Redis is away')
       const name = queueName(node, incarnation)
-      await Promise.all([queueOf(name).add(hint, { hint, ...(given && { given }) }), redis.client.sadd(known, name)])
+      await Promise.all([
+        queueOf(name).add(hint, { hint, ...(given && { given }) }),
+        redis.client.sadd(known, name),
+      ])
     },
     async hear(node, incarnation, onHint) {
       const name = queueName(node, incarnation)
@@ -104,7 +123,9 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     isLed: async () => (await redis.client.exists(leader)) === 1,
     async clean(living) {
       const there = await redis.client.smembers(known)
-      const kept = new Set((await living()).map(({ id, incarnation }) => queueName(id, incarnation)))
+      const kept = new Set(
+        (await living()).map(({ id, incarnation }) => queueName(id, incarnation)),
+      )
       const left = there.filter((name) => !kept.has(name))
       for (const name of left) await remove(name)
       // Those that tidied up after themselves.

@@ -14,7 +14,12 @@ const PATIENCE_MS = 3000
  * const { version, evicts } = await checkRedis('redis://:secret@box-1:6379')
  */
 export async function checkRedis(url: string): Promise<RedisReport> {
-  const client = clientOf(url, { commandTimeout: PATIENCE_MS, connectTimeout: PATIENCE_MS, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  const client = clientOf(url, {
+    commandTimeout: PATIENCE_MS,
+    connectTimeout: PATIENCE_MS,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  })
   // Why it did not connect; what the commands say is only that it did not. A cluster's client would try for ever.
   const failed = new Promise<never>((_, reject) => client.on('error', reject))
   const late = Promise.withResolvers<never>()
@@ -31,7 +36,12 @@ export async function checkRedis(url: string): Promise<RedisReport> {
 
 async function look(client: RedisClient): Promise<RedisReport> {
   await client.set('earshot:doctor', '', 'PX', 1)
-  const facts = new Map((await client.info()).split('\r\n').map((line) => line.split(':', 2) as [string, string]))
+  const facts = new Map(
+    (await client.info()).split('\r\n').map((line) => line.split(':', 2) as [string, string]),
+  )
   const policy = facts.get('maxmemory_policy') ?? 'noeviction'
-  return { version: facts.get('redis_version') ?? '', evicts: Number(facts.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction' ? policy : null }
+  return {
+    version: facts.get('redis_version') ?? '',
+    evicts: Number(facts.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction' ? policy : null,
+  }
 }

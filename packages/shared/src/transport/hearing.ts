@@ -26,7 +26,11 @@ export type NodeHearing = {
  * @param onHint what was heard; `cancelled` too whenever something may have been missed
  */
 export function createNodeHearing(options: {
-  db: Database; transport: Transport | undefined; node: string; onHint: OnHint; log: Log
+  db: Database
+  transport: Transport | undefined
+  node: string
+  onHint: OnHint
+  log: Log
 }): NodeHearing {
   const { db, transport, node, onHint, log } = options
   const notify = createNotifyWakes(db)
@@ -49,7 +53,9 @@ export function createNodeHearing(options: {
     if (monotonicMs() - ledAt < LED_MS) return 'redis'
     // After an outage the leader, too, needs a moment.
     if (!warned && transport.redis.up && monotonicMs() - upSince > LED_MS) {
-      log.warn('No coordinator that leads sends through this Redis; notifications are heard until one does. Do all have the same REDIS_URL?')
+      log.warn(
+        'No coordinator that leads sends through this Redis; notifications are heard until one does. Do all have the same REDIS_URL?',
+      )
       warned = true
     }
     return 'notify'

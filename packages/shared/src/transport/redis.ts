@@ -45,9 +45,22 @@ export type Topic = 'events' | 'progress'
  * @example
  * const redis = await openRedis({ url: 'redis://127.0.0.1:6379', mesh: await meshId(db.pool), log })
  */
-export async function openRedis({ url, mesh, log }: { url: string; mesh: string; log: Log }): Promise<RedisLink> {
+export async function openRedis({
+  url,
+  mesh,
+  log,
+}: {
+  url: string
+  mesh: string
+  log: Log
+}): Promise<RedisLink> {
   const prefix = `{earshot:${mesh}}`
-  const client = clientOf(url, { enableOfflineQueue: false, commandTimeout: COMMAND_MS, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false })
+  const client = clientOf(url, {
+    enableOfflineQueue: false,
+    commandTimeout: COMMAND_MS,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+  })
   const hearers = new Set<(up: boolean) => void>()
   const subscriptions = createSubscriptions(() => clientOf(url, { maxRetriesPerRequest: null }))
   let up: boolean | undefined
@@ -69,7 +82,11 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     const first = up === undefined
     up = next
     refusal = !next && isRefusal ? reason : undefined
-    if (!next) log.warn({ reason }, 'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP')
+    if (!next)
+      log.warn(
+        { reason },
+        'Redis is away: wake-ups go by NOTIFY and with the heartbeat, progress over HTTP',
+      )
     else log.info(first ? 'Redis carries wake-ups and progress' : 'Redis is back, and used again')
     if (next && !first) subscriptions.renew()
     for (const hear of hearers) hear(next)
@@ -83,7 +100,11 @@ export async function openRedis({ url, mesh, log }: { url: string; mesh: string;
     } catch (err) {
       become(false, client.status === 'ready' ? err : (cause ?? err))
       unanswered += 1
-      if (client.status === 'reconnecting' || unanswered < (client.status === 'ready' ? ANEW_AFTER : ANEW_AFTER_MAKING)) return
+      if (
+        client.status === 'reconnecting' ||
+        unanswered < (client.status === 'ready' ? ANEW_AFTER : ANEW_AFTER_MAKING)
+      )
+        return
       unanswered = 0
       client.disconnect(true)
     }
@@ -170,16 +191,33 @@ export function clientOf(url: string, options: RedisOptions): RedisClient {
 
 const patience = (attempt: number): number => Math.min(attempt * 100, 1000)
 
-function connect({ mode, tls, hosts, username, password, db, master }: RedisAddress, options: RedisOptions): RedisClient {
+function connect(
+  { mode, tls, hosts, username, password, db, master }: RedisAddress,
+  options: RedisOptions,
+): RedisClient {
   const [first] = hosts
-  const login: RedisOptions = { ...(username && { username }), ...(password && { password }), ...(tls && { tls: {} }) }
+  const login: RedisOptions = {
+    ...(username && { username }),
+    ...(password && { password }),
+    ...(tls && { tls: {} }),
+  }
   if (mode === 'cluster') {
     const { retryStrategy: _, enableOfflineQueue = true, ...each } = options
-    return new ioredis.Cluster(hosts, { enableOfflineQueue, clusterRetryStrategy: patience, slotsRefreshTimeout: 2000, redisOptions: { ...each, ...login } })
+    return new ioredis.Cluster(hosts, {
+      enableOfflineQueue,
+      clusterRetryStrategy: patience,
+      slotsRefreshTimeout: 2000,
+      redisOptions: { ...each, ...login },
+    })
   }
   if (mode === 'single') return new ioredis.Redis({ ...options, ...login, ...first, db })
   return new ioredis.Redis({
-    ...options, ...login, db, sentinels: hosts, name: master!, ...(password && { sentinelPassword: password }),
+    ...options,
+    ...login,
+    db,
+    sentinels: hosts,
+    name: master!,
+    ...(password && { sentinelPassword: password }),
     ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
   })
 }

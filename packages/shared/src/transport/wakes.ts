@@ -4,7 +4,12 @@ import type { GivenToNode } from '../db/functions/jobs.ts'
 export type Hint = 'assigned' | 'cancelled' | 'recall'
 
 /** Who is woken, and why. `given`: the assignments themselves, where they are few. */
-export type Wake = { node: string; incarnation: number; hint: Hint; given?: GivenToNode | undefined }
+export type Wake = {
+  node: string
+  incarnation: number
+  hint: Hint
+  given?: GivenToNode | undefined
+}
 export type OnHint = (hint: Hint, given?: GivenToNode) => void
 
 /**

@@ -7,8 +7,38 @@ import { EarshotError } from '@earshot/shared/contract'
  * addresses, as well as pictures, subtitles and raw formats.
  */
 export const DEMUXERS = [
-  'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'mp3', 'aac', 'ogg', 'flac', 'wav', 'w64', 'aiff', 'au', 'caf', 'amr', 'ac3', 'eac3',
-  'dts', 'asf', 'avi', 'flv', 'mpeg', 'mpegts', 'ape', 'wv', 'tta', 'mpc', 'mpc8', 'tak', 'oma', 'shn', 'dsf', 'voc', 'nut', 'rm',
+  'mov,mp4,m4a,3gp,3g2,mj2',
+  'matroska,webm',
+  'mp3',
+  'aac',
+  'ogg',
+  'flac',
+  'wav',
+  'w64',
+  'aiff',
+  'au',
+  'caf',
+  'amr',
+  'ac3',
+  'eac3',
+  'dts',
+  'asf',
+  'avi',
+  'flv',
+  'mpeg',
+  'mpegts',
+  'ape',
+  'wv',
+  'tta',
+  'mpc',
+  'mpc8',
+  'tak',
+  'oma',
+  'shn',
+  'dsf',
+  'voc',
+  'nut',
+  'rm',
 ].join(',')
 
 const PLAYLISTS: Array<[name: string, start: RegExp]> = [
@@ -16,7 +46,10 @@ const PLAYLISTS: Array<[name: string, start: RegExp]> = [
   ['an ffmpeg concat list', /^ffconcat version/],
   ['an SDP session description', /^v=0\r?\n(?:[a-z]=[^\n]*\n)*?m=/],
   ['a DASH manifest', /^(?:<\?xml[^>]*>\s*)?(?:<!--[\s\S]*?-->\s*)*<(?:\w+:)?MPD[\s>]/],
-  ['a playlist', /^(?:\[playlist\]|\[reference\]|<asx[\s>]|<\?wpl|<smil[\s>]|<(?:\?xml[^>]*>\s*<)?(?:playlist|SmoothStreamingMedia)[\s>])/i],
+  [
+    'a playlist',
+    /^(?:\[playlist\]|\[reference\]|<asx[\s>]|<\?wpl|<smil[\s>]|<(?:\?xml[^>]*>\s*<)?(?:playlist|SmoothStreamingMedia)[\s>])/i,
+  ],
   ['a list of addresses', /^(?:rtsp|rtp|mms|https?|file|concat|subfile|data):\S+\s*$/im],
 ]
 
@@ -32,8 +65,13 @@ export async function refusePlaylist(file: string): Promise<void> {
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(4096), 0, 4096, 0)
     if (bytesRead === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.')
-    const start = buffer.toString('latin1', 0, bytesRead).replace(/^\xef\xbb\xbf/, '').trimStart()
-    const found = start.includes('\0') ? undefined : PLAYLISTS.find(([, pattern]) => pattern.test(start))
+    const start = buffer
+      .toString('latin1', 0, bytesRead)
+      .replace(/^\xef\xbb\xbf/, '')
+      .trimStart()
+    const found = start.includes('\0')
+      ? undefined
+      : PLAYLISTS.find(([, pattern]) => pattern.test(start))
     if (found !== undefined) throw refused(found[0])
   } finally {
     await handle.close()
@@ -42,7 +80,11 @@ export async function refusePlaylist(file: string): Promise<void> {
 
 /** The error for what is not media but a pointer to it. */
 export function refused(what: string): EarshotError {
-  return new EarshotError('EARSHOT_MEDIA_REFUSED', `The file is ${what}: it holds no sound but points at other files, which are not opened.`, {
-    hint: 'Add the recordings themselves.',
-  })
+  return new EarshotError(
+    'EARSHOT_MEDIA_REFUSED',
+    `The file is ${what}: it holds no sound but points at other files, which are not opened.`,
+    {
+      hint: 'Add the recordings themselves.',
+    },
+  )
 }

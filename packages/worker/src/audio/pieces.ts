@@ -16,7 +16,11 @@ const MOMENT_BYTES = BYTES_PER_S / 5
  * @example
  * for await (const { from, bytes, start_s } of piecesOf('/tmp/job/audio.wav', 44 + 32_000)) … // one piece: from 44, 32,000 bytes
  */
-export async function* piecesOf(wav: string, size: number, mostS = MOST_S): AsyncGenerator<AudioPiece> {
+export async function* piecesOf(
+  wav: string,
+  size: number,
+  mostS = MOST_S,
+): AsyncGenerator<AudioPiece> {
   const handle = await open(wav)
   try {
     let from = HEADER_BYTES
@@ -32,9 +36,18 @@ export async function* piecesOf(wav: string, size: number, mostS = MOST_S): Asyn
 }
 
 /** How many bytes to take, so that the cut is in the middle of the quietest fifth of a second near the end. */
-async function quietestCut(handle: Awaited<ReturnType<typeof open>>, from: number, most: number): Promise<number> {
+async function quietestCut(
+  handle: Awaited<ReturnType<typeof open>>,
+  from: number,
+  most: number,
+): Promise<number> {
   const length = Math.min(SEARCH_S * BYTES_PER_S, most / 2)
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, from + most - length)
+  const { buffer, bytesRead } = await handle.read(
+    Buffer.alloc(length),
+    0,
+    length,
+    from + most - length,
+  )
   let best = { loudness: Infinity, at: bytesRead - MOMENT_BYTES }
   for (let at = 0; at + MOMENT_BYTES <= bytesRead; at += MOMENT_BYTES) {
     let loudness = 0

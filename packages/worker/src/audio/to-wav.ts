@@ -16,19 +16,53 @@ const QUIET_LIMIT_S = 120
  * @example
  * const { duration_s } = await toWav({ file: '/tmp/job/a.mp3', out: '/tmp/job/speech.wav', signal, who: 'The server at box:8000' })
  */
-export async function toWav({ file, out, signal, who }: { file: string; out: string; signal: AbortSignal; who: string }): Promise<{ duration_s: number }> {
+export async function toWav({
+  file,
+  out,
+  signal,
+  who,
+}: {
+  file: string
+  out: string
+  signal: AbortSignal
+  who: string
+}): Promise<{ duration_s: number }> {
   const ended = await runProgram({
     program: 'ffmpeg',
     args: [
-      '-nostdin', '-hide_banner', '-v', 'error', '-nostats', '-progress', 'pipe:1', '-y', ...safeInput(path.resolve(file)), '-vn', '-map_metadata', '-1',
-      '-ac', '1', '-c:a', 'pcm_s16le', '-fflags', '+bitexact', '-flags:a', '+bitexact', '-f', 'wav', `file:${path.resolve(out)}`,
+      '-nostdin',
+      '-hide_banner',
+      '-v',
+      'error',
+      '-nostats',
+      '-progress',
+      'pipe:1',
+      '-y',
+      ...safeInput(path.resolve(file)),
+      '-vn',
+      '-map_metadata',
+      '-1',
+      '-ac',
+      '1',
+      '-c:a',
+      'pcm_s16le',
+      '-fflags',
+      '+bitexact',
+      '-flags:a',
+      '+bitexact',
+      '-f',
+      'wav',
+      `file:${path.resolve(out)}`,
     ],
-    signal, quietLimitS: QUIET_LIMIT_S, limits: LIMITS,
+    signal,
+    quietLimitS: QUIET_LIMIT_S,
+    limits: LIMITS,
   })
   const failure = endedBadly('ffmpeg', ended)
   if (failure.code === 'EARSHOT_DISK_FULL') throw failure
   const duration_s = ended.code === 0 ? await wavLength(out) : 0
-  if (duration_s <= 0) throw new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave what is no sound.`)
+  if (duration_s <= 0)
+    throw new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave what is no sound.`)
   return { duration_s }
 }
 

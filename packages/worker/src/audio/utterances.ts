@@ -29,14 +29,27 @@ const SILENT = 4
  * @returns where each stretch came from, for {@link sourceTime}
  * @throws EarshotError EARSHOT_DISK_FULL; the signal's reason on abort
  */
-export async function copyWithPauses({ wav, out, signal }: { wav: string; out: string; signal: AbortSignal }): Promise<Stretch[]> {
+export async function copyWithPauses({
+  wav,
+  out,
+  signal,
+}: {
+  wav: string
+  out: string
+  signal: AbortSignal
+}): Promise<Stretch[]> {
   const source = await open(wav)
   try {
     const copy = await open(out, 'w')
     try {
       return await copyStretches(source, copy, signal)
     } catch (err) {
-      if ((err as NodeJS.ErrnoException).code === 'ENOSPC') throw new EarshotError('EARSHOT_DISK_FULL', 'The disk is full: the recording could not be made ready for the recogniser.', { cause: err })
+      if ((err as NodeJS.ErrnoException).code === 'ENOSPC')
+        throw new EarshotError(
+          'EARSHOT_DISK_FULL',
+          'The disk is full: the recording could not be made ready for the recogniser.',
+          { cause: err },
+        )
       throw err
     } finally {
       await copy.close()
@@ -46,7 +59,11 @@ export async function copyWithPauses({ wav, out, signal }: { wav: string; out: s
   }
 }
 
-async function copyStretches(source: FileHandle, copy: FileHandle, signal: AbortSignal): Promise<Stretch[]> {
+async function copyStretches(
+  source: FileHandle,
+  copy: FileHandle,
+  signal: AbortSignal,
+): Promise<Stretch[]> {
   const stretches: Stretch[] = []
   const block = Buffer.alloc(LONGEST_S * BYTES_PER_S)
   const { size } = await source.stat()
@@ -83,7 +100,9 @@ function isSilent(samples: Int16Array): boolean {
 
 /** The sample, after the shortest stretch, around which the mean level of 0.3 s is lowest. */
 function quietest(samples: Int16Array): number {
-  const levels = Array.from({ length: Math.floor(samples.length / FRAME) }, (_, frame) => levelOf(samples, frame))
+  const levels = Array.from({ length: Math.floor(samples.length / FRAME) }, (_, frame) =>
+    levelOf(samples, frame),
+  )
   let best = SHORTEST_S * 100
   let lowest = Infinity
   for (let frame = SHORTEST_S * 100; frame < levels.length - AROUND; frame++) {
@@ -121,5 +140,7 @@ export function sourceTime(stretches: readonly Stretch[], copyS: number): number
   if (at === undefined) return copyS
   const next = stretches[low + 1]
   const time = at.source_s + copyS - at.copy_s
-  return next === undefined ? time : Math.min(time, at.source_s + (next.copy_s - PAUSE_S - at.copy_s))
+  return next === undefined
+    ? time
+    : Math.min(time, at.source_s + (next.copy_s - PAUSE_S - at.copy_s))
 }

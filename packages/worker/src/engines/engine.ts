@@ -1,4 +1,10 @@
-import type { GenerateDelta, Generated, GenerateRequest, Segment, Word } from '@earshot/shared/contract'
+import type {
+  GenerateDelta,
+  Generated,
+  GenerateRequest,
+  Segment,
+  Word,
+} from '@earshot/shared/contract'
 
 /** Whether an engine works on this machine, found by using it. */
 export type EngineReport = {
@@ -93,14 +99,23 @@ export type TextToSpeech = Probing & {
    * @throws EarshotError EARSHOT_BAD_REQUEST (an unknown voice, nothing to say), EARSHOT_ENGINE_FAILED,
    * EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL
    */
-  speak(input: { text: string; voice?: string | undefined; model?: string | undefined; out: string; signal: AbortSignal }): Promise<{ duration_s: number }>
+  speak(input: {
+    text: string
+    voice?: string | undefined
+    model?: string | undefined
+    out: string
+    signal: AbortSignal
+  }): Promise<{ duration_s: number }>
 }
 
 /** Texts to vectors, comparable only with those of the same model. */
 export type Embedder = Probing & {
   kind: 'embed'
   /** @param options.onTokens called with how many tokens the texts had, where the engine counts them */
-  embed(texts: readonly string[], options: { model: string; signal: AbortSignal; onTokens?: (count: number) => void }): Promise<number[][]>
+  embed(
+    texts: readonly string[],
+    options: { model: string; signal: AbortSignal; onTokens?: (count: number) => void },
+  ): Promise<number[][]>
 }
 
 /** A conversation to its next message. */
@@ -113,7 +128,10 @@ export type TextGenerator = Probing & {
    * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG (more than the model can hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the
    *   signal's reason on abort
    */
-  generate(input: GenerateRequest & { model: string }, options: { onDelta(delta: GenerateDelta): void; onAlive?: () => void; signal: AbortSignal }): Promise<Omit<Generated, 'engine'>>
+  generate(
+    input: GenerateRequest & { model: string },
+    options: { onDelta(delta: GenerateDelta): void; onAlive?: () => void; signal: AbortSignal },
+  ): Promise<Omit<Generated, 'engine'>>
 }
 
 export type Engine = SpeechToText | TextToSpeech | Embedder | TextGenerator

@@ -22,7 +22,10 @@ export function createEspeak({ programs = {} }: { programs?: Programs } = {}): T
 
   async function listVoices(signal?: AbortSignal): Promise<string[]> {
     const ended = await runProgram({ program, args: ['--voices'], signal, quietLimitS: 30 })
-    const voices = ended.stdout.split('\n').slice(1).flatMap((line) => /^\s*\d+\s+(\S+)/.exec(line)?.[1] ?? [])
+    const voices = ended.stdout
+      .split('\n')
+      .slice(1)
+      .flatMap((line) => /^\s*\d+\s+(\S+)/.exec(line)?.[1] ?? [])
     if (ended.code !== 0 || voices.length === 0) throw endedBadly('espeak-ng', ended)
     return [...new Set(voices)]
   }
@@ -30,22 +33,40 @@ export function createEspeak({ programs = {} }: { programs?: Programs } = {}): T
   return {
     name: 'espeak-ng',
     kind: 'speak',
-    probe: (signal) => reportOf(async () => {
-      await listVoices(signal)
-      return versionOf(program, /text-to-speech: ([\d.]+)/, signal)
-    }, { missing: 'espeak-ng' }),
-    models: async (signal) => [{ name: 'espeak-ng', size_bytes: null, voices: await listVoices(signal) }],
+    probe: (signal) =>
+      reportOf(
+        async () => {
+          await listVoices(signal)
+          return versionOf(program, /text-to-speech: ([\d.]+)/, signal)
+        },
+        { missing: 'espeak-ng' },
+      ),
+    models: async (signal) => [
+      { name: 'espeak-ng', size_bytes: null, voices: await listVoices(signal) },
+    ],
     async speak({ text, voice = DEFAULT_VOICE, out, signal }) {
       const [language = ''] = voice.split('+')
       const voices = await listVoices(signal)
       if (!voices.includes(language)) {
-        throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${voice}".`, { field: 'voice', hint: `Voices on this node: ${voices.join(', ')}.` })
+        throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${voice}".`, {
+          field: 'voice',
+          hint: `Voices on this node: ${voices.join(', ')}.`,
+        })
       }
-      if (!/[\p{L}\p{N}]/u.test(text)) throw new EarshotError('EARSHOT_BAD_REQUEST', 'The text has no word that can be spoken.', { field: 'text' })
+      if (!/[\p{L}\p{N}]/u.test(text))
+        throw new EarshotError('EARSHOT_BAD_REQUEST', 'The text has no word that can be spoken.', {
+          field: 'text',
+        })
       return inFolder('speak', async (dir) => {
         const source = path.join(dir, 'text.txt')
         await writeFile(source, `${text}\n`)
-        const ended = await runProgram({ program, args: ['-v', voice, '-b', '1', '-f', source, '-w', path.resolve(out)], signal, quietLimitS: speakingLimitS(text), limits: LIMITS })
+        const ended = await runProgram({
+          program,
+          args: ['-v', voice, '-b', '1', '-f', source, '-w', path.resolve(out)],
+          signal,
+          quietLimitS: speakingLimitS(text),
+          limits: LIMITS,
+        })
         const duration_s = ended.code === 0 ? await wavLength(out) : 0
         if (duration_s <= 0) throw endedBadly('espeak-ng', ended)
         return { duration_s }

@@ -27,40 +27,75 @@ export function createFlite({ programs = {} }: { programs?: Programs } = {}): Te
     const ended = await runProgram({ program, args: ['-lv'], signal, quietLimitS: 30 })
     const listed = /^Voices available:(.*)$/m.exec(ended.stdout)?.[1]
     if (ended.code !== 0 || listed === undefined) throw endedBadly('flite', ended)
-    return listed.trim().split(/\s+/).filter((voice) => voice !== LIMITED_VOICE)
+    return listed
+      .trim()
+      .split(/\s+/)
+      .filter((voice) => voice !== LIMITED_VOICE)
   }
 
   return {
     name: 'flite',
     kind: 'speak',
-    probe: (signal) => reportOf(async () => {
-      await listVoices(signal)
-      return versionOf(program, /version: flite-([\d.]+)/, signal)
-    }, { missing: 'flite' }),
-    models: async (signal) => [{ name: 'flite', size_bytes: null, voices: await listVoices(signal) }],
+    probe: (signal) =>
+      reportOf(
+        async () => {
+          await listVoices(signal)
+          return versionOf(program, /version: flite-([\d.]+)/, signal)
+        },
+        { missing: 'flite' },
+      ),
+    models: async (signal) => [
+      { name: 'flite', size_bytes: null, voices: await listVoices(signal) },
+    ],
     async speak({ text, voice = DEFAULT_VOICE, out, signal }) {
       const voices = await listVoices(signal)
       if (!voices.includes(voice)) {
-        throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${voice}".`, { field: 'voice', hint: `Voices on this node: ${voices.join(', ')}.` })
+        throw new EarshotError('EARSHOT_BAD_REQUEST', `There is no voice "${voice}".`, {
+          field: 'voice',
+          hint: `Voices on this node: ${voices.join(', ')}.`,
+        })
       }
       const sayable = toSayable(text)
       if (!/[\p{L}\p{N}]/u.test(sayable)) {
-        throw new EarshotError('EARSHOT_BAD_REQUEST', 'The text has no word that the English voice can speak.', { field: 'text' })
+        throw new EarshotError(
+          'EARSHOT_BAD_REQUEST',
+          'The text has no word that the English voice can speak.',
+          { field: 'text' },
+        )
       }
       return { duration_s: await speakTo({ program, text: sayable, voice, out, signal }) }
     },
   }
 }
 
-function speakTo({ program, text, voice, out, signal }: { program: string; text: string; voice: string; out: string; signal: AbortSignal }): Promise<number> {
+function speakTo({
+  program,
+  text,
+  voice,
+  out,
+  signal,
+}: {
+  program: string
+  text: string
+  voice: string
+  out: string
+  signal: AbortSignal
+}): Promise<number> {
   return inFolder('speak', async (dir) => {
     const source = path.join(dir, 'text.txt')
     const spoken = path.join(dir, 'speech.wav')
     await writeFile(source, `${text}\n`)
-    const ended = await runProgram({ program, args: ['-voice', voice, '-f', source, '-o', path.resolve(out)], signal, quietLimitS: speakingLimitS(text), limits: LIMITS })
+    const ended = await runProgram({
+      program,
+      args: ['-voice', voice, '-f', source, '-o', path.resolve(out)],
+      signal,
+      quietLimitS: speakingLimitS(text),
+      limits: LIMITS,
+    })
     const { size } = await stat(out).catch(() => ({ size: 0 }))
     if (ended.code !== 0 || size <= HEADER_BYTES) throw endedBadly('flite', ended)
-    if ((await readFile(out)).readUInt32LE(24) === SAMPLE_RATE) return (size - HEADER_BYTES) / BYTES_PER_S
+    if ((await readFile(out)).readUInt32LE(24) === SAMPLE_RATE)
+      return (size - HEADER_BYTES) / BYTES_PER_S
     // The voice `kal` speaks at 8 kHz.
     const { duration_s } = await decode({ file: out, out: spoken, signal })
     await rename(spoken, out)

@@ -7,10 +7,19 @@ import type { z } from 'zod'
 import type { Life, Watching } from './life.ts'
 
 /** Past what a model can hold, however the servers word it. */
-const TOO_LONG = /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens|tokens? exceed/i
+const TOO_LONG =
+  /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens|tokens? exceed/i
 const NO_MEMORY = /requires more (system )?memory|out of memory|insufficient memory|cudaMalloc/i
 /** Nobody is there, or nobody more: found before anything was answered. */
-const NOT_THERE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])
+const NOT_THERE = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
 const SILENT = 'ESILENT'
 /** A model that is loaded first, and a long prompt on a processor, take their time before the first byte. */
 const QUIET_LIMIT_S = 900
@@ -24,7 +33,11 @@ export type Asking = Watching & {
 }
 
 /** A request's body: text, or a form with files, which is held in memory as a whole. */
-export type Asked = { method?: string | undefined; headers?: Record<string, string> | undefined; body?: string | FormData | undefined }
+export type Asked = {
+  method?: string | undefined
+  headers?: Record<string, string> | undefined
+  body?: string | FormData | undefined
+}
 
 /**
  * Asks an engine that is a server; closes the connection at once when the signal fires, and waits longer for an answer than fetch() does (5 minutes). What
@@ -34,11 +47,20 @@ export type Asked = { method?: string | undefined; headers?: Record<string, stri
  * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE
  *   (busy: later); the signal's reason on abort
  */
-export async function askServer(url: string, asked: Asked, { who, signal, life, onAlive, whole }: Asking): Promise<Response> {
+export async function askServer(
+  url: string,
+  asked: Asked,
+  { who, signal, life, onAlive, whole }: Asking,
+): Promise<Response> {
   let answer: Response
   await life?.check()
   try {
-    answer = await send(new URL(url), asked, signal, life && ((request) => life.watch(request, { onAlive, whole })))
+    answer = await send(
+      new URL(url),
+      asked,
+      signal,
+      life && ((request) => life.watch(request, { onAlive, whole })),
+    )
   } catch (err) {
     throw connectionError(err, { who, signal })
   }
@@ -53,29 +75,54 @@ export async function askAnything(url: string, asked: Asked, signal: AbortSignal
   await body?.cancel()
 }
 
-async function send(url: URL, { method = 'GET', headers = {}, body }: Asked, signal: AbortSignal | undefined, watch?: (request: http.ClientRequest) => void): Promise<Response> {
+async function send(
+  url: URL,
+  { method = 'GET', headers = {}, body }: Asked,
+  signal: AbortSignal | undefined,
+  watch?: (request: http.ClientRequest) => void,
+): Promise<Response> {
   signal?.throwIfAborted()
   // A form's boundary, which its header names, is made where it is written.
   const form = body instanceof FormData ? new Response(body) : undefined
-  const bytes = form === undefined ? Buffer.from(body === undefined ? '' : String(body)) : Buffer.from(await form.arrayBuffer())
+  const bytes =
+    form === undefined
+      ? Buffer.from(body === undefined ? '' : String(body))
+      : Buffer.from(await form.arrayBuffer())
   const type = form?.headers.get('content-type')
   const request = (url.protocol === 'https:' ? https : http).request(url, {
-    method, signal, ...(watch === undefined ? { timeout: QUIET_LIMIT_S * 1000 } : {}),
+    method,
+    signal,
+    ...(watch === undefined ? { timeout: QUIET_LIMIT_S * 1000 } : {}),
     // A connection of its own: one that was kept may be closed by the server at the very moment it is used, and nobody knows then what was done.
     agent: false,
-    headers: { ...headers, ...(type ? { 'content-type': type } : {}), ...(body === undefined ? {} : { 'content-length': String(bytes.length) }) },
+    headers: {
+      ...headers,
+      ...(type ? { 'content-type': type } : {}),
+      ...(body === undefined ? {} : { 'content-length': String(bytes.length) }),
+    },
   })
   request.setNoDelay(true)
   watch?.(request)
-  request.on('timeout', () => request.destroy(Object.assign(new Error('It was silent for too long.'), { code: SILENT })))
+  request.on('timeout', () =>
+    request.destroy(Object.assign(new Error('It was silent for too long.'), { code: SILENT })),
+  )
   const answered = Promise.withResolvers<http.IncomingMessage>()
   request.on('response', answered.resolve).on('error', answered.reject)
   request.end(bytes)
   const incoming = await answered.promise
   // What goes wrong from here on, whoever reads the body is told.
   const status = incoming.statusCode ?? 500
-  const content = [204, 304].includes(status) ? null : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>)
-  return new Response(content, { status, statusText: incoming.statusMessage ?? '', headers: Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)]) })
+  const content = [204, 304].includes(status)
+    ? null
+    : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>)
+  return new Response(content, {
+    status,
+    statusText: incoming.statusMessage ?? '',
+    headers: Object.entries(incoming.headers).map(([name, value]): [string, string] => [
+      name,
+      String(value),
+    ]),
+  })
 }
 
 /** What a broken connection means; the signal's reason when it was this side that broke it. */
@@ -84,15 +131,31 @@ export function connectionError(err: unknown, { who, signal }: Asking): unknown 
   if (err instanceof EarshotError) return err
   const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (NOT_THERE.has(code)) return new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer (${code}).`, { cause: err })
-  if (code === SILENT) return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} gave no sign of life for ${QUIET_LIMIT_S / 60} minutes.`, { cause: err })
-  return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} broke off the connection.`, { cause: err })
+  if (NOT_THERE.has(code))
+    return new EarshotError('EARSHOT_ENGINE_MISSING', `${who} does not answer (${code}).`, {
+      cause: err,
+    })
+  if (code === SILENT)
+    return new EarshotError(
+      'EARSHOT_ENGINE_FAILED',
+      `${who} gave no sign of life for ${QUIET_LIMIT_S / 60} minutes.`,
+      { cause: err },
+    )
+  return new EarshotError('EARSHOT_ENGINE_FAILED', `${who} broke off the connection.`, {
+    cause: err,
+  })
 }
 
 /** What a refusal means, by its status and its words. */
 export function refusal(who: string, status: number, said: string): EarshotError {
   const sentence = `${who} answered ${status}: ${said.replace(/\s+/g, ' ').slice(0, 300)}`
-  return new EarshotError(codeOf(status, said), sentence, TOO_LONG.test(said) ? { field: 'messages', hint: 'Send less, or choose a model that can hold more.' } : {})
+  return new EarshotError(
+    codeOf(status, said),
+    sentence,
+    TOO_LONG.test(said)
+      ? { field: 'messages', hint: 'Send less, or choose a model that can hold more.' }
+      : {},
+  )
 }
 
 function codeOf(status: number, said: string): ErrorCode {
@@ -100,16 +163,25 @@ function codeOf(status: number, said: string): ErrorCode {
   if (TOO_LONG.test(said)) return 'EARSHOT_CONTEXT_TOO_LONG'
   if (status === 413) return 'EARSHOT_TOO_LARGE'
   // The key is wrong, or the model or the route is not there: of this node's server.
-  if (status === 401 || status === 403 || status === 404 || status === 405) return 'EARSHOT_ENGINE_MISSING'
-  if (status === 408 || status === 429 || status === 502 || status === 503 || status === 504) return 'EARSHOT_UNREACHABLE'
+  if (status === 401 || status === 403 || status === 404 || status === 405)
+    return 'EARSHOT_ENGINE_MISSING'
+  if (status === 408 || status === 429 || status === 502 || status === 503 || status === 504)
+    return 'EARSHOT_UNREACHABLE'
   return status < 500 ? 'EARSHOT_BAD_REQUEST' : 'EARSHOT_ENGINE_FAILED'
 }
 
 /** `{"error": "…"}`, `{"error": {"message": "…"}}`, `{"detail": …}`, or whatever else was said. */
 export function sentenceIn(text: string): string {
   try {
-    const { error, detail, message } = JSON.parse(text) as { error?: unknown; detail?: unknown; message?: unknown }
-    const said = typeof error === 'object' && error !== null && 'message' in error ? error.message : error ?? detail ?? message
+    const { error, detail, message } = JSON.parse(text) as {
+      error?: unknown
+      detail?: unknown
+      message?: unknown
+    }
+    const said =
+      typeof error === 'object' && error !== null && 'message' in error
+        ? error.message
+        : (error ?? detail ?? message)
     return typeof said === 'string' ? said : said === undefined ? text : JSON.stringify(said)
   } catch {
     return text
@@ -121,11 +193,17 @@ export function sentenceIn(text: string): string {
  *
  * @throws what {@link connectionError} makes of a body that breaks off; EARSHOT_ENGINE_FAILED for a line without end
  */
-export async function* linesFrom(body: AsyncIterable<Uint8Array>, asking: Asking): AsyncGenerator<string> {
+export async function* linesFrom(
+  body: AsyncIterable<Uint8Array>,
+  asking: Asking,
+): AsyncGenerator<string> {
   try {
     yield* linesOf(body)
   } catch (err) {
-    if (err instanceof EarshotError && err.code === 'EARSHOT_TOO_LARGE') throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} sent a line without end.`, { cause: err })
+    if (err instanceof EarshotError && err.code === 'EARSHOT_TOO_LARGE')
+      throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} sent a line without end.`, {
+        cause: err,
+      })
     throw connectionError(err, asking)
   }
 }
@@ -137,7 +215,11 @@ export type OpenAiServer = {
 }
 
 /** What was answered, by its schema. Throws EARSHOT_ENGINE_FAILED where it is something else. */
-export async function readJson<S extends z.ZodType>(answer: Response, schema: S, asking: Asking): Promise<z.output<S>> {
+export async function readJson<S extends z.ZodType>(
+  answer: Response,
+  schema: S,
+  asking: Asking,
+): Promise<z.output<S>> {
   let body: unknown
   try {
     body = await answer.json()
@@ -146,5 +228,9 @@ export async function readJson<S extends z.ZodType>(answer: Response, schema: S,
   }
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
-  throw new EarshotError('EARSHOT_ENGINE_FAILED', `${asking.who} answered what is not OpenAI's protocol.`, { cause: parsed.error })
+  throw new EarshotError(
+    'EARSHOT_ENGINE_FAILED',
+    `${asking.who} answered what is not OpenAI's protocol.`,
+    { cause: parsed.error },
+  )
 }

@@ -30,12 +30,33 @@ export type EngineOptions = {
 }
 
 /** The settings that engines are made with. */
-export const engineOptions = ({ home, ollamaHost, openai, whisper, engines }: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper' | 'engines'>): EngineOptions => ({
-  home, ollamaHost, openaiUrls: openai.urls, openaiKey: openai.key ?? undefined, whisperBuild: whisper.build ?? undefined, patience: { silenceS: engines.silenceS },
+export const engineOptions = ({
+  home,
+  ollamaHost,
+  openai,
+  whisper,
+  engines,
+}: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper' | 'engines'>): EngineOptions => ({
+  home,
+  ollamaHost,
+  openaiUrls: openai.urls,
+  openaiKey: openai.key ?? undefined,
+  whisperBuild: whisper.build ?? undefined,
+  patience: { silenceS: engines.silenceS },
 })
 
 /** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
-export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [createWhisper, createOpenAi, createOllama, createWhisperNode, createPocketsphinx, createPiper, createFlite, createEspeak, createLexical]
+export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [
+  createWhisper,
+  createOpenAi,
+  createOllama,
+  createWhisperNode,
+  createPocketsphinx,
+  createPiper,
+  createFlite,
+  createEspeak,
+  createLexical,
+]
 
 export type Probed = { engine: Engine; report: EngineReport }
 
@@ -46,5 +67,10 @@ export type Probed = { engine: Engine; report: EngineReport }
  * for (const { engine, report } of await probeEngines()) console.log(engine.name, report.available, report.reason)
  */
 export function probeEngines(signal?: AbortSignal, options: EngineOptions = {}): Promise<Probed[]> {
-  return Promise.all(ENGINES.flatMap((create) => create(options)).map(async (engine) => ({ engine, report: await engine.probe(signal) })))
+  return Promise.all(
+    ENGINES.flatMap((create) => create(options)).map(async (engine) => ({
+      engine,
+      report: await engine.probe(signal),
+    })),
+  )
 }

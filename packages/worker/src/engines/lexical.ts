@@ -7,7 +7,9 @@ export function createLexical(): Embedder {
     name: 'lexical',
     kind: 'embed',
     probe: async () => ({ available: true, version: '1' }),
-    models: async () => [{ name: LEXICAL_MODEL, size_bytes: 0, loaded: true, dimensions: LEXICAL_DIMENSIONS }],
+    models: async () => [
+      { name: LEXICAL_MODEL, size_bytes: 0, loaded: true, dimensions: LEXICAL_DIMENSIONS },
+    ],
     async embed(texts, { signal }) {
       signal.throwIfAborted()
       return texts.map((text) => Array.from(embedLexical(text)))

@@ -44,15 +44,29 @@ export type Life = {
  * @example
  * createLife({ who: 'Ollama at box:11434', ask: (signal) => askAnything(`${host}/api/version`, signal), patience: () => PATIENCE })
  */
-export function createLife({ who, ask, patience }: { who: string; ask(signal: AbortSignal): Promise<unknown>; patience: () => Patience }): Life {
+export function createLife({
+  who,
+  ask,
+  patience,
+}: {
+  who: string
+  ask(signal: AbortSignal): Promise<unknown>
+  patience: () => Patience
+}): Life {
   let hung = false
-  const hangs = (seconds: number) => new EarshotError('EARSHOT_ENGINE_MISSING', `${who} hangs: it takes requests, and has answered nothing for ${seconds} s, not even what it has.`)
+  const hangs = (seconds: number) =>
+    new EarshotError(
+      'EARSHOT_ENGINE_MISSING',
+      `${who} hangs: it takes requests, and has answered nothing for ${seconds} s, not even what it has.`,
+    )
 
   return {
     async check() {
       if (!hung) return
       const ms = Math.min(BACK_MS, patience().answerS * 1000)
-      await ask(AbortSignal.timeout(ms)).catch(() => { throw hangs(ms / 1000) })
+      await ask(AbortSignal.timeout(ms)).catch(() => {
+        throw hangs(ms / 1000)
+      })
       hung = false
     },
 
@@ -77,7 +91,12 @@ export function createLife({ who, ask, patience }: { who: string; ask(signal: Ab
       }
       const inquire = async (): Promise<void> => {
         const asked = (question = new AbortController())
-        const answered = await ask(AbortSignal.any([asked.signal, AbortSignal.timeout(answerS * 1000)])).then(() => true, () => false)
+        const answered = await ask(
+          AbortSignal.any([asked.signal, AbortSignal.timeout(answerS * 1000)]),
+        ).then(
+          () => true,
+          () => false,
+        )
         if (asked.signal.aborted) return
         question = undefined
         restMs = 0
@@ -99,14 +118,23 @@ export function createLife({ who, ask, patience }: { who: string; ask(signal: Ab
         }
         silentMs += tickMs
         restMs += tickMs
-        if (silentMs >= silenceS * 1000) return fail(new EarshotError('EARSHOT_ENGINE_FAILED', `${who} was silent for ${silenceS} s over this, though it answers otherwise.`, { hint: 'One that needs longer is allowed it by the setting engines.silence_s.' }))
+        if (silentMs >= silenceS * 1000)
+          return fail(
+            new EarshotError(
+              'EARSHOT_ENGINE_FAILED',
+              `${who} was silent for ${silenceS} s over this, though it answers otherwise.`,
+              { hint: 'One that needs longer is allowed it by the setting engines.silence_s.' },
+            ),
+          )
         if (question === undefined && restMs >= askS * 1000) void inquire()
       }
       const timer = setInterval(tick, tickMs)
-      request.once('response', (incoming) => {
-        answer = incoming
-        incoming.once('close', stop)
-      }).once('error', stop)
+      request
+        .once('response', (incoming) => {
+          answer = incoming
+          incoming.once('close', stop)
+        })
+        .once('error', stop)
     },
   }
 }

@@ -14,7 +14,9 @@ const LINE_0_8 = /^(\S+) (\d+\.\d+) (\d+\.\d+) (\d+\.\d+(?:e[+-]?\d+)?)$/
 export function parseLine08(line: string): Word[] {
   const [, text = '', start, end, confidence] = LINE_0_8.exec(line) ?? []
   // Frames are 10 ms, and the printed end is the last frame's beginning.
-  return start === undefined ? [] : wordOf(text, Number(start), Number(end) + 0.01, Number(confidence))
+  return start === undefined
+    ? []
+    : wordOf(text, Number(start), Number(end) + 0.01, Number(confidence))
 }
 
 const Timed = z.object({ b: z.number(), d: z.number(), p: z.number(), t: z.string() })

@@ -10,7 +10,10 @@ import { runProgram } from './run-program.ts'
  * @example
  * await reportOf(() => versionOf('flite', /version: flite-([\d.]+)/), { missing: 'flite' })
  */
-export async function reportOf(use: () => Promise<string | undefined>, failed: Pick<EngineReport, 'missing' | 'broken'>): Promise<EngineReport> {
+export async function reportOf(
+  use: () => Promise<string | undefined>,
+  failed: Pick<EngineReport, 'missing' | 'broken'>,
+): Promise<EngineReport> {
   try {
     const version = await use()
     return { available: true, ...(version === undefined ? {} : { version }) }
@@ -21,7 +24,11 @@ export async function reportOf(use: () => Promise<string | undefined>, failed: P
 }
 
 /** The version that `program --version` tells, as the pattern's first group finds it. */
-export async function versionOf(program: string, pattern: RegExp, signal?: AbortSignal): Promise<string | undefined> {
+export async function versionOf(
+  program: string,
+  pattern: RegExp,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const { stdout } = await runProgram({ program, args: ['--version'], signal, quietLimitS: 30 })
   return pattern.exec(stdout)?.[1]
 }

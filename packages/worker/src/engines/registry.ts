@@ -24,7 +24,11 @@ export type Engines = {
 }
 
 /** What is known of a machine's engines at one moment. `defaults`: kind to the model that somebody chose for it. */
-export type Known = { serving: readonly Serving[]; notOffered: Record<string, string>; defaults: Partial<Record<EngineKind, string>> }
+export type Known = {
+  serving: readonly Serving[]
+  notOffered: Record<string, string>
+  defaults: Partial<Record<EngineKind, string>>
+}
 
 /**
  * The engines of a node, chosen by kind and model; the first of a kind that has a model is its default, unless somebody chose another.
@@ -34,7 +38,11 @@ export type Known = { serving: readonly Serving[]; notOffered: Record<string, st
  * @example
  * const { engine, model } = createRegistry(() => found).need('generate', 'llama3.2:1b')
  */
-export function createRegistry(given: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }), refresh: Engines['refresh'] = async () => {}, made: readonly Engine[] = []): Engines {
+export function createRegistry(
+  given: () => Known = () => ({ serving: [], notOffered: {}, defaults: {} }),
+  refresh: Engines['refresh'] = async () => {},
+  made: readonly Engine[] = [],
+): Engines {
   const measured = new Map<string, Pick<ModelInfo, 'load_s' | 'rtf'>>()
   const rejected = new Map<string, string>()
   let last: { from: Known; known: Known } | undefined
@@ -43,15 +51,29 @@ export function createRegistry(given: () => Known = () => ({ serving: [], notOff
   function known(): Known {
     const from = given()
     if (last?.from === from) return last.known
-    const serving = from.serving.filter(({ engine }) => !rejected.has(engine.name))
-      .map(({ engine, models }) => ({ engine, models: models.map((model) => ({ ...model, ...measured.get(model.name) })) }))
-    last = { from, known: { ...from, serving, notOffered: { ...from.notOffered, ...Object.fromEntries(rejected) } } }
+    const serving = from.serving
+      .filter(({ engine }) => !rejected.has(engine.name))
+      .map(({ engine, models }) => ({
+        engine,
+        models: models.map((model) => ({ ...model, ...measured.get(model.name) })),
+      }))
+    last = {
+      from,
+      known: {
+        ...from,
+        serving,
+        notOffered: { ...from.notOffered, ...Object.fromEntries(rejected) },
+      },
+    }
     return last.known
   }
   function find<K extends EngineKind>(kind: K, name?: string): Picked<K> | undefined {
     for (const { engine, models } of known().serving) {
       if (engine.kind !== kind) continue
-      const model = name === undefined ? models[0] : models.find((one) => one.name === name || one.aliases?.includes(name))
+      const model =
+        name === undefined
+          ? models[0]
+          : models.find((one) => one.name === name || one.aliases?.includes(name))
       if (model !== undefined) return { engine: engine as EngineOf<K>, model }
     }
     return undefined
@@ -74,7 +96,9 @@ export function createRegistry(given: () => Known = () => ({ serving: [], notOff
       if (picked !== undefined) return picked
       // A job says by a tag which model it needs: this one was taken away after the job was given out.
       const what = name === undefined ? `No engine for ${kind}` : `No model "${name}" for ${kind}`
-      throw new EarshotError('EARSHOT_ENGINE_MISSING', `${what} is on this node any more.`, { hint: 'Run there: earshot models list' })
+      throw new EarshotError('EARSHOT_ENGINE_MISSING', `${what} is on this node any more.`, {
+        hint: 'Run there: earshot models list',
+      })
     },
     refresh,
     note(model, found) {
@@ -86,7 +110,11 @@ export function createRegistry(given: () => Known = () => ({ serving: [], notOff
       last = undefined
     },
     close: async () => {
-      await Promise.all([...new Set([...made, ...given().serving.map(({ engine }) => engine)])].map((engine) => engine.close?.()))
+      await Promise.all(
+        [...new Set([...made, ...given().serving.map(({ engine }) => engine)])].map((engine) =>
+          Promise.resolve(engine.close?.()),
+        ),
+      )
     },
   }
 }

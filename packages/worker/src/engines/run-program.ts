@@ -51,7 +51,10 @@ export async function runProgram(options: RunOptions): Promise<Ended> {
   signal?.throwIfAborted()
   const call = await limited(program, args, options.limits ?? {})
   signal?.throwIfAborted()
-  const child = spawn(call.program, call.args, { ...treeOptions(), stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+  const child = spawn(call.program, call.args, {
+    ...treeOptions(),
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  })
   // One that ends without reading it all tells why by its exit code.
   child.stdin?.on('error', () => {}).end(options.input)
   let failure: unknown
@@ -66,7 +69,8 @@ export async function runProgram(options: RunOptions): Promise<Ended> {
   try {
     const ended = await collect(child, options, () => watchdog.refresh(), stop)
     if (failure !== undefined) throw failure
-    if (ended.code === NOT_FOUND && ended.stderr.startsWith('prlimit: failed to execute')) throw missing(program)
+    if (ended.code === NOT_FOUND && ended.stderr.startsWith('prlimit: failed to execute'))
+      throw missing(program)
     return ended
   } finally {
     clearTimeout(watchdog)
@@ -74,7 +78,12 @@ export async function runProgram(options: RunOptions): Promise<Ended> {
   }
 }
 
-function collect(child: ChildProcess, { program, onLine }: RunOptions, alive: () => void, stop: (why: unknown) => void): Promise<Ended> {
+function collect(
+  child: ChildProcess,
+  { program, onLine }: RunOptions,
+  alive: () => void,
+  stop: (why: unknown) => void,
+): Promise<Ended> {
   let stdout = ''
   let stderr = ''
   const keep = (text: string) => void (stdout = (stdout + text).slice(0, MOST_STDOUT))
@@ -96,7 +105,15 @@ function collect(child: ChildProcess, { program, onLine }: RunOptions, alive: ()
   })
   return new Promise((resolve, reject) => {
     child.once('error', (err: NodeJS.ErrnoException) => {
-      reject(err.code === 'ENOENT' ? missing(program) : new EarshotError('EARSHOT_ENGINE_FAILED', `${program} could not be started: ${err.message}.`, { cause: err }))
+      reject(
+        err.code === 'ENOENT'
+          ? missing(program)
+          : new EarshotError(
+              'EARSHOT_ENGINE_FAILED',
+              `${program} could not be started: ${err.message}.`,
+              { cause: err },
+            ),
+      )
     })
     child.once('close', (code, killedBy) => {
       guarded(lines.end)
@@ -112,7 +129,8 @@ function byLine(onLine: (line: string) => void): { take(text: string): void; end
       // What a line has so far is not looked through again.
       const [end = '', ...lines] = text.split('\n')
       rest += end
-      if (rest.length > MOST_STDOUT) throw new EarshotError('EARSHOT_ENGINE_FAILED', 'It printed a line without end.')
+      if (rest.length > MOST_STDOUT)
+        throw new EarshotError('EARSHOT_ENGINE_FAILED', 'It printed a line without end.')
       for (const next of lines) {
         onLine(rest.replace(/\r$/, ''))
         rest = next
@@ -129,11 +147,18 @@ function endSoftly(child: ChildProcess): void {
 }
 
 function missing(program: string): EarshotError {
-  return new EarshotError('EARSHOT_ENGINE_MISSING', `The program ${program} is not on this machine.`, { hint: 'Run: earshot doctor' })
+  return new EarshotError(
+    'EARSHOT_ENGINE_MISSING',
+    `The program ${program} is not on this machine.`,
+    { hint: 'Run: earshot doctor' },
+  )
 }
 
 function hung(program: string, quietLimitS: number): EarshotError {
-  return new EarshotError('EARSHOT_ENGINE_FAILED', `${program} gave no sign of life for ${quietLimitS} s and was stopped.`)
+  return new EarshotError(
+    'EARSHOT_ENGINE_FAILED',
+    `${program} gave no sign of life for ${quietLimitS} s and was stopped.`,
+  )
 }
 
 /**
@@ -143,10 +168,17 @@ function hung(program: string, quietLimitS: number): EarshotError {
  * if (ended.code !== 0) throw endedBadly('flite', ended)
  */
 export function endedBadly(program: string, { code, killedBy, stderr }: Ended): EarshotError {
-  if (/No space left on device/.test(stderr)) return new EarshotError('EARSHOT_DISK_FULL', `The disk is full: ${program} could not write its result.`)
+  if (/No space left on device/.test(stderr))
+    return new EarshotError(
+      'EARSHOT_DISK_FULL',
+      `The disk is full: ${program} could not write its result.`,
+    )
   const how = killedBy === null ? `ended with exit code ${code}` : `was ended by ${killedBy}`
   const said = lastLine(stderr)
-  return new EarshotError('EARSHOT_ENGINE_FAILED', `${program} ${how}${said === '' ? '.' : `; its last words: ${said}`}`)
+  return new EarshotError(
+    'EARSHOT_ENGINE_FAILED',
+    `${program} ${how}${said === '' ? '.' : `; its last words: ${said}`}`,
+  )
 }
 
 /**
@@ -160,5 +192,12 @@ export const speakingLimitS = (text: string): number => 60 + Math.round(text.len
 
 /** The last line of a text that says something, up to 300 characters. */
 export function lastLine(text: string): string {
-  return text.trim().split(/[\r\n]+/).at(-1)?.trim().slice(0, 300) ?? ''
+  return (
+    text
+      .trim()
+      .split(/[\r\n]+/)
+      .at(-1)
+      ?.trim()
+      .slice(0, 300) ?? ''
+  )
 }

@@ -26,10 +26,20 @@ export async function inFolder<T>(use: Use, work: (dir: string) => Promise<T>): 
 /** Removes the folders that processes of this user left behind which were killed: those that nobody has touched for a day. */
 export async function removeOldFolders(root = os.tmpdir()): Promise<void> {
   const names = await readdir(root).catch(() => [])
-  await Promise.all(names.filter((name) => OURS.test(name)).map(async (name) => {
-    const folder = path.join(root, name)
-    const facts = await lstat(folder).catch(() => undefined)
-    if (facts === undefined || !facts.isDirectory() || Date.now() - facts.mtimeMs < OLD_MS || (process.getuid !== undefined && facts.uid !== process.getuid())) return
-    await rm(folder, { recursive: true, force: true }).catch(() => {})
-  }))
+  await Promise.all(
+    names
+      .filter((name) => OURS.test(name))
+      .map(async (name) => {
+        const folder = path.join(root, name)
+        const facts = await lstat(folder).catch(() => undefined)
+        if (
+          facts === undefined ||
+          !facts.isDirectory() ||
+          Date.now() - facts.mtimeMs < OLD_MS ||
+          (process.getuid !== undefined && facts.uid !== process.getuid())
+        )
+          return
+        await rm(folder, { recursive: true, force: true }).catch(() => {})
+      }),
+  )
 }

@@ -8,7 +8,9 @@ const SIGN_MS = 10_000
  * const turns = createTurns()
  * await turns.take(signal, () => progress(0), () => hear(recording))
  */
-export function createTurns(): { take<T>(signal: AbortSignal, stillWaiting: () => void, work: () => Promise<T>): Promise<T> } {
+export function createTurns(): {
+  take<T>(signal: AbortSignal, stillWaiting: () => void, work: () => Promise<T>): Promise<T>
+} {
   let last: Promise<unknown> = Promise.resolve()
   return {
     async take(signal, stillWaiting, work) {

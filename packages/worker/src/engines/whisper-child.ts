@@ -6,12 +6,18 @@ import type { FromChild, Hearing, Loading, ToChild } from './whisper-process.ts'
 type Segments = { text: string; t0: number; t1: number }[]
 /** What we use of the native module; see https://www.npmjs.com/package/@fugood/whisper.node. */
 type Native = {
-  WhisperContext: (new (options: { filePath: string; useGpu: boolean }) => Context | Promise<Context>) & {
+  WhisperContext: (new (options: {
+    filePath: string
+    useGpu: boolean
+  }) => Context | Promise<Context>) & {
     toggleNativeLog(enable: boolean, callback?: (level: string, text: string) => void): void
   }
 }
 type Context = {
-  transcribeData(audio: ArrayBuffer, options: Record<string, unknown>): { promise: Promise<{ language?: string; segments: Segments }> }
+  transcribeData(
+    audio: ArrayBuffer,
+    options: Record<string, unknown>,
+  ): { promise: Promise<{ language?: string; segments: Segments }> }
 }
 
 const say = (message: FromChild): void => void process.send!(message)
@@ -42,7 +48,9 @@ async function load({ native, model, build }: Loading): Promise<void> {
   const { WhisperContext } = createRequire(native)(native) as Native
   let told = ''
   if (model === null) return say({ loaded: { seconds: 0 } })
-  WhisperContext.toggleNativeLog(true, (_, text) => { told = (told + text).slice(-20_000) })
+  WhisperContext.toggleNativeLog(true, (_, text) => {
+    told = (told + text).slice(-20_000)
+  })
   try {
     context = await new WhisperContext({ filePath: model, useGpu: build !== 'cpu' })
   } finally {
@@ -50,7 +58,8 @@ async function load({ native, model, build }: Loading): Promise<void> {
   }
   // Lines of the log come from another thread, after what they tell of.
   await new Promise((resolve) => setImmediate(resolve))
-  if (build !== 'cpu' && /no GPU found/.test(told)) throw new Error(`whisper.cpp's ${build} build found no GPU that it can use.`)
+  if (build !== 'cpu' && /no GPU found/.test(told))
+    throw new Error(`whisper.cpp's ${build} build found no GPU that it can use.`)
   say({ loaded: { seconds: (performance.now() - began) / 1000 } })
 }
 
@@ -69,7 +78,11 @@ async function hear({ wav, from, bytes, options }: Hearing): Promise<void> {
     if (typeof percent === 'number') done = percent / 100
     say({ alive: done })
   }
-  const { promise } = context!.transcribeData(audio, { ...options, onProgress: alive, onNewSegments: alive })
+  const { promise } = context!.transcribeData(audio, {
+    ...options,
+    onProgress: alive,
+    onNewSegments: alive,
+  })
   const { language, segments } = await promise
   busy = false
   process.channel!.ref()

@@ -26,13 +26,24 @@ const MULTILINGUAL = 51_865
 export async function listWhisperModels(home: string): Promise<WhisperModel[]> {
   const folder = whisperFolder(home)
   const names = await readdir(folder).catch(() => [])
-  const models = await Promise.all(names.filter((name) => /^ggml-.+\.bin$/.test(name)).map(async (name): Promise<WhisperModel[]> => {
-    const file = path.join(folder, name)
-    const header = await readHeader(file).catch(() => undefined)
-    if (header === undefined || header.readUInt32LE(0) !== MAGIC) return []
-    const { size } = await stat(file)
-    return [{ name: `whisper-${name.slice('ggml-'.length, -'.bin'.length)}`, file, size, multilingual: header.readInt32LE(4) >= MULTILINGUAL }]
-  }))
+  const models = await Promise.all(
+    names
+      .filter((name) => /^ggml-.+\.bin$/.test(name))
+      .map(async (name): Promise<WhisperModel[]> => {
+        const file = path.join(folder, name)
+        const header = await readHeader(file).catch(() => undefined)
+        if (header === undefined || header.readUInt32LE(0) !== MAGIC) return []
+        const { size } = await stat(file)
+        return [
+          {
+            name: `whisper-${name.slice('ggml-'.length, -'.bin'.length)}`,
+            file,
+            size,
+            multilingual: header.readInt32LE(4) >= MULTILINGUAL,
+          },
+        ]
+      }),
+  )
   return models.flat()
 }
 

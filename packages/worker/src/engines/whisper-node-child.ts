@@ -4,7 +4,12 @@ import { text } from 'node:stream/consumers'
 import type { WhisperNodeTask } from './whisper-node.ts'
 
 /** What we use of whisper-node 1.1. It resolves with what it made of the lines, of which it drops the first, and tells failures to the console alone. */
-type WhisperNode = { whisper(file: string, options: { modelPath: string; whisperOptions: object; shellOptions: object }): Promise<unknown> }
+type WhisperNode = {
+  whisper(
+    file: string,
+    options: { modelPath: string; whisperOptions: object; shellOptions: object },
+  ): Promise<unknown>
+}
 
 const { entry, dir, language } = JSON.parse(await text(process.stdin)) as WhisperNodeTask
 let failed = false
@@ -15,5 +20,9 @@ console.log = (what: unknown, how: unknown) => {
 const { whisper } = createRequire(entry)(entry) as WhisperNode
 // Loading it went to its own folder; `./main` is looked for where we are.
 process.chdir(dir)
-await whisper('audio.wav', { modelPath: './model.bin', whisperOptions: { language, word_timestamps: false }, shellOptions: { silent: false } })
+await whisper('audio.wav', {
+  modelPath: './model.bin',
+  whisperOptions: { language, word_timestamps: false },
+  shellOptions: { silent: false },
+})
 if (failed) process.exitCode = 1

@@ -31,23 +31,51 @@ const LINE = /^\[([\d:.]+) --> ([\d:.]+)\] {2}(.*)$/
  *
  * @param options.home models are those of whisper.cpp; the package is looked for in `engines` there, and beside this program
  */
-export function createWhisperNode({ home, quietLimitS }: { home?: string | undefined; quietLimitS?: number } = {}): SpeechToText {
+export function createWhisperNode({
+  home,
+  quietLimitS,
+}: { home?: string | undefined; quietLimitS?: number } = {}): SpeechToText {
   const turns = createTurns()
   const nameOf = ({ name }: WhisperModel): string => name.replace(/^whisper-/, 'whisper-node-')
-  const listModels = async () => (home === undefined ? [] : (await listWhisperModels(home)).toSorted((a, b) => a.size - b.size))
+  const listModels = async () =>
+    home === undefined ? [] : (await listWhisperModels(home)).toSorted((a, b) => a.size - b.size)
 
   async function probe(signal?: AbortSignal): Promise<EngineReport> {
     const installed = await find(home)
-    if (installed === undefined) return { available: false, reason: 'whisper-node is not installed.', missing: 'whisper-node' }
-    if ((await listModels()).length === 0) return { available: false, reason: 'There is no model for whisper-node.', missing: 'whisper-model' }
-    if (!(await access(installed.main).then(() => true, () => false))) {
-      return { available: false, reason: `whisper-node is installed, and its whisper.cpp is not built. Run: make -C "${path.dirname(installed.main)}" main`, missing: 'whisper-node-build', broken: true }
+    if (installed === undefined)
+      return { available: false, reason: 'whisper-node is not installed.', missing: 'whisper-node' }
+    if ((await listModels()).length === 0)
+      return {
+        available: false,
+        reason: 'There is no model for whisper-node.',
+        missing: 'whisper-model',
+      }
+    if (
+      !(await access(installed.main).then(
+        () => true,
+        () => false,
+      ))
+    ) {
+      return {
+        available: false,
+        reason: `whisper-node is installed, and its whisper.cpp is not built. Run: make -C "${path.dirname(installed.main)}" main`,
+        missing: 'whisper-node-build',
+        broken: true,
+      }
     }
-    return reportOf(async () => {
-      const ended = await runProgram({ program: installed.main, args: ['--help'], signal, quietLimitS: 60 })
-      if (ended.code !== 0) throw endedBadly('whisper-node', ended)
-      return installed.version
-    }, { missing: 'whisper-node-build', broken: true })
+    return reportOf(
+      async () => {
+        const ended = await runProgram({
+          program: installed.main,
+          args: ['--help'],
+          signal,
+          quietLimitS: 60,
+        })
+        if (ended.code !== 0) throw endedBadly('whisper-node', ended)
+        return installed.version
+      },
+      { missing: 'whisper-node-build', broken: true },
+    )
   }
 
   async function hear(input: Hearing): Promise<Heard> {
@@ -55,23 +83,63 @@ export function createWhisperNode({ home, quietLimitS }: { home?: string | undef
     const models = await listModels()
     const model = name === undefined ? models[0] : models.find((one) => nameOf(one) === name)
     const installed = await find(home)
-    if (model === undefined || installed === undefined) throw new EarshotError('EARSHOT_ENGINE_MISSING', model === undefined ? `There is no model ${name ?? 'for whisper-node'} on this node.` : 'whisper-node is not on this node any more.')
-    if (!model.multilingual && language !== undefined && language !== 'en') throw new EarshotError('EARSHOT_BAD_REQUEST', `The model ${nameOf(model)} hears English only, not "${language}".`, { field: 'language' })
-    if (translate === true && language !== 'en') throw new EarshotError('EARSHOT_BAD_REQUEST', 'whisper-node cannot translate.', { field: 'translate' })
+    if (model === undefined || installed === undefined)
+      throw new EarshotError(
+        'EARSHOT_ENGINE_MISSING',
+        model === undefined
+          ? `There is no model ${name ?? 'for whisper-node'} on this node.`
+          : 'whisper-node is not on this node any more.',
+      )
+    if (!model.multilingual && language !== undefined && language !== 'en')
+      throw new EarshotError(
+        'EARSHOT_BAD_REQUEST',
+        `The model ${nameOf(model)} hears English only, not "${language}".`,
+        { field: 'language' },
+      )
+    if (translate === true && language !== 'en')
+      throw new EarshotError('EARSHOT_BAD_REQUEST', 'whisper-node cannot translate.', {
+        field: 'translate',
+      })
     const segments: Segment[] = []
-    const spoken = model.multilingual ? language ?? 'auto' : 'en'
+    const spoken = model.multilingual ? (language ?? 'auto') : 'en'
     for await (const piece of piecesOf(wav, (await stat(wav)).size)) {
-      segments.push(...await hearPiece(piece, { input, model, installed, language: spoken, quietLimitS: quietLimitS ?? quietLimitOf(model) }))
+      segments.push(
+        ...(await hearPiece(piece, {
+          input,
+          model,
+          installed,
+          language: spoken,
+          quietLimitS: quietLimitS ?? quietLimitOf(model),
+        })),
+      )
       signal.throwIfAborted()
-      input.onProgress?.(Math.min(1, (piece.start_s + piece.bytes / BYTES_PER_S) / Math.max(duration_s, 0.1)))
+      input.onProgress?.(
+        Math.min(1, (piece.start_s + piece.bytes / BYTES_PER_S) / Math.max(duration_s, 0.1)),
+      )
     }
     return { words: [], segments, ...(spoken === 'auto' ? {} : { language: spoken }) }
   }
 
   return {
-    name: 'whisper-node', kind: 'transcribe', parallel: 1, changes: true, runsHere: true, probe,
-    models: async () => (await listModels()).map((model) => ({ name: nameOf(model), size_bytes: model.size, translates: false, ...(model.multilingual ? {} : { languages: ['en'] }) })),
-    transcribe: (input) => turns.take(input.signal, () => input.onProgress?.(0), () => hear(input)),
+    name: 'whisper-node',
+    kind: 'transcribe',
+    parallel: 1,
+    changes: true,
+    runsHere: true,
+    probe,
+    models: async () =>
+      (await listModels()).map((model) => ({
+        name: nameOf(model),
+        size_bytes: model.size,
+        translates: false,
+        ...(model.multilingual ? {} : { languages: ['en'] }),
+      })),
+    transcribe: (input) =>
+      turns.take(
+        input.signal,
+        () => input.onProgress?.(0),
+        () => hear(input),
+      ),
   }
 }
 
@@ -79,15 +147,33 @@ async function find(home: string | undefined): Promise<Installed | undefined> {
   const entry = home === undefined ? undefined : resolveFrom('whisper-node', home)
   if (entry === undefined) return undefined
   const root = path.dirname(path.dirname(entry))
-  const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as { version: string }
-  return { entry, version, main: path.join(root, 'lib', 'whisper.cpp', process.platform === 'win32' ? 'main.exe' : 'main') }
+  const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
+    version: string
+  }
+  return {
+    entry,
+    version,
+    main: path.join(root, 'lib', 'whisper.cpp', process.platform === 'win32' ? 'main.exe' : 'main'),
+  }
 }
 
-type Work = { input: Hearing; model: WhisperModel; installed: Installed; language: string; quietLimitS: number }
+type Work = {
+  input: Hearing
+  model: WhisperModel
+  installed: Installed
+  language: string
+  quietLimitS: number
+}
 
-function hearPiece(piece: AudioPiece, { input, model, installed, language, quietLimitS }: Work): Promise<Segment[]> {
+function hearPiece(
+  piece: AudioPiece,
+  { input, model, installed, language, quietLimitS }: Work,
+): Promise<Segment[]> {
   const { duration_s, signal, onHeard, onProgress } = input
-  const at = { startS: piece.start_s, endS: Math.min(duration_s, piece.start_s + piece.bytes / BYTES_PER_S) }
+  const at = {
+    startS: piece.start_s,
+    endS: Math.min(duration_s, piece.start_s + piece.bytes / BYTES_PER_S),
+  }
   const segments: Segment[] = []
   return inFolder('whisper-node', async (dir) => {
     await writePiece(input.wav, piece, path.join(dir, 'audio.wav'))
@@ -95,7 +181,11 @@ function hearPiece(piece: AudioPiece, { input, model, installed, language, quiet
     await link(installed.main, path.join(dir, path.basename(installed.main)))
     const task: WhisperNodeTask = { entry: installed.entry, dir, language }
     const ended = await runProgram({
-      program: process.execPath, args: [fileURLToPath(beside(import.meta.url, 'whisper-node-child'))], input: JSON.stringify(task), signal, quietLimitS,
+      program: process.execPath,
+      args: [fileURLToPath(beside(import.meta.url, 'whisper-node-child'))],
+      input: JSON.stringify(task),
+      signal,
+      quietLimitS,
       onLine: (line) => {
         const [, from, to, text] = LINE.exec(line) ?? []
         if (from === undefined || to === undefined || text === undefined) return
@@ -127,4 +217,5 @@ async function link(file: string, as: string): Promise<void> {
 }
 
 /** `00:01:02.500`, as milliseconds. */
-const msOf = (time: string): number => Math.round(time.split(':').reduce((sum, part) => sum * 60 + Number(part), 0) * 1000)
+const msOf = (time: string): number =>
+  Math.round(time.split(':').reduce((sum, part) => sum * 60 + Number(part), 0) * 1000)

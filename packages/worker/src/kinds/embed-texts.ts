@@ -23,17 +23,29 @@ type Options = {
  *
  * @throws EarshotError EARSHOT_ENGINE_FAILED where the engine answers anything else; what the engine throws
  */
-export async function embedTexts({ engine, model }: Picked<'embed'>, texts: readonly string[], { signal, batch: size = BATCH, progress, onTokens, tooLong }: Options): Promise<number[][]> {
+export async function embedTexts(
+  { engine, model }: Picked<'embed'>,
+  texts: readonly string[],
+  { signal, batch: size = BATCH, progress, onTokens, tooLong }: Options,
+): Promise<number[][]> {
   const vectors: number[][] = []
   for (let at = 0; at < texts.length; at += size) {
     const batch = texts.slice(at, at + size)
-    const made = await engine.embed(batch, { model: model.name, signal, ...(onTokens && { onTokens }) }).catch((err: unknown) => {
-      if (tooLong === undefined || !isTooLong(err)) throw err
-      return tooLong(batch)
-    })
+    const made = await engine
+      .embed(batch, { model: model.name, signal, ...(onTokens && { onTokens }) })
+      .catch((err: unknown) => {
+        if (tooLong === undefined || !isTooLong(err)) throw err
+        return tooLong(batch)
+      })
     vectors.push(...made)
-    if (made.length !== batch.length || made.some((vector) => vector.length !== vectors[0]!.length || !vector.every(Number.isFinite))) {
-      throw new EarshotError('EARSHOT_ENGINE_FAILED', `${engine.name} answered ${batch.length} texts with what are not as many vectors.`)
+    if (
+      made.length !== batch.length ||
+      made.some((vector) => vector.length !== vectors[0]!.length || !vector.every(Number.isFinite))
+    ) {
+      throw new EarshotError(
+        'EARSHOT_ENGINE_FAILED',
+        `${engine.name} answered ${batch.length} texts with what are not as many vectors.`,
+      )
     }
     progress?.(vectors.length)
   }
@@ -45,7 +57,11 @@ export async function embedTexts({ engine, model }: Picked<'embed'>, texts: read
  *
  * @param prefix goes before each text and each half
  */
-export function embedInBackground(picked: Picked<'embed'>, texts: readonly string[], { prefix, ...options }: Pick<Options, 'signal' | 'progress'> & { prefix: string }): Promise<number[][]> {
+export function embedInBackground(
+  picked: Picked<'embed'>,
+  texts: readonly string[],
+  { prefix, ...options }: Pick<Options, 'signal' | 'progress'> & { prefix: string },
+): Promise<number[][]> {
   const each = async (batch: readonly string[]): Promise<number[][]> => {
     const made: number[][] = []
     for (const text of batch) made.push(await whole(text.slice(prefix.length)))
@@ -61,10 +77,16 @@ export function embedInBackground(picked: Picked<'embed'>, texts: readonly strin
       return mean(await whole(text.slice(0, middle)), await whole(text.slice(middle)))
     }
   }
-  return embedTexts(picked, texts.map((text) => prefix + text), { ...options, batch: BACKGROUND_BATCH, tooLong: each })
+  return embedTexts(
+    picked,
+    texts.map((text) => prefix + text),
+    { ...options, batch: BACKGROUND_BATCH, tooLong: each },
+  )
 }
 
-const isTooLong = (err: unknown): boolean => err instanceof EarshotError && (err.code === 'EARSHOT_CONTEXT_TOO_LONG' || err.code === 'EARSHOT_TOO_LARGE')
+const isTooLong = (err: unknown): boolean =>
+  err instanceof EarshotError &&
+  (err.code === 'EARSHOT_CONTEXT_TOO_LONG' || err.code === 'EARSHOT_TOO_LARGE')
 
 /** Of their directions: a model may give vectors of any length. */
 function mean(a: readonly number[], b: readonly number[]): number[] {

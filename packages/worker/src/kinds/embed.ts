@@ -15,19 +15,42 @@ type Doing = { signal: AbortSignal; progress: (fraction: number) => void }
 export function createEmbed({ db, engines }: { db: Database; engines: Engines }): BuiltIn<'embed'> {
   async function chunksOf(document: number, { signal, progress }: Doing): Promise<Output<'embed'>> {
     const pieces = segmentsToChunks(await readSegments(db.pool, document))
-    const vectors = await embedTexts(engines.need('embed', LEXICAL_MODEL), pieces.map(({ text }) => text), { signal, progress: (done) => progress(done / pieces.length) })
-    return { chunks: pieces.map((piece, at): Chunk => ({ ...piece, model: LEXICAL_MODEL, embedding: vectors[at]! })) }
+    const vectors = await embedTexts(
+      engines.need('embed', LEXICAL_MODEL),
+      pieces.map(({ text }) => text),
+      { signal, progress: (done) => progress(done / pieces.length) },
+    )
+    return {
+      chunks: pieces.map((piece, at): Chunk => ({
+        ...piece,
+        model: LEXICAL_MODEL,
+        embedding: vectors[at]!,
+      })),
+    }
   }
 
-  async function vectorsOf(document: number, model: string, { signal, progress }: Doing): Promise<Output<'embed'>> {
+  async function vectorsOf(
+    document: number,
+    model: string,
+    { signal, progress }: Doing,
+  ): Promise<Output<'embed'>> {
     const chunks = await readChunks(db.pool, document)
-    const vectors = await embedInBackground(engines.need('embed', model), chunks.map(({ text }) => text), {
-      prefix: knownOf(model).document, signal, progress: (done) => progress(done / chunks.length),
-    })
-    return { vectors: chunks.map(({ id }, at) => ({ chunk: id, embedding: vectors[at]!.map(shortened) })) }
+    const vectors = await embedInBackground(
+      engines.need('embed', model),
+      chunks.map(({ text }) => text),
+      {
+        prefix: knownOf(model).document,
+        signal,
+        progress: (done) => progress(done / chunks.length),
+      },
+    )
+    return {
+      vectors: chunks.map(({ id }, at) => ({ chunk: id, embedding: vectors[at]!.map(shortened) })),
+    }
   }
 
-  return ({ document_id, model }, doing) => (model === undefined ? chunksOf(document_id, doing) : vectorsOf(document_id, model, doing))
+  return ({ document_id, model }, doing) =>
+    model === undefined ? chunksOf(document_id, doing) : vectorsOf(document_id, model, doing)
 }
 
 /** They are kept as 32-bit floats, which hold seven digits: the rest would only travel. */

@@ -13,25 +13,59 @@ const DECODED = 0.05
 function modelFor(engines: Engines, wish: HearingWish): string | undefined {
   const first = engines.pick('transcribe')
   if (first === undefined || canHear(first.model, wish)) return undefined
-  return engines.serving.flatMap(({ engine, models }) => (engine.kind === 'transcribe' ? models : [])).find((model) => canHear(model, wish))?.name
+  return engines.serving
+    .flatMap(({ engine, models }) => (engine.kind === 'transcribe' ? models : []))
+    .find((model) => canHear(model, wish))?.name
 }
 
 /** Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the original did not change. */
-export function createTranscribe({ media, engines, maxDurationS }: { media: MediaClient; engines: Engines; maxDurationS: number }): BuiltIn<'transcribe'> {
-  return async ({ media: hash, model: name, language, translate, words, prompt, temperature, store }, { signal, dir, progress, emit }) => {
-    const { engine, model } = engines.need('transcribe', name ?? modelFor(engines, { language, translate }))
+export function createTranscribe({
+  media,
+  engines,
+  maxDurationS,
+}: {
+  media: MediaClient
+  engines: Engines
+  maxDurationS: number
+}): BuiltIn<'transcribe'> {
+  return async (
+    { media: hash, model: name, language, translate, words, prompt, temperature, store },
+    { signal, dir, progress, emit },
+  ) => {
+    const { engine, model } = engines.need(
+      'transcribe',
+      name ?? modelFor(engines, { language, translate }),
+    )
     const file = await media.fetch(hash, dir, signal)
     const wav = path.join(dir, 'audio.wav')
-    const { duration_s } = await decode({ file, out: wav, maxDurationS, signal, onProgress: (part) => progress(part * DECODED) })
+    const { duration_s } = await decode({
+      file,
+      out: wav,
+      maxDurationS,
+      signal,
+      onProgress: (part) => progress(part * DECODED),
+    })
     const heard = await engine.transcribe({
-      wav, duration_s, model: model.name, language, translate, words, prompt, temperature, signal, onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
+      wav,
+      duration_s,
+      model: model.name,
+      language,
+      translate,
+      words,
+      prompt,
+      temperature,
+      signal,
+      onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
       onHeard: (some) => some.forEach(({ text }) => emit({ text })),
     })
     await media.verify(hash, signal)
     const all = heard.segments ?? wordsToSegments(heard.words)
     const segments = words === false ? all.map((segment) => ({ ...segment, words: [] })) : all
     return {
-      duration_s, engine: engine.name, model: model.name, segments,
+      duration_s,
+      engine: engine.name,
+      model: model.name,
+      segments,
       ...(heard.language === undefined ? {} : { language: heard.language }),
       ...(store === false ? { text: segments.map(({ text }) => text).join(' ') } : {}),
     }

@@ -7,7 +7,18 @@ export function createVectors({ engines }: { engines: Engines }): BuiltIn<'vecto
   return async ({ model: name, texts }, { signal, progress }) => {
     const picked = engines.need('embed', name)
     let tokens = 0
-    const vectors = await embedTexts(picked, texts, { signal, onTokens: (count) => { tokens += count }, progress: (done) => progress(done / texts.length) })
-    return { model: picked.model.name, vectors, engine: picked.engine.name, ...(tokens === 0 ? {} : { tokens }) }
+    const vectors = await embedTexts(picked, texts, {
+      signal,
+      onTokens: (count) => {
+        tokens += count
+      },
+      progress: (done) => progress(done / texts.length),
+    })
+    return {
+      model: picked.model.name,
+      vectors,
+      engine: picked.engine.name,
+      ...(tokens === 0 ? {} : { tokens }),
+    }
   }
 }

@@ -19,6 +19,9 @@ export async function readChosen(home: string): Promise<Partial<Record<EngineKin
 export async function choose(home: string, kind: EngineKind, model: string): Promise<void> {
   const file = fileOf(home)
   await mkdir(path.dirname(file), { recursive: true })
-  await writeFile(`${file}.${process.pid}.part`, `${JSON.stringify({ ...(await readChosen(home)), [kind]: model }, null, 2)}\n`)
+  await writeFile(
+    `${file}.${process.pid}.part`,
+    `${JSON.stringify({ ...(await readChosen(home)), [kind]: model }, null, 2)}\n`,
+  )
   await rename(`${file}.${process.pid}.part`, file)
 }

@@ -7,7 +7,9 @@ const WORK_BYTES = 200e6
 /** Bytes that a model may take here now: free memory, and the free memory of GPUs. */
 export async function freeMemory(): Promise<number> {
   const { gpus } = await findHardware()
-  return process.availableMemory() + gpus.reduce((sum, { freeMb }) => sum + (freeMb ?? 0) * 2 ** 20, 0)
+  return (
+    process.availableMemory() + gpus.reduce((sum, { freeMb }) => sum + (freeMb ?? 0) * 2 ** 20, 0)
+  )
 }
 
 /**
@@ -19,5 +21,7 @@ export async function freeMemory(): Promise<number> {
 export function tooBig(size: number | null, free: number): string | undefined {
   const needed = (size ?? 0) * MORE + WORK_BYTES
   const gb = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 10e9 ? 1 : 0)} GB`
-  return size !== null && needed > free ? `It needs about ${gb(needed)} of memory; ${gb(free)} are free.` : undefined
+  return size !== null && needed > free
+    ? `It needs about ${gb(needed)} of memory; ${gb(free)} are free.`
+    : undefined
 }

@@ -53,9 +53,17 @@ function partsOf(segment: Segment): Part[] {
 function cutHeard({ words }: Segment, count: number): Part[] {
   const parts = Math.ceil(count / MOST_SEGMENT_WORDS)
   return Array.from({ length: parts }, (_, i) => {
-    const own = words.slice(Math.floor((i * words.length) / parts), Math.floor(((i + 1) * words.length) / parts))
+    const own = words.slice(
+      Math.floor((i * words.length) / parts),
+      Math.floor(((i + 1) * words.length) / parts),
+    )
     const text = own.map((word) => word.text).join(' ')
-    return { start_s: own[0]?.start_s ?? null, end_s: own.at(-1)?.end_s ?? null, text, words: countWords(text) }
+    return {
+      start_s: own[0]?.start_s ?? null,
+      end_s: own.at(-1)?.end_s ?? null,
+      text,
+      words: countWords(text),
+    }
   }).filter(({ words }) => words > 0)
 }
 
@@ -63,7 +71,8 @@ function cutText({ start_s, end_s, text }: Segment): Part[] {
   let done = 0
   const parts = cutWords(text, MOST_SEGMENT_WORDS)
   const length = parts.reduce((sum, part) => sum + part.length, 0)
-  const timeAt = (at: number) => (start_s === null || end_s === null ? null : start_s + ((end_s - start_s) * at) / length)
+  const timeAt = (at: number) =>
+    start_s === null || end_s === null ? null : start_s + ((end_s - start_s) * at) / length
   return parts.map((part) => {
     const from = timeAt(done)
     done += part.length
@@ -72,5 +81,9 @@ function cutText({ start_s, end_s, text }: Segment): Part[] {
 }
 
 function pieceOf(parts: readonly Part[]): Piece {
-  return { start_s: parts[0]?.start_s ?? null, end_s: parts.at(-1)?.end_s ?? null, text: parts.map(({ text }) => text).join('\n') }
+  return {
+    start_s: parts[0]?.start_s ?? null,
+    end_s: parts.at(-1)?.end_s ?? null,
+    text: parts.map(({ text }) => text).join('\n'),
+  }
 }

@@ -18,17 +18,24 @@ const MOST_WORDS = 100
 export async function readParagraphs(file: string): Promise<Segment[]> {
   const { size } = await stat(file)
   if (size > MOST_BYTES) {
-    throw new EarshotError('EARSHOT_TOO_LARGE', `The text has ${Math.ceil(size / 2 ** 20)} MiB; up to ${MOST_BYTES / 2 ** 20} MiB are read.`, { hint: 'Split it into several files.' })
+    throw new EarshotError(
+      'EARSHOT_TOO_LARGE',
+      `The text has ${Math.ceil(size / 2 ** 20)} MiB; up to ${MOST_BYTES / 2 ** 20} MiB are read.`,
+      { hint: 'Split it into several files.' },
+    )
   }
   const segments = splitParagraphs(decodeText(await readFile(file)))
-  if (segments.length === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty or holds nothing but blanks.')
+  if (segments.length === 0)
+    throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty or holds nothing but blanks.')
   return segments
 }
 
 /** Bytes to text; see {@link readParagraphs} for the encodings. */
 export function decodeText(bytes: Uint8Array): string {
-  if (bytes[0] === 0xff && bytes[1] === 0xfe) return checked(new TextDecoder('utf-16le').decode(bytes))
-  if (bytes[0] === 0xfe && bytes[1] === 0xff) return checked(new TextDecoder('utf-16be').decode(bytes))
+  if (bytes[0] === 0xff && bytes[1] === 0xfe)
+    return checked(new TextDecoder('utf-16le').decode(bytes))
+  if (bytes[0] === 0xfe && bytes[1] === 0xff)
+    return checked(new TextDecoder('utf-16be').decode(bytes))
   return checked(decodeUtf8(bytes) ?? new TextDecoder('windows-1252').decode(bytes))
 }
 
@@ -45,7 +52,10 @@ function decodeUtf8(bytes: Uint8Array): string | null {
 function checked(text: string): string {
   const control = text.match(/[\u0000-\u0008\u000e-\u001f\u007f\ufffd]/g)?.length ?? 0
   if (text.includes('\0') || control > text.length / 100) {
-    throw new EarshotError('EARSHOT_MEDIA_UNREADABLE', 'The file is named as a text but holds binary data.')
+    throw new EarshotError(
+      'EARSHOT_MEDIA_UNREADABLE',
+      'The file is named as a text but holds binary data.',
+    )
   }
   return text
 }
@@ -54,9 +64,17 @@ function splitParagraphs(text: string): Segment[] {
   return text
     .split(/(?:\r\n|\r(?!\n)|\n|\u2029)[^\S\r\n]*(?:\r\n|\r(?!\n)|\n)|\u2029|\f/)
     .map((paragraph) => paragraph.replace(/\s+/g, ' ').trim())
-    .flatMap((paragraph) => (countWords(paragraph) > MOST_WORDS ? splitSentences(paragraph) : [paragraph]))
+    .flatMap((paragraph) =>
+      countWords(paragraph) > MOST_WORDS ? splitSentences(paragraph) : [paragraph],
+    )
     .filter((paragraph) => paragraph !== '')
-    .map((paragraph) => ({ start_s: null, end_s: null, text: paragraph, confidence: null, words: [] }))
+    .map((paragraph) => ({
+      start_s: null,
+      end_s: null,
+      text: paragraph,
+      confidence: null,
+      words: [],
+    }))
 }
 
 function splitSentences(paragraph: string): string[] {

@@ -32,13 +32,19 @@ function endsBefore(word: Word, open: readonly Word[]): boolean {
   const last = open.at(-1)
   if (first === undefined || last === undefined) return false
   // A billionth forgives what binary fractions do to 2.4 - 2.0.
-  return word.start_s - last.end_s >= PAUSE_S - 1e-9 || ENDS_SENTENCE.test(last.text) || open.length >= MOST_WORDS || word.end_s - first.start_s > MOST_S
+  return (
+    word.start_s - last.end_s >= PAUSE_S - 1e-9 ||
+    ENDS_SENTENCE.test(last.text) ||
+    open.length >= MOST_WORDS ||
+    word.end_s - first.start_s > MOST_S
+  )
 }
 
 function segmentOf(words: Word[]): Segment {
   const start_s = words[0]?.start_s ?? 0
   const sure = words.flatMap(({ confidence }) => confidence ?? [])
-  const confidence = sure.length === 0 ? null : Math.min(1, sure.reduce((sum, one) => sum + one, 0) / sure.length)
+  const confidence =
+    sure.length === 0 ? null : Math.min(1, sure.reduce((sum, one) => sum + one, 0) / sure.length)
   const end_s = words.reduce((latest, { end_s }) => Math.max(latest, end_s), start_s)
   return { start_s, end_s, text: words.map(({ text }) => text).join(' '), confidence, words }
 }

@@ -23,13 +23,25 @@ export async function makeMedia(...args: string[]): Promise<string> {
 }
 
 /** `seconds` of a tone, as ffmpeg's input. */
-export const tone = (seconds: number): string[] => ['-f', 'lavfi', '-i', `sine=frequency=440:duration=${seconds}`]
+export const tone = (seconds: number): string[] => [
+  '-f',
+  'lavfi',
+  '-i',
+  `sine=frequency=440:duration=${seconds}`,
+]
 
 /** `seconds` of silence, as ffmpeg's input. */
-export const silence = (seconds: number): string[] => ['-f', 'lavfi', '-i', `anullsrc=sample_rate=16000:channel_layout=mono:duration=${seconds}`]
+export const silence = (seconds: number): string[] => [
+  '-f',
+  'lavfi',
+  '-i',
+  `anullsrc=sample_rate=16000:channel_layout=mono:duration=${seconds}`,
+]
 
 /** The error a promise fails with; fails itself when there is none or it is not ours. */
-export async function errorOf(promise: Promise<unknown>): Promise<{ code: ErrorCode; message: string; hint: string | undefined }> {
+export async function errorOf(
+  promise: Promise<unknown>,
+): Promise<{ code: ErrorCode; message: string; hint: string | undefined }> {
   try {
     await promise
   } catch (err) {

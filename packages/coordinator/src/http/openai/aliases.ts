@@ -1,7 +1,12 @@
 import type { Kind } from '@earshot/shared/contract'
 
 /** What the door serves, each by a kind of job. */
-export const DOOR_KINDS = ['transcribe', 'speak', 'generate', 'vectors'] as const satisfies readonly Kind[]
+export const DOOR_KINDS = [
+  'transcribe',
+  'speak',
+  'generate',
+  'vectors',
+] as const satisfies readonly Kind[]
 export type DoorKind = (typeof DOOR_KINDS)[number]
 
 /**
@@ -15,7 +20,21 @@ const BUILT_IN: Record<DoorKind, RegExp> = {
   vectors: /^text-embedding-(3-small|3-large|ada-002)$/,
 }
 const SMALL = /mini|nano|3\.5/
-const VOICES = new Set(['alloy', 'ash', 'ballad', 'coral', 'echo', 'fable', 'nova', 'onyx', 'sage', 'shimmer', 'verse', 'marin', 'cedar'])
+const VOICES = new Set([
+  'alloy',
+  'ash',
+  'ballad',
+  'coral',
+  'echo',
+  'fable',
+  'nova',
+  'onyx',
+  'sage',
+  'shimmer',
+  'verse',
+  'marin',
+  'cedar',
+])
 
 export type Aliases = {
   /** A model's name as the mesh knows it. */

@@ -21,29 +21,64 @@ export function chatRoutes(scope: FastifyInstance, door: Door): void {
   })
 }
 
-async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, door: Door): Promise<FastifyReply> {
+async function stream(
+  asked: ChatRequest,
+  picked: Picked,
+  reply: FastifyReply,
+  door: Door,
+): Promise<FastifyReply> {
   const sse = createSse(reply)
   const created = now()
   const said = { content: '', calls: false }
   const chunk = (id: number, choices: object[], more: object = {}) =>
-    sse.send({ id: name(id), object: 'chat.completion.chunk', created, model: picked.model, system_fingerprint: null, choices, ...more })
+    sse.send({
+      id: name(id),
+      object: 'chat.completion.chunk',
+      created,
+      model: picked.model,
+      system_fingerprint: null,
+      choices,
+      ...more,
+    })
   const say = async (id: number, delta: object): Promise<void> => {
     if (!sse.begun) delta = { role: 'assistant', content: '', ...delta }
     await chunk(id, [{ index: 0, delta, logprobs: null, finish_reason: null }])
   }
 
-  const { id, answer } = await door.ask(reply, 'generate', picked, generatePayload(asked), async (delta, { id: job, node }) => {
-    if (!sse.begun) reply.headers({ 'x-earshot-job': job, 'x-earshot-node': node, 'x-earshot-model': headerText(picked.model ?? '') })
-    const piece = pieceOf(delta)
-    said.content += piece.content ?? ''
-    said.calls ||= 'tool_calls' in piece
-    if (Object.keys(piece).length > 0) await say(job, piece)
-  })
+  const { id, answer } = await door.ask(
+    reply,
+    'generate',
+    picked,
+    generatePayload(asked),
+    async (delta, { id: job, node }) => {
+      if (!sse.begun)
+        reply.headers({
+          'x-earshot-job': job,
+          'x-earshot-node': node,
+          'x-earshot-model': headerText(picked.model ?? ''),
+        })
+      const piece = pieceOf(delta)
+      said.content += piece.content ?? ''
+      said.calls ||= 'tool_calls' in piece
+      if (Object.keys(piece).length > 0) await say(job, piece)
+    },
+  )
   return answerBySse(reply, sse, async () => {
-    const { message, finish_reason: reason, usage } = generated((await answer.catch(tooLong)).result)
+    const {
+      message,
+      finish_reason: reason,
+      usage,
+    } = generated((await answer.catch(tooLong)).result)
     // An engine that tells nothing as it goes, or its calls only at the end; pieces that came later than the end.
-    const content = message.content.startsWith(said.content) ? message.content.slice(said.content.length) : ''
-    const rest = { ...(content !== '' && { content }), ...(!said.calls && message.tool_calls?.length ? { tool_calls: indexed(message.tool_calls) } : {}) }
+    const content = message.content.startsWith(said.content)
+      ? message.content.slice(said.content.length)
+      : ''
+    const rest = {
+      ...(content !== '' && { content }),
+      ...(!said.calls && message.tool_calls?.length
+        ? { tool_calls: indexed(message.tool_calls) }
+        : {}),
+    }
     if (!sse.begun || Object.keys(rest).length > 0) await say(id, rest)
     await chunk(id, [{ index: 0, delta: {}, logprobs: null, finish_reason: reason }])
     if (asked.stream_options?.include_usage) await chunk(id, [], { usage: totals(usage) })
@@ -52,14 +87,24 @@ async function stream(asked: ChatRequest, picked: Picked, reply: FastifyReply, d
 
 /** Engines may tell it as something that is too large; clients know it by another name, and by the field that holds it. */
 function tooLong(error: unknown): never {
-  if (!(error instanceof EarshotError) || !['EARSHOT_TOO_LARGE', 'EARSHOT_CONTEXT_TOO_LONG'].includes(error.code)) throw error
+  if (
+    !(error instanceof EarshotError) ||
+    !['EARSHOT_TOO_LARGE', 'EARSHOT_CONTEXT_TOO_LONG'].includes(error.code)
+  )
+    throw error
   throw new EarshotError('EARSHOT_CONTEXT_TOO_LONG', error.message, { field: 'messages' })
 }
 
 const generated = (result: unknown): Generated => result as Generated
 
-function pieceOf({ content, tool_calls: calls }: Delta): { content?: string; tool_calls?: object[] } {
-  return { ...(typeof content === 'string' && content !== '' && { content }), ...(Array.isArray(calls) && calls.length > 0 && { tool_calls: indexed(calls as object[]) }) }
+function pieceOf({ content, tool_calls: calls }: Delta): {
+  content?: string
+  tool_calls?: object[]
+} {
+  return {
+    ...(typeof content === 'string' && content !== '' && { content }),
+    ...(Array.isArray(calls) && calls.length > 0 && { tool_calls: indexed(calls as object[]) }),
+  }
 }
 
 /** Clients put calls together by their place. */
@@ -67,8 +112,19 @@ const indexed = (calls: object[]): object[] => calls.map((call, index) => ({ ind
 
 function completion(id: number, { model, message, finish_reason, usage }: Generated) {
   return {
-    id: name(id), object: 'chat.completion', created: now(), model, system_fingerprint: null,
-    choices: [{ index: 0, message: { refusal: null, ...message, content: message.content ?? null }, logprobs: null, finish_reason }],
+    id: name(id),
+    object: 'chat.completion',
+    created: now(),
+    model,
+    system_fingerprint: null,
+    choices: [
+      {
+        index: 0,
+        message: { refusal: null, ...message, content: message.content ?? null },
+        logprobs: null,
+        finish_reason,
+      },
+    ],
     usage: totals(usage),
   }
 }

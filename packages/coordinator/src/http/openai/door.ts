@@ -17,7 +17,13 @@ export type Door = {
    * Sends a request into the mesh as an interactive job. When the client goes away the job is cancelled. The headers X-Earshot-Job,
    * X-Earshot-Node and X-Earshot-Model are set on the answer as soon as they are known.
    */
-  ask(reply: FastifyReply, kind: DoorKind, picked: Picked, payload: Record<string, unknown>, hear?: Hear): Promise<{ id: number; answer: Promise<Answered> }>
+  ask(
+    reply: FastifyReply,
+    kind: DoorKind,
+    picked: Picked,
+    payload: Record<string, unknown>,
+    hear?: Hear,
+  ): Promise<{ id: number; answer: Promise<Answered> }>
 }
 
 export function createDoor({ db, waits, door: settings }: Context): Door {
@@ -27,9 +33,19 @@ export function createDoor({ db, waits, door: settings }: Context): Door {
     models: createModels({ db: db.pool, aliases }),
     async ask(reply, kind, { model, requires, role }, payload, hear) {
       const job: Submission = {
-        kind, payload: { ...storable(payload) as Record<string, unknown>, ...(model !== undefined && { model }) }, ...(requires && { requires }), ...(role !== undefined && { role }),
+        kind,
+        payload: {
+          ...(storable(payload) as Record<string, unknown>),
+          ...(model !== undefined && { model }),
+        },
+        ...(requires && { requires }),
+        ...(role !== undefined && { role }),
       }
-      const { id, answer } = await waits.ask(job, { withinS: settings.timeoutS, signal: goneSignal(reply), hear })
+      const { id, answer } = await waits.ask(job, {
+        withinS: settings.timeoutS,
+        signal: goneSignal(reply),
+        hear,
+      })
       reply.header('x-earshot-job', id)
       return { id, answer: answer.then((answered) => tell(reply, answered)) }
     },
@@ -60,7 +76,10 @@ export function goneSignal(reply: FastifyReply): AbortSignal {
 
 function tell(reply: FastifyReply, answered: Answered): Answered {
   if (reply.raw.headersSent) return answered
-  const { node, result: { model, engine } } = answered
+  const {
+    node,
+    result: { model, engine },
+  } = answered
   if (node !== null) reply.header('x-earshot-node', node)
   const served = typeof model === 'string' ? model : engine
   if (typeof served === 'string') reply.header('x-earshot-model', headerText(served))

@@ -13,7 +13,9 @@ const NOT_TEXTS = `expected a text, or up to ${MOST} texts; lists of tokens are 
 /** Fields that are not named here change nothing, and are passed over. */
 export const EmbeddingsRequest = z.object({
   model: z.string().min(1).max(200),
-  input: z.union([Text, z.array(Text).min(1).max(MOST)], NOT_TEXTS).refine((input) => ![input].flat().includes(''), 'a text is empty'),
+  input: z
+    .union([Text, z.array(Text).min(1).max(MOST)], NOT_TEXTS)
+    .refine((input) => ![input].flat().includes(''), 'a text is empty'),
   encoding_format: z.enum(['float', 'base64']).nullish(),
   dimensions: z.number().int().positive().nullish(),
 })
@@ -21,7 +23,12 @@ export const EmbeddingsRequest = z.object({
 /** POST /v1/embeddings: texts to vectors. */
 export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
   scope.post('/v1/embeddings', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
-    const { model, input, encoding_format: encoding, dimensions } = parse(EmbeddingsRequest, request.body)
+    const {
+      model,
+      input,
+      encoding_format: encoding,
+      dimensions,
+    } = parse(EmbeddingsRequest, request.body)
     const picked = await door.models.pick('vectors', model)
     checkDimensions(dimensions, picked.dimensions)
     const { answer } = await door.ask(reply, 'vectors', picked, { texts: [input].flat() })
@@ -31,7 +38,11 @@ export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
     const tokens = typeof result.tokens === 'number' ? result.tokens : 0
     return {
       object: 'list',
-      data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encoding === 'base64' ? base64(vector) : vector })),
+      data: vectors.map((vector, index) => ({
+        object: 'embedding',
+        index,
+        embedding: encoding === 'base64' ? base64(vector) : vector,
+      })),
       model: result.model,
       usage: { prompt_tokens: tokens, total_tokens: tokens },
     }
@@ -47,7 +58,11 @@ function tooLong(error: unknown): never {
 /** Vectors can be cut only where the model was made for it, which nobody tells. */
 function checkDimensions(asked: number | null | undefined, has: number | undefined): void {
   if (asked == null || has === undefined || asked === has) return
-  throw new EarshotError('EARSHOT_BAD_REQUEST', `The vectors of this model have ${has} dimensions, and are not cut to ${asked}.`, { field: 'dimensions' })
+  throw new EarshotError(
+    'EARSHOT_BAD_REQUEST',
+    `The vectors of this model have ${has} dimensions, and are not cut to ${asked}.`,
+    { field: 'dimensions' },
+  )
 }
 
 /** 32-bit floats, little-endian, as OpenAI's clients read them. */

@@ -6,7 +6,9 @@ import type { IncomingMessage } from 'node:http'
 import { toEarshotError } from '../errors.ts'
 
 /** https://platform.openai.com/docs/guides/error-codes: what clients of OpenAI's protocol read. */
-export type OpenAiError = { error: { message: string; type: string; param: string | null; code: string } }
+export type OpenAiError = {
+  error: { message: string; type: string; param: string | null; code: string }
+}
 
 /** How long a body that is refused may take to arrive. */
 const DRAIN_MS = 30_000
@@ -18,12 +20,18 @@ const NAMES: Partial<Record<ErrorCode, string>> = {
   EARSHOT_CONTEXT_TOO_LONG: 'context_length_exceeded',
 }
 /** What may be over when the same is asked again. Everything else the mesh has already tried elsewhere where that made sense. */
-const WORTH_ANOTHER_TRY = new Set<ErrorCode>(['EARSHOT_NO_NODE', 'EARSHOT_DATABASE', 'EARSHOT_UNREACHABLE'])
+const WORTH_ANOTHER_TRY = new Set<ErrorCode>([
+  'EARSHOT_NO_NODE',
+  'EARSHOT_DATABASE',
+  'EARSHOT_UNREACHABLE',
+])
 
 export function toOpenAiError(error: EarshotError): OpenAiError {
   const message = error.hint === undefined ? error.message : `${error.message} ${error.hint}`
   const type = error.status >= 500 ? 'server_error' : 'invalid_request_error'
-  return { error: { message, type, param: error.field ?? null, code: NAMES[error.code] ?? error.code } }
+  return {
+    error: { message, type, param: error.field ?? null, code: NAMES[error.code] ?? error.code },
+  }
 }
 
 /** Makes every failure of these routes answer as OpenAI's would. */
@@ -41,7 +49,10 @@ export function answerOpenAiErrors(scope: FastifyInstance, log: Log): void {
       return reply
     }
     if (!WORTH_ANOTHER_TRY.has(error.code)) reply.header('x-should-retry', 'false')
-    return reply.code(error.status).type('application/json; charset=utf-8').send(toOpenAiError(error))
+    return reply
+      .code(error.status)
+      .type('application/json; charset=utf-8')
+      .send(toOpenAiError(error))
   })
 }
 

@@ -14,35 +14,69 @@ const FIELD_BYTES = 256 * 1024
  * @param discard undoes it, when the rest of the form is no good
  * @throws EarshotError EARSHOT_BAD_REQUEST, field `file`; what `keep` throws
  */
-export async function readForm<File>(request: FastifyRequest, keep: (stream: AsyncIterable<Uint8Array>) => Promise<File>, discard: (file: File) => Promise<void>): Promise<Form<File>> {
-  if (!request.isMultipart()) throw new EarshotError('EARSHOT_BAD_REQUEST', 'This route takes multipart/form-data with a file.', { field: 'content-type' })
+export async function readForm<File>(
+  request: FastifyRequest,
+  keep: (stream: AsyncIterable<Uint8Array>) => Promise<File>,
+  discard: (file: File) => Promise<void>,
+): Promise<Form<File>> {
+  if (!request.isMultipart())
+    throw new EarshotError(
+      'EARSHOT_BAD_REQUEST',
+      'This route takes multipart/form-data with a file.',
+      { field: 'content-type' },
+    )
   const fields: Form<File>['fields'] = {}
   let kept: { file: File; fileName: string } | undefined
   try {
-    for await (const part of request.parts({ limits: { fileSize: Infinity, files: 1, fields: 50, fieldSize: FIELD_BYTES } })) {
+    for await (const part of request.parts({
+      limits: { fileSize: Infinity, files: 1, fields: 50, fieldSize: FIELD_BYTES },
+    })) {
       if (part.type === 'field') {
-        if (part.valueTruncated) throw new EarshotError('EARSHOT_TOO_LARGE', `The field "${part.fieldname}" is longer than ${FIELD_BYTES} bytes.`, { field: part.fieldname })
+        if (part.valueTruncated)
+          throw new EarshotError(
+            'EARSHOT_TOO_LARGE',
+            `The field "${part.fieldname}" is longer than ${FIELD_BYTES} bytes.`,
+            { field: part.fieldname },
+          )
         addField(fields, part.fieldname, String(part.value))
       } else {
-        if (part.fieldname !== 'file') throw new EarshotError('EARSHOT_BAD_REQUEST', `A file belongs into the field "file", not "${part.fieldname}".`, { field: part.fieldname })
+        if (part.fieldname !== 'file')
+          throw new EarshotError(
+            'EARSHOT_BAD_REQUEST',
+            `A file belongs into the field "file", not "${part.fieldname}".`,
+            { field: part.fieldname },
+          )
         kept = { file: await keep(part.file), fileName: part.filename || 'audio' }
       }
     }
-    if (kept === undefined) throw new EarshotError('EARSHOT_BAD_REQUEST', 'The file is missing.', { field: 'file' })
+    if (kept === undefined)
+      throw new EarshotError('EARSHOT_BAD_REQUEST', 'The file is missing.', { field: 'file' })
     return { fields, ...kept }
   } catch (error) {
     if (kept !== undefined) await discard(kept.file)
     // What is left of a refused upload is read and dropped, so that the refusal can be heard.
     request.raw.unpipe()
     request.raw.resume()
-    if (error instanceof Error && 'code' in error && error.code === 'FST_FILES_LIMIT') throw new EarshotError('EARSHOT_BAD_REQUEST', 'The form has more than one file.', { field: 'file' })
-    throw isBrokenForm(error) ? new EarshotError('EARSHOT_BAD_REQUEST', 'The form breaks off, or is none.', { cause: error }) : error
+    if (error instanceof Error && 'code' in error && error.code === 'FST_FILES_LIMIT')
+      throw new EarshotError('EARSHOT_BAD_REQUEST', 'The form has more than one file.', {
+        field: 'file',
+      })
+    throw isBrokenForm(error)
+      ? new EarshotError('EARSHOT_BAD_REQUEST', 'The form breaks off, or is none.', {
+          cause: error,
+        })
+      : error
   }
 }
 
 /** The parser's own errors are plain ones; those of a disk say which call failed. */
 function isBrokenForm(error: unknown): boolean {
-  return error instanceof Error && !(error instanceof EarshotError) && !('syscall' in error) && !('statusCode' in error)
+  return (
+    error instanceof Error &&
+    !(error instanceof EarshotError) &&
+    !('syscall' in error) &&
+    !('statusCode' in error)
+  )
 }
 
 function addField(fields: Form<unknown>['fields'], given: string, value: string): void {

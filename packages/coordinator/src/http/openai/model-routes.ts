@@ -6,7 +6,8 @@ import type { Model } from './models.ts'
 
 /** GET /v1/models: what the mesh offers, by the names that requests may give. */
 export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): void {
-  const offered = async (): Promise<Model[]> => (await models.list()).filter(({ up }) => up.length > 0)
+  const offered = async (): Promise<Model[]> =>
+    (await models.list()).filter(({ up }) => up.length > 0)
 
   scope.get('/v1/models', async () => ({ object: 'list', data: (await offered()).map(view) }))
 
@@ -18,13 +19,36 @@ export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): 
     if (model !== undefined) return view(model)
     for (const kind of DOOR_KINDS) {
       const able = there.filter(({ kinds }) => kinds.includes(kind))
-      if (able.length > 0 && aliases.builtIn(kind, name)) return { id: params['*'], object: 'model', created: 0, owned_by: 'earshot', kinds: [kind], nodes: [...new Set(able.flatMap(({ up }) => up))] }
+      if (able.length > 0 && aliases.builtIn(kind, name))
+        return {
+          id: params['*'],
+          object: 'model',
+          created: 0,
+          owned_by: 'earshot',
+          kinds: [kind],
+          nodes: [...new Set(able.flatMap(({ up }) => up))],
+        }
     }
-    throw new EarshotError('EARSHOT_UNKNOWN_MODEL', `No node that is up offers model "${params['*']}".`, { field: 'model', hint: `There are: ${there.map((one) => one.name).join(', ')}.` })
+    throw new EarshotError(
+      'EARSHOT_UNKNOWN_MODEL',
+      `No node that is up offers model "${params['*']}".`,
+      { field: 'model', hint: `There are: ${there.map((one) => one.name).join(', ')}.` },
+    )
   })
 }
 
 /** `created` is not known of any model; clients want a number. */
 function view({ name, engine, kinds, up, size, dimensions, context, languages }: Model) {
-  return { id: name, object: 'model', created: 0, owned_by: engine, kinds, nodes: up, ...(size !== undefined && { size_bytes: size }), ...(dimensions !== undefined && { dimensions }), ...(context !== undefined && { context }), ...(kinds.includes('transcribe') && { languages }) }
+  return {
+    id: name,
+    object: 'model',
+    created: 0,
+    owned_by: engine,
+    kinds,
+    nodes: up,
+    ...(size !== undefined && { size_bytes: size }),
+    ...(dimensions !== undefined && { dimensions }),
+    ...(context !== undefined && { context }),
+    ...(kinds.includes('transcribe') && { languages }),
+  }
 }

@@ -14,7 +14,8 @@ export function openAiRoutes(app: FastifyInstance, context: Context): void {
   const door = createDoor(context)
   app.register(async (scope) => {
     answerOpenAiErrors(scope, context.log)
-    for (const routes of [modelRoutes, chatRoutes, embeddingRoutes, speechRoutes]) routes(scope, door, context)
+    for (const routes of [modelRoutes, chatRoutes, embeddingRoutes, speechRoutes])
+      routes(scope, door, context)
     await scope.register(async (forms) => {
       await forms.register(multipart, { throwFileSizeLimit: false })
       transcriptionRoutes(forms, door, context)

@@ -25,8 +25,15 @@ export function createSse(reply: FastifyReply): Sse {
   function begin(): void {
     begun = true
     reply.hijack()
-    const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined) as [string, string | number | string[]][]
-    response.writeHead(200, { ...Object.fromEntries(headers), 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+    const headers = Object.entries(reply.getHeaders()).filter(
+      ([, value]) => value !== undefined,
+    ) as [string, string | number | string[]][]
+    response.writeHead(200, {
+      ...Object.fromEntries(headers),
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    })
     alive = setInterval(() => response.write(': still here\n\n'), ALIVE_MS)
     response.once('close', () => {
       clearInterval(alive)
@@ -42,7 +49,8 @@ export function createSse(reply: FastifyReply): Sse {
       if (!begun) begin()
       if (response.destroyed) return
       const text = typeof data === 'string' ? data : JSON.stringify(data)
-      if (response.write(`${event === undefined ? '' : `event: ${event}\n`}data: ${text}\n\n`)) return
+      if (response.write(`${event === undefined ? '' : `event: ${event}\n`}data: ${text}\n\n`))
+        return
       const over = AbortSignal.any([AbortSignal.timeout(STUCK_MS), gone.signal])
       await once(response, 'drain', { signal: over }).catch(() => response.destroy())
     },
@@ -57,7 +65,11 @@ export function createSse(reply: FastifyReply): Sse {
  * Answers with what `work` sends and the mark of the end. Throws what goes wrong before the first event; later it is told in an event with
  * `error`, which clients of OpenAI's protocol take for a failure.
  */
-export async function answerBySse(reply: FastifyReply, sse: Sse, work: () => Promise<void>): Promise<FastifyReply> {
+export async function answerBySse(
+  reply: FastifyReply,
+  sse: Sse,
+  work: () => Promise<void>,
+): Promise<FastifyReply> {
   try {
     await work()
     await sse.send('[DONE]')

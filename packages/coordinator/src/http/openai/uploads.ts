@@ -21,7 +21,15 @@ export type Uploads = {
  *
  * @param store used for nothing else
  */
-export function createUploads({ db, store, holder }: { db: Queryable; store: MediaStore; holder: string }): Uploads {
+export function createUploads({
+  db,
+  store,
+  holder,
+}: {
+  db: Queryable
+  store: MediaStore
+  holder: string
+}): Uploads {
   /** How many answers need it: the same recording may be sent twice at once. */
   const used = new Map<string, number>()
 
@@ -34,19 +42,27 @@ export function createUploads({ db, store, holder }: { db: Queryable; store: Med
     return done
   }
 
-  const drop = (hash: string): Promise<void> => inTurn(async () => {
-    const left = (used.get(hash) ?? 1) - 1
-    if (left > 0) return void used.set(hash, left)
-    used.delete(hash)
-    if (await dropHeld(db, holder, hash, store.path(hash))) await rm(store.path(hash), { force: true })
-  })
+  const drop = (hash: string): Promise<void> =>
+    inTurn(async () => {
+      const left = (used.get(hash) ?? 1) - 1
+      if (left > 0) return void used.set(hash, left)
+      used.delete(hash)
+      if (await dropHeld(db, holder, hash, store.path(hash)))
+        await rm(store.path(hash), { force: true })
+    })
 
-  const use = (kept: { hash: string; size: number; path: string }): Promise<void> => inTurn(async () => {
-    // Dropped between two breaths by the end of another answer.
-    if (!(await store.has(kept.hash))) throw new EarshotError('EARSHOT_UNREACHABLE', 'The recording was removed while it was sent a second time.', { hint: 'Send it again.' })
-    await writeHeldOnce(db, holder, kept)
-    used.set(kept.hash, (used.get(kept.hash) ?? 0) + 1)
-  })
+  const use = (kept: { hash: string; size: number; path: string }): Promise<void> =>
+    inTurn(async () => {
+      // Dropped between two breaths by the end of another answer.
+      if (!(await store.has(kept.hash)))
+        throw new EarshotError(
+          'EARSHOT_UNREACHABLE',
+          'The recording was removed while it was sent a second time.',
+          { hint: 'Send it again.' },
+        )
+      await writeHeldOnce(db, holder, kept)
+      used.set(kept.hash, (used.get(kept.hash) ?? 0) + 1)
+    })
 
   return {
     async open() {
@@ -54,7 +70,8 @@ export function createUploads({ db, store, holder }: { db: Queryable; store: Med
       const needed = new Set(await dropHeldBelow(db, holder, root))
       for (const name of await readdir(root, { recursive: true })) {
         const hash = name.slice(-64)
-        if (/^[0-9a-f]{64}$/.test(hash) && !needed.has(hash)) await rm(join(root, name), { force: true })
+        if (/^[0-9a-f]{64}$/.test(hash) && !needed.has(hash))
+          await rm(join(root, name), { force: true })
       }
     },
     async keep(stream, { maxBytes }) {

@@ -6,12 +6,36 @@ import { OPERATIONS } from './operations.ts'
 type Json = Record<string, unknown>
 
 const ERROR: Json = {
-  type: 'object', required: ['error'],
-  properties: { error: { type: 'object', required: ['code', 'message'], properties: { code: { type: 'string' }, message: { type: 'string' }, field: { type: 'string' }, hint: { type: 'string' } } } },
+  type: 'object',
+  required: ['error'],
+  properties: {
+    error: {
+      type: 'object',
+      required: ['code', 'message'],
+      properties: {
+        code: { type: 'string' },
+        message: { type: 'string' },
+        field: { type: 'string' },
+        hint: { type: 'string' },
+      },
+    },
+  },
 }
 const OPENAI_ERROR: Json = {
-  type: 'object', required: ['error'],
-  properties: { error: { type: 'object', required: ['message', 'type', 'param', 'code'], properties: { message: { type: 'string' }, type: { type: 'string' }, param: { type: ['string', 'null'] }, code: { type: 'string' } } } },
+  type: 'object',
+  required: ['error'],
+  properties: {
+    error: {
+      type: 'object',
+      required: ['message', 'type', 'param', 'code'],
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        param: { type: ['string', 'null'] },
+        code: { type: 'string' },
+      },
+    },
+  },
 }
 
 /**
@@ -27,33 +51,79 @@ export function openApiDocument({ url, version }: { url: string; version: string
   }
   return {
     openapi: '3.1.1',
-    info: { title: 'Earshot', version, description: 'One machine of many computers, that listens, speaks, thinks and remembers.' },
+    info: {
+      title: 'Earshot',
+      version,
+      description: 'One machine of many computers, that listens, speaks, thinks and remembers.',
+    },
     servers: [{ url }],
     security: [{ key: [] }],
     paths,
     components: {
-      securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'The mesh key; not needed on loopback' } },
+      securitySchemes: {
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'The mesh key; not needed on loopback',
+        },
+      },
       schemas: { Error: ERROR, OpenAiError: OPENAI_ERROR, ...kindSchemas() },
     },
   }
 }
 
-function describe(route: string, path: string, { about, query, body, form, headers = {}, answer, access, openai }: Operation): Json {
+function describe(
+  route: string,
+  path: string,
+  { about, query, body, form, headers = {}, answer, access, openai }: Operation,
+): Json {
   const parameters = [
-    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+      name,
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    })),
     ...parametersOf(query),
-    ...Object.entries(headers).map(([name, description]) => ({ name, in: 'header', required: true, description, schema: { type: 'string' } })),
+    ...Object.entries(headers).map(([name, description]) => ({
+      name,
+      in: 'header',
+      required: true,
+      description,
+      schema: { type: 'string' },
+    })),
   ]
-  const content = form !== undefined ? { 'multipart/form-data': { schema: formOf(form) } } : body === undefined ? undefined : contentOf(body)
+  const content =
+    form !== undefined
+      ? { 'multipart/form-data': { schema: formOf(form) } }
+      : body === undefined
+        ? undefined
+        : contentOf(body)
   return {
     operationId: operationId(route),
     summary: about,
-    ...(access === 'open' ? { security: [] } : access === 'signed' ? { security: [{ key: [] }, {}] } : {}),
+    ...(access === 'open'
+      ? { security: [] }
+      : access === 'signed'
+        ? { security: [{ key: [] }, {}] }
+        : {}),
     ...(parameters.length > 0 && { parameters }),
     ...(content && { requestBody: { required: true, content } }),
     responses: {
-      [answer.status ?? 200]: { description: answer.about, content: Object.fromEntries([answer.type ?? 'application/json'].flat().map((type) => [type, {}])) },
-      default: { description: 'It failed', content: { 'application/json': { schema: { $ref: `#/components/schemas/${openai ? 'OpenAiError' : 'Error'}` } } } },
+      [answer.status ?? 200]: {
+        description: answer.about,
+        content: Object.fromEntries(
+          [answer.type ?? 'application/json'].flat().map((type) => [type, {}]),
+        ),
+      },
+      default: {
+        description: 'It failed',
+        content: {
+          'application/json': {
+            schema: { $ref: `#/components/schemas/${openai ? 'OpenAiError' : 'Error'}` },
+          },
+        },
+      },
     },
   }
 }
@@ -65,14 +135,30 @@ function contentOf(body: NonNullable<Operation['body']>): Json {
 }
 
 function formOf(form: z.ZodType): Json {
-  const { properties = {}, required = [], ...rest } = schemaOf(form) as { properties?: Json; required?: string[] }
-  return { ...rest, properties: { file: { type: 'string', format: 'binary' }, ...properties }, required: ['file', ...required] }
+  const {
+    properties = {},
+    required = [],
+    ...rest
+  } = schemaOf(form) as { properties?: Json; required?: string[] }
+  return {
+    ...rest,
+    properties: { file: { type: 'string', format: 'binary' }, ...properties },
+    required: ['file', ...required],
+  }
 }
 
 function parametersOf(query: z.ZodType | undefined): Json[] {
   if (query === undefined) return []
-  const { properties = {}, required = [] } = schemaOf(query) as { properties?: Json; required?: string[] }
-  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: required.includes(name), schema }))
+  const { properties = {}, required = [] } = schemaOf(query) as {
+    properties?: Json
+    required?: string[]
+  }
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: required.includes(name),
+    schema,
+  }))
 }
 
 /** What may be sent. What JSON Schema cannot say (a function that looks closer) is left out. */
@@ -83,14 +169,26 @@ function schemaOf(schema: z.ZodType): Json {
 
 /** `TranscribePayload`, `TranscribeResult` and so on: what `payload` and `result` of a job hold, by its kind. */
 function kindSchemas(): Json {
-  return Object.fromEntries(Object.entries(KINDS).flatMap(([kind, { payload, result }]) => {
-    const name = kind.charAt(0).toUpperCase() + kind.slice(1)
-    return [[`${name}Payload`, jsonSchemaOf(strict(payload), kind, 'payload')], [`${name}Result`, jsonSchemaOf(result, kind, 'result')]]
-  }))
+  return Object.fromEntries(
+    Object.entries(KINDS).flatMap(([kind, { payload, result }]) => {
+      const name = kind.charAt(0).toUpperCase() + kind.slice(1)
+      return [
+        [`${name}Payload`, jsonSchemaOf(strict(payload), kind, 'payload')],
+        [`${name}Result`, jsonSchemaOf(result, kind, 'result')],
+      ]
+    }),
+  )
 }
 
 /** `POST /v1/jobs/:id/cancel` becomes `postJobsIdCancel`. */
 function operationId(route: string): string {
-  const [method = '', ...words] = route.replace('/v1', '').replace('*', 'model').split(/[^A-Za-z]+/).filter((word) => word !== '')
-  return method.toLowerCase() + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+  const [method = '', ...words] = route
+    .replace('/v1', '')
+    .replace('*', 'model')
+    .split(/[^A-Za-z]+/)
+    .filter((word) => word !== '')
+  return (
+    method.toLowerCase() +
+    words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+  )
 }

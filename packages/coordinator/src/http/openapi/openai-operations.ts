@@ -5,17 +5,53 @@ import { TranscriptionFields, TranscriptionQuery } from '../openai/transcription
 import type { Operation } from './operation.ts'
 
 const heard = {
-  query: TranscriptionQuery, form: TranscriptionFields, openai: true,
-  answer: { type: ['application/json', 'text/plain', 'application/x-subrip', 'text/vtt', 'text/event-stream'], about: 'What was heard; 202 and the job with async=1' },
+  query: TranscriptionQuery,
+  form: TranscriptionFields,
+  openai: true,
+  answer: {
+    type: [
+      'application/json',
+      'text/plain',
+      'application/x-subrip',
+      'text/vtt',
+      'text/event-stream',
+    ],
+    about: 'What was heard; 202 and the job with async=1',
+  },
 } as const
 
 /** The door for OpenAI's clients. */
 export const OPENAI_OPERATIONS: Readonly<Record<string, Operation>> = {
-  'GET /v1/models': { about: 'Lists the models that nodes offer.', answer: { about: 'The models' }, openai: true },
+  'GET /v1/models': {
+    about: 'Lists the models that nodes offer.',
+    answer: { about: 'The models' },
+    openai: true,
+  },
   'GET /v1/models/*': { about: 'Shows one model.', answer: { about: 'The model' }, openai: true },
-  'POST /v1/chat/completions': { about: 'Answers a chat, whole or token by token.', body: ChatRequest, answer: { type: ['application/json', 'text/event-stream'], about: 'The answer' }, openai: true },
-  'POST /v1/embeddings': { about: 'Texts to vectors.', body: EmbeddingsRequest, answer: { about: 'The vectors' }, openai: true },
-  'POST /v1/audio/speech': { about: 'Text to speech.', body: SpeechRequest, answer: { type: ['audio/mpeg', 'audio/ogg', 'audio/aac', 'audio/flac', 'audio/wav', 'audio/pcm'], about: 'The sound' }, openai: true },
+  'POST /v1/chat/completions': {
+    about: 'Answers a chat, whole or token by token.',
+    body: ChatRequest,
+    answer: { type: ['application/json', 'text/event-stream'], about: 'The answer' },
+    openai: true,
+  },
+  'POST /v1/embeddings': {
+    about: 'Texts to vectors.',
+    body: EmbeddingsRequest,
+    answer: { about: 'The vectors' },
+    openai: true,
+  },
+  'POST /v1/audio/speech': {
+    about: 'Text to speech.',
+    body: SpeechRequest,
+    answer: {
+      type: ['audio/mpeg', 'audio/ogg', 'audio/aac', 'audio/flac', 'audio/wav', 'audio/pcm'],
+      about: 'The sound',
+    },
+    openai: true,
+  },
   'POST /v1/audio/transcriptions': { about: 'Speech to text.', ...heard },
-  'POST /v1/audio/translations': { about: 'Speech to English text, by engines that can.', ...heard },
+  'POST /v1/audio/translations': {
+    about: 'Speech to English text, by engines that can.',
+    ...heard,
+  },
 }

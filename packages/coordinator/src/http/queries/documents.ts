@@ -2,9 +2,19 @@ import type { DocumentStatus, DocumentView, ErrorCode } from '@earshot/shared/co
 import { type Queryable, call } from '@earshot/shared/db/functions/call'
 import { iso, isoOrNull } from './time.ts'
 
-type Row = Omit<DocumentView, 'error' | 'created_at' | 'ready_at'> & { error: string | null; error_code: ErrorCode | null; created_at: Date; ready_at: Date | null }
+type Row = Omit<DocumentView, 'error' | 'created_at' | 'ready_at'> & {
+  error: string | null
+  error_code: ErrorCode | null
+  created_at: Date
+  ready_at: Date | null
+}
 
-export type DocumentFilter = { id?: number; status?: DocumentStatus[]; before?: number; limit: number }
+export type DocumentFilter = {
+  id?: number
+  status?: DocumentStatus[]
+  before?: number
+  limit: number
+}
 
 const DOCUMENTS = `
   select d.id, c.name as corpus, d.title, d.kind, d.status, d.error, d.error_code, d.duration_s, d.media_hash as media, d.node,
@@ -17,8 +27,16 @@ const DOCUMENTS = `
   order by d.id desc limit $4`
 
 /** Documents, newest first. */
-export async function readDocuments(db: Queryable, { id, status, before, limit }: DocumentFilter): Promise<DocumentView[]> {
-  const rows = await call<Row>(db, 'http_documents', DOCUMENTS, [id ?? null, status ?? null, before ?? null, limit])
+export async function readDocuments(
+  db: Queryable,
+  { id, status, before, limit }: DocumentFilter,
+): Promise<DocumentView[]> {
+  const rows = await call<Row>(db, 'http_documents', DOCUMENTS, [
+    id ?? null,
+    status ?? null,
+    before ?? null,
+    limit,
+  ])
   return rows.map(({ error, error_code, ...row }) => ({
     ...row,
     error: error === null ? null : { code: error_code ?? 'EARSHOT_INTERNAL', message: error },

@@ -8,7 +8,8 @@ export type Position = { xid: number; id: number }
 /** An event with its place, written out as SSE sends it. */
 export type StoredEvent = Position & { type: string; frame: string }
 
-export const isAfter = (a: Position, b: Position): boolean => a.xid > b.xid || (a.xid === b.xid && a.id > b.id)
+export const isAfter = (a: Position, b: Position): boolean =>
+  a.xid > b.xid || (a.xid === b.xid && a.id > b.id)
 
 export const positionText = ({ xid, id }: Position): string => `${xid}-${id}`
 
@@ -20,15 +21,37 @@ export const positionText = ({ xid, id }: Position): string => `${xid}-${id}`
 export function parsePosition(text: string, field: string): Position {
   const parts = text === '0' ? ['0', '0'] : /^(\d{1,16})-(\d{1,16})$/.exec(text)?.slice(1)
   const [xid, id] = (parts ?? []).map(Number)
-  if (xid !== undefined && id !== undefined && Number.isSafeInteger(xid) && Number.isSafeInteger(id)) return { xid, id }
-  throw new EarshotError('EARSHOT_BAD_REQUEST', `"${text.slice(0, 50)}" is no event id.`, { field, hint: 'Use the id of an event, or 0 for all that are kept.' })
+  if (
+    xid !== undefined &&
+    id !== undefined &&
+    Number.isSafeInteger(xid) &&
+    Number.isSafeInteger(id)
+  )
+    return { xid, id }
+  throw new EarshotError('EARSHOT_BAD_REQUEST', `"${text.slice(0, 50)}" is no event id.`, {
+    field,
+    hint: 'Use the id of an event, or 0 for all that are kept.',
+  })
 }
 
 type Row = Omit<EventView, 'id' | 'at'> & { xid: string; id: number; at: Date }
 
 function stored({ xid, id, at, ...row }: Row): StoredEvent {
-  const view: EventView = { id: `${xid}-${id}`, type: row.type, at: iso(at), job_id: row.job_id, document_id: row.document_id, node: row.node, data: row.data }
-  return { xid: Number(xid), id, type: row.type, frame: `id: ${view.id}\nevent: ${view.type}\ndata: ${JSON.stringify(view)}\n\n` }
+  const view: EventView = {
+    id: `${xid}-${id}`,
+    type: row.type,
+    at: iso(at),
+    job_id: row.job_id,
+    document_id: row.document_id,
+    node: row.node,
+    data: row.data,
+  }
+  return {
+    xid: Number(xid),
+    id,
+    type: row.type,
+    frame: `id: ${view.id}\nevent: ${view.type}\ndata: ${JSON.stringify(view)}\n\n`,
+  }
 }
 
 const COLUMNS = 'e.xid::text as xid, e.id, e.type, e.at, e.job_id, e.document_id, e.node, e.data'
@@ -49,18 +72,36 @@ const NEXT = `
     order by e.xid, e.id limit $3
   ) e on true`
 
-export async function readNext(db: Queryable, after: Position, limit: number): Promise<{ events: StoredEvent[]; horizon: Position; waiting: boolean }> {
-  const rows = await call<Row & { horizon: string; waiting: boolean }>(db, 'http_events_next', NEXT, [String(after.xid), after.id, limit])
+export async function readNext(
+  db: Queryable,
+  after: Position,
+  limit: number,
+): Promise<{ events: StoredEvent[]; horizon: Position; waiting: boolean }> {
+  const rows = await call<Row & { horizon: string; waiting: boolean }>(
+    db,
+    'http_events_next',
+    NEXT,
+    [String(after.xid), after.id, limit],
+  )
   const [first] = rows
-  if (first === undefined) throw new EarshotError('EARSHOT_INTERNAL', 'The database gave no snapshot.')
-  const events = rows.filter((row) => row.id !== null).map(({ horizon: _, waiting: __, ...row }) => stored(row))
+  if (first === undefined)
+    throw new EarshotError('EARSHOT_INTERNAL', 'The database gave no snapshot.')
+  const events = rows
+    .filter((row) => row.id !== null)
+    .map(({ horizon: _, waiting: __, ...row }) => stored(row))
   return { events, horizon: { xid: Number(first.horizon), id: 0 }, waiting: first.waiting }
 }
 
 /** Events after one place and up to another that was readable already. */
-export async function readBetween(db: Queryable, after: Position, upTo: Position, limit: number): Promise<StoredEvent[]> {
+export async function readBetween(
+  db: Queryable,
+  after: Position,
+  upTo: Position,
+  limit: number,
+): Promise<StoredEvent[]> {
   const rows = await call<Row>(
-    db, 'http_events_between',
+    db,
+    'http_events_between',
     `select ${COLUMNS} from earshot.events e
      where (e.xid, e.id) > ($1::xid8, $2::bigint) and (e.xid, e.id) <= ($3::xid8, $4::bigint)
      order by e.xid, e.id limit $5`,
@@ -70,13 +111,26 @@ export async function readBetween(db: Queryable, after: Position, upTo: Position
 }
 
 /** The place before which everything may be read, the number of the next transaction, and the last place of which an event was deleted. */
-export async function readNow(db: Queryable): Promise<{ horizon: Position; next: number; pruned: Position }> {
-  const [row] = await call<{ horizon: string; next: string; pruned_xid: string; pruned_id: number }>(
-    db, 'http_events_now',
+export async function readNow(
+  db: Queryable,
+): Promise<{ horizon: Position; next: number; pruned: Position }> {
+  const [row] = await call<{
+    horizon: string
+    next: string
+    pruned_xid: string
+    pruned_id: number
+  }>(
+    db,
+    'http_events_now',
     `select pg_snapshot_xmin(s)::text as horizon, pg_snapshot_xmax(s)::text as next, p.xid::text as pruned_xid, p.id as pruned_id
      from pg_current_snapshot() s, earshot.pruned_events p`,
     [],
   )
-  if (row === undefined) throw new EarshotError('EARSHOT_INTERNAL', 'The database gave no snapshot.')
-  return { horizon: { xid: Number(row.horizon), id: 0 }, next: Number(row.next), pruned: { xid: Number(row.pruned_xid), id: row.pruned_id } }
+  if (row === undefined)
+    throw new EarshotError('EARSHOT_INTERNAL', 'The database gave no snapshot.')
+  return {
+    horizon: { xid: Number(row.horizon), id: 0 },
+    next: Number(row.next),
+    pruned: { xid: Number(row.pruned_xid), id: row.pruned_id },
+  }
 }

@@ -18,7 +18,14 @@ export type NodeOffer = z.output<typeof Offer>
 /** What is there and not offered, by its name, with the reason. */
 const NotOffered = z.record(z.string(), z.string()).catch({})
 
-export type NodeModels = { id: string; state: string; up: boolean; roles: string[]; models: Record<string, NodeOffer>; notOffered: Record<string, string> }
+export type NodeModels = {
+  id: string
+  state: string
+  up: boolean
+  roles: string[]
+  models: Record<string, NodeOffer>
+  notOffered: Record<string, string>
+}
 
 // A node that is silent for a moment is up: it may be back before anybody notices.
 const NODES = `
@@ -29,9 +36,17 @@ const NODES = `
 
 /** Which models each node offers. What a node of another version says in another way is passed over. */
 export async function readNodeModels(db: Queryable): Promise<NodeModels[]> {
-  const rows = await call<Omit<NodeModels, 'models' | 'notOffered'> & { models: unknown; notOffered: unknown }>(db, 'http_node_models', NODES, [])
-  return rows.map((row) => ({ ...row, models: Object.fromEntries(Object.entries(row.models ?? {}).flatMap(([name, offer]) => {
-    const read = Offer.safeParse(offer)
-    return read.success ? [[name, read.data]] : []
-  })), notOffered: NotOffered.parse(row.notOffered) }))
+  const rows = await call<
+    Omit<NodeModels, 'models' | 'notOffered'> & { models: unknown; notOffered: unknown }
+  >(db, 'http_node_models', NODES, [])
+  return rows.map((row) => ({
+    ...row,
+    models: Object.fromEntries(
+      Object.entries(row.models ?? {}).flatMap(([name, offer]) => {
+        const read = Offer.safeParse(offer)
+        return read.success ? [[name, read.data]] : []
+      }),
+    ),
+    notOffered: NotOffered.parse(row.notOffered),
+  }))
 }

@@ -21,12 +21,20 @@ const NODES = `
 /** All nodes by id, or the one asked for. */
 export async function readNodes(db: Queryable, id: string | null = null): Promise<NodeView[]> {
   const rows = await call<Row>(db, 'http_nodes', NODES, [id])
-  return rows.map((row) => ({ ...row, quarantines: row.quarantines.map(inUtc), last_seen: iso(row.last_seen) }))
+  return rows.map((row) => ({
+    ...row,
+    quarantines: row.quarantines.map(inUtc),
+    last_seen: iso(row.last_seen),
+  }))
 }
 
 /** Times inside JSON come in the session's zone. */
 function inUtc({ since, probe_at: probeAt, ...quarantine }: QuarantineView): QuarantineView {
-  return { ...quarantine, since: iso(new Date(since)), probe_at: probeAt === null ? null : iso(new Date(probeAt)) }
+  return {
+    ...quarantine,
+    since: iso(new Date(since)),
+    probe_at: probeAt === null ? null : iso(new Date(probeAt)),
+  }
 }
 
 const COUNT = `
@@ -40,9 +48,15 @@ export async function countNodes(db: Queryable): Promise<HealthView['nodes']> {
 }
 
 /** Which of these jobs this incarnation of the node holds: only its word on them counts. */
-export async function heldJobs(db: Queryable, node: string, incarnation: number, ids: readonly number[]): Promise<number[]> {
+export async function heldJobs(
+  db: Queryable,
+  node: string,
+  incarnation: number,
+  ids: readonly number[],
+): Promise<number[]> {
   const rows = await call<{ id: number }>(
-    db, 'http_held_jobs',
+    db,
+    'http_held_jobs',
     `select j.id from earshot.jobs j
      where j.id = any ($3::bigint[]) and j.assigned_node = $1 and j.incarnation = $2 and j.status in ('assigned', 'running')`,
     [node, incarnation, ids],

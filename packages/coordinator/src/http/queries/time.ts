@@ -6,7 +6,8 @@ export function iso(time: Date | number): string {
   return time > 0 ? 'infinity' : '-infinity'
 }
 
-export const isoOrNull = (time: Date | number | null): string | null => (time === null ? null : iso(time))
+export const isoOrNull = (time: Date | number | null): string | null =>
+  time === null ? null : iso(time)
 
 /** What time it is by the database's clock, the one that counts. */
 export async function readClock(db: Queryable): Promise<string> {

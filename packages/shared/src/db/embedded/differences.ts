@@ -20,7 +20,8 @@ export type Difference = { what: string; instead: string }
 export const DIFFERENCES: readonly Difference[] = [
   {
     what: 'One process: a second one that opens the same folder would silently lose rows, so a lock file keeps it out.',
-    instead: 'Other programs talk to the running mesh over HTTP. Several processes need a server (DATABASE_URL).',
+    instead:
+      'Other programs talk to the running mesh over HTTP. Several processes need a server (DATABASE_URL).',
   },
   {
     what: 'Nothing is ever flushed to the disk itself. kill -9 loses nothing; a power cut can lose the last seconds.',
@@ -31,9 +32,11 @@ export const DIFFERENCES: readonly Difference[] = [
     instead: 'Keep transactions short; one that sits idle for 60 s is rolled back.',
   },
   {
-    what: 'All connections share one session: SET without LOCAL, temporary tables, PREPARE as SQL, DEALLOCATE ALL and DISCARD ALL '
-      + 'act on everybody, and session advisory locks exclude nobody.',
-    instead: 'SET LOCAL, transaction-level advisory locks, and named statements of the protocol, which are kept apart.',
+    what:
+      'All connections share one session: SET without LOCAL, temporary tables, PREPARE as SQL, DEALLOCATE ALL and DISCARD ALL ' +
+      'act on everybody, and session advisory locks exclude nobody.',
+    instead:
+      'SET LOCAL, transaction-level advisory locks, and named statements of the protocol, which are kept apart.',
   },
   {
     what: 'There is no leader, no doorbell and no sweep of leases: process and database die together, and the new incarnation heals. Every change notifies.',
@@ -45,7 +48,8 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     what: 'statement_timeout is ignored, a running statement cannot be cancelled, and idle_in_transaction_session_timeout hangs the engine.',
-    instead: 'A statement that runs for 300 s ends the engine; everything in hand fails, and the database is opened again in about a second.',
+    instead:
+      'A statement that runs for 300 s ends the engine; everything in hand fails, and the database is opened again in about a second.',
   },
   {
     what: 'No autovacuum.',
@@ -56,8 +60,9 @@ export const DIFFERENCES: readonly Difference[] = [
     instead: 'Use a server.',
   },
   {
-    what: 'Slower: about 2,900 inserts a second against 4,600 on a server, vector search 0.9 ms against 0.3, building a vector index four times as long '
-      + '(two cores, PGlite 0.5.16, PostgreSQL 15).',
+    what:
+      'Slower: about 2,900 inserts a second against 4,600 on a server, vector search 0.9 ms against 0.3, building a vector index four times as long ' +
+      '(two cores, PGlite 0.5.16, PostgreSQL 15).',
     instead: 'It runs in a thread of its own, so the program stays responsive meanwhile.',
   },
 ]

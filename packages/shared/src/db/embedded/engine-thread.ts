@@ -48,7 +48,10 @@ const engine = await open(directory)
  */
 async function run(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = []
-  await engine.execProtocolRawStream(bytes, { syncToFs: false, onRawData: (data) => void parts.push(data.slice()) })
+  await engine.execProtocolRawStream(bytes, {
+    syncToFs: false,
+    onRawData: (data) => void parts.push(data.slice()),
+  })
   const [only] = parts
   return only !== undefined && parts.length === 1 ? (only as Uint8Array<ArrayBuffer>) : join(parts)
 }
@@ -63,7 +66,9 @@ function join(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole
 }
 
-const greeting = await run(startup({ user: 'postgres', database: 'postgres', application_name: 'earshot' }))
+const greeting = await run(
+  startup({ user: 'postgres', database: 'postgres', application_name: 'earshot' }),
+)
 port.postMessage({ greeting } satisfies FromEngine)
 
 let turn: Promise<void> = Promise.resolve()

@@ -23,7 +23,12 @@ export type EngineSettings = {
 }
 
 type Pending = { resolve: (bytes: Buffer) => void; reject: (error: EarshotError) => void }
-type Running = { worker: Worker; pending: Map<number, Pending>; greeting: Buffer; lose: (error: EarshotError) => void }
+type Running = {
+  worker: Worker
+  pending: Map<number, Pending>
+  greeting: Buffer
+  lose: (error: EarshotError) => void
+}
 
 const CLOSE_LIMIT_MS = 30_000
 
@@ -95,8 +100,14 @@ export async function startEngine(settings: EngineSettings): Promise<Engine> {
   return { exec, close, greeting: async () => (await running()).greeting }
 }
 
-function startThread({ directory }: EngineSettings, onLost: (error: EarshotError) => void): Promise<Running> {
-  const worker = new Worker(beside(import.meta.url, 'engine-thread'), { workerData: { directory }, execArgv: [] })
+function startThread(
+  { directory }: EngineSettings,
+  onLost: (error: EarshotError) => void,
+): Promise<Running> {
+  const worker = new Worker(beside(import.meta.url, 'engine-thread'), {
+    workerData: { directory },
+    execArgv: [],
+  })
   const pending = new Map<number, Pending>()
   const { promise, resolve, reject } = Promise.withResolvers<Running>()
   let up = false
@@ -116,7 +127,10 @@ function startThread({ directory }: EngineSettings, onLost: (error: EarshotError
       up = true
       worker.unref()
       resolve({ worker, pending, greeting: Buffer.from(said.greeting), lose })
-    } else pending.get(said.id)?.resolve(Buffer.from(said.bytes.buffer, said.bytes.byteOffset, said.bytes.byteLength))
+    } else
+      pending
+        .get(said.id)
+        ?.resolve(Buffer.from(said.bytes.buffer, said.bytes.byteOffset, said.bytes.byteLength))
   })
   worker.on('error', (cause) => lose(up ? crashed(cause) : unopened(directory, cause)))
   worker.on('exit', () => lose(crashed(undefined)))
@@ -125,20 +139,36 @@ function startThread({ directory }: EngineSettings, onLost: (error: EarshotError
 
 function unopened(directory: string, cause: Error): EarshotError {
   if ((cause as NodeJS.ErrnoException).code === 'ENOTEMPTY') {
-    return new EarshotError('EARSHOT_DATABASE', `${directory} holds files that are no database; they are left alone.`, {
-      hint: 'Move them away, or set EARSHOT_HOME to another folder',
-      cause,
-    })
+    return new EarshotError(
+      'EARSHOT_DATABASE',
+      `${directory} holds files that are no database; they are left alone.`,
+      {
+        hint: 'Move them away, or set EARSHOT_HOME to another folder',
+        cause,
+      },
+    )
   }
-  return new EarshotError('EARSHOT_DATABASE', `The embedded database in ${directory} cannot be opened: ${cause.message}`, { cause })
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `The embedded database in ${directory} cannot be opened: ${cause.message}`,
+    { cause },
+  )
 }
 
 function crashed(cause: Error | undefined): EarshotError {
-  return new EarshotError('EARSHOT_DATABASE', `The embedded database stopped unexpectedly${cause ? `: ${cause.message}` : ''}.`, { cause })
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `The embedded database stopped unexpectedly${cause ? `: ${cause.message}` : ''}.`,
+    { cause },
+  )
 }
 
 function tooLong(seconds: number): EarshotError {
-  return new EarshotError('EARSHOT_DATABASE', `A statement took longer than ${seconds} s, so the embedded database was restarted.`, {
-    hint: 'A PostgreSQL server (DATABASE_URL) takes longer statements',
-  })
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `A statement took longer than ${seconds} s, so the embedded database was restarted.`,
+    {
+      hint: 'A PostgreSQL server (DATABASE_URL) takes longer statements',
+    },
+  )
 }

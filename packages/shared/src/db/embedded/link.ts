@@ -95,7 +95,10 @@ export function createLink(engine: Pick<Engine, 'exec' | 'greeting'>, idleS: num
     }
     const kept = [...listenedByAnyone()]
     if (changes.every((change) => change.listen) || kept.length === 0) return
-    passOn(await engine.exec(query(kept.map((channel) => `listen ${quoted(channel)}`).join(';'))), undefined)
+    passOn(
+      await engine.exec(query(kept.map((channel) => `listen ${quoted(channel)}`).join(';'))),
+      undefined,
+    )
   }
 
   async function run(member: Member, messages: Buffer[], listens: ListenChange[]): Promise<void> {
@@ -115,7 +118,8 @@ export function createLink(engine: Pick<Engine, 'exec' | 'greeting'>, idleS: num
     const unheard = [...seat.channels].filter((channel) => !listenedByAnyone().has(channel))
     // Sync first: after an error the engine skips everything up to it.
     const work = seat.busy ? [SYNC, query('rollback')] : []
-    if (unheard.length > 0) work.push(query(unheard.map((channel) => `unlisten ${quoted(channel)}`).join(';')))
+    if (unheard.length > 0)
+      work.push(query(unheard.map((channel) => `unlisten ${quoted(channel)}`).join(';')))
     const statements = member.cleanUp()
     if (statements.length > 0) work.push(...statements, SYNC)
     if (work.length === 0) return release(member)
@@ -129,14 +133,17 @@ export function createLink(engine: Pick<Engine, 'exec' | 'greeting'>, idleS: num
 
   return {
     greeting: () => engine.greeting(),
-    join: (member) => void seats.set(member, { channels: new Set(), busy: false, timer: undefined }),
+    join: (member) =>
+      void seats.set(member, { channels: new Set(), busy: false, timer: undefined }),
     run,
     leave(member) {
       const seat = seats.get(member)
       if (seat === undefined) return Promise.resolve()
       seats.delete(member)
       // Tidying fails only when the engine is lost, and what was to be tidied is lost with it.
-      const done = tidy(member, seat).catch(() => {}).finally(() => leaving.delete(done))
+      const done = tidy(member, seat)
+        .catch(() => {})
+        .finally(() => leaving.delete(done))
       leaving.add(done)
       return done
     },
@@ -161,5 +168,8 @@ function quoted(channel: string): string {
 }
 
 function idleTooLong(idleS: number): EarshotError {
-  return new EarshotError('EARSHOT_DATABASE', `A transaction sat idle for ${idleS} s and was rolled back.`)
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    `A transaction sat idle for ${idleS} s and was rolled back.`,
+  )
 }

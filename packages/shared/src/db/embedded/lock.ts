@@ -22,12 +22,20 @@ const SILENCE_MS = 10_000
  * @throws EarshotError EARSHOT_DATABASE_IN_USE when its holder lives
  */
 export async function takeLock(file: string, log?: Log): Promise<Lock> {
-  const claim: Claim = { pid: process.pid, started: processStart(process.pid), host: os.hostname(), token: randomUUID() }
+  const claim: Claim = {
+    pid: process.pid,
+    started: processStart(process.pid),
+    host: os.hostname(),
+    token: randomUUID(),
+  }
   while (!(await create(file, claim))) {
     const found = await readClaim(file)
     if (found === undefined) continue
     if (await isHeld(file, found)) throw inUse(file, found.claim)
-    log?.info({ file, pid: found.claim?.pid }, 'The process that had the embedded database open is gone')
+    log?.info(
+      { file, pid: found.claim?.pid },
+      'The process that had the embedded database open is gone',
+    )
     await removeStale(file, found.text)
   }
   return hold(file, claim, log)
@@ -45,7 +53,10 @@ async function create(file: string, claim: Claim): Promise<boolean> {
   }
 }
 
-type Found = { text: string; /** undefined: its maker died while writing it. */ claim: Claim | undefined }
+type Found = {
+  text: string
+  /** undefined: its maker died while writing it. */ claim: Claim | undefined
+}
 
 async function readClaim(file: string): Promise<Found | undefined> {
   for (let tries = 0; ; tries++) {
@@ -63,7 +74,8 @@ async function readClaim(file: string): Promise<Found | undefined> {
 
 async function isHeld(file: string, { claim }: Found): Promise<boolean> {
   if (claim === undefined) return false
-  if (claim.host === os.hostname()) return claim.started !== null && processStart(claim.pid) === claim.started
+  if (claim.host === os.hostname())
+    return claim.started !== null && processStart(claim.pid) === claim.started
   const before = await touchedAt(file)
   for (let waited = 0; waited < SILENCE_MS; waited += 500) {
     await sleep(500)
@@ -79,7 +91,12 @@ async function touchedAt(file: string): Promise<number | undefined> {
 /** Moves the stale lock aside; should another have replaced it meanwhile, that one is put back. */
 async function removeStale(file: string, text: string): Promise<void> {
   const aside = `${file}.${randomUUID()}`
-  if ((await rename(file, aside).then(() => true).catch(ifGone)) === undefined) return
+  if (
+    (await rename(file, aside)
+      .then(() => true)
+      .catch(ifGone)) === undefined
+  )
+    return
   if ((await readFile(aside, 'utf8')) === text) await rm(aside)
   else await rename(aside, file)
 }
@@ -87,7 +104,9 @@ async function removeStale(file: string, text: string): Promise<void> {
 function hold(file: string, claim: Claim, log?: Log): Lock {
   const touch = setInterval(() => {
     const now = new Date()
-    utimes(file, now, now).catch((err: unknown) => log?.warn({ err, file }, 'The lock of the embedded database cannot be touched'))
+    utimes(file, now, now).catch((err: unknown) =>
+      log?.warn({ err, file }, 'The lock of the embedded database cannot be touched'),
+    )
   }, TOUCH_MS)
   touch.unref()
   return {
@@ -101,9 +120,13 @@ function hold(file: string, claim: Claim, log?: Log): Lock {
 
 function inUse(file: string, claim: Claim | undefined): EarshotError {
   const where = claim?.host === os.hostname() ? '' : ` on ${claim?.host}`
-  return new EarshotError('EARSHOT_DATABASE_IN_USE', `Process ${claim?.pid}${where} has the embedded database open (${file}).`, {
-    hint: 'Talk to that mesh over HTTP (EARSHOT_URL), or move to a PostgreSQL server with DATABASE_URL, which any number of processes may use',
-  })
+  return new EarshotError(
+    'EARSHOT_DATABASE_IN_USE',
+    `Process ${claim?.pid}${where} has the embedded database open (${file}).`,
+    {
+      hint: 'Talk to that mesh over HTTP (EARSHOT_URL), or move to a PostgreSQL server with DATABASE_URL, which any number of processes may use',
+    },
+  )
 }
 
 function ifGone(error: NodeJS.ErrnoException): undefined {

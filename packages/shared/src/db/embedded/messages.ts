@@ -19,7 +19,7 @@ export function lengthAt(bytes: Buffer, at: number): number | undefined {
 
 /** The whole messages in a reply, without copying them. */
 export function* messagesIn(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = lengthAt(bytes, at)
     if (length === undefined) throw new Error('The engine sent half a message.')
     yield bytes.subarray(at, at + length)
@@ -32,7 +32,10 @@ export function message(type: string, ...parts: (string | Buffer)[]): Buffer {
   const body = parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part))
   const header = Buffer.alloc(HEADER)
   header.write(type, 'latin1')
-  header.writeInt32BE(body.reduce((sum, part) => sum + part.length, HEADER - 1), 1)
+  header.writeInt32BE(
+    body.reduce((sum, part) => sum + part.length, HEADER - 1),
+    1,
+  )
   return Buffer.concat([header, ...body])
 }
 
@@ -47,7 +50,10 @@ export const BODY = HEADER
 
 /** The start-up packet of protocol 3.0, which alone has no type byte. */
 export function startup(parameters: Record<string, string>): Buffer {
-  const words = Object.entries(parameters).flat().map((word) => `${word}\0`).join('')
+  const words = Object.entries(parameters)
+    .flat()
+    .map((word) => `${word}\0`)
+    .join('')
   const body = Buffer.from(`\0\x03\0\0${words}\0`)
   const length = Buffer.alloc(4)
   length.writeInt32BE(body.length + 4)

@@ -30,7 +30,7 @@ export function bareSql(sql: string, keepNames = false): string {
 function commentEnd(sql: string, start: number): number {
   const marks = /\/\*|\*\//g
   marks.lastIndex = start
-  for (let depth = 0; ; ) {
+  for (let depth = 0; ;) {
     const mark = marks.exec(sql)
     if (mark === null) return sql.length
     depth += mark[0] === '/*' ? 1 : -1
@@ -54,6 +54,7 @@ export function listenChanges(sql: string): ListenChange[] {
   if (!/listen/i.test(sql)) return []
   return [...bareSql(sql, true).matchAll(LISTEN)].map(([, un, all, quoted, plain]) => ({
     listen: un === undefined,
-    channel: all === undefined ? (quoted?.replaceAll('""', '"') ?? plain?.toLowerCase() ?? '') : null,
+    channel:
+      all === undefined ? (quoted?.replaceAll('""', '"') ?? plain?.toLowerCase() ?? '') : null,
   }))
 }

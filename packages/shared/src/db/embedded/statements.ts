@@ -40,7 +40,10 @@ export function createStatements(client: number): Statements {
     const sql = stringAt(original, name.next)
     const refused = copiesFromClient(sql.text)
     const text = refused ? REFUSE_COPY : sql.text
-    return { message: message('P', rename(name.text), text, original.subarray(sql.next)), listens: listenChanges(sql.text) }
+    return {
+      message: message('P', rename(name.text), text, original.subarray(sql.next)),
+      listens: listenChanges(sql.text),
+    }
   }
 
   function bind(original: Buffer): Buffer {
@@ -58,7 +61,10 @@ export function createStatements(client: number): Statements {
 
   function simple(original: Buffer): Rewritten {
     const sql = stringAt(original, BODY).text
-    return { message: copiesFromClient(sql) ? query(REFUSE_COPY) : original, listens: listenChanges(sql) }
+    return {
+      message: copiesFromClient(sql) ? query(REFUSE_COPY) : original,
+      listens: listenChanges(sql),
+    }
   }
 
   return {

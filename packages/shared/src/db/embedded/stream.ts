@@ -56,7 +56,11 @@ export class EmbeddedStream extends Duplex {
 
   override _read(): void {}
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+  override _write(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
     this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
     try {
       if (this.#greeted || this.#startUp()) this.#takeMessages()
@@ -98,7 +102,11 @@ export class EmbeddedStream extends Duplex {
 
   #takeMessages(): void {
     let at = 0
-    for (let length = lengthAt(this.#input, at); length !== undefined; length = lengthAt(this.#input, at)) {
+    for (
+      let length = lengthAt(this.#input, at);
+      length !== undefined;
+      length = lengthAt(this.#input, at)
+    ) {
       this.#take(this.#input.subarray(at, at + length))
       at += length
     }
@@ -120,7 +128,9 @@ export class EmbeddedStream extends Duplex {
   }
 
   #then(work: () => Promise<void>): void {
-    this.#turn = this.#turn.then(() => (this.destroyed ? undefined : work())).catch((error: Error) => void this.destroy(error))
+    this.#turn = this.#turn
+      .then(() => (this.destroyed ? undefined : work()))
+      .catch((error: Error) => void this.destroy(error))
   }
 
   #leave(): void {

@@ -25,10 +25,12 @@ export async function vacuumNeedy(pool: pg.Pool): Promise<string[]> {
 export function keepVacuumed(pool: pg.Pool, log?: Log): () => Promise<void> {
   let running: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
-    running = running.then(() => vacuumNeedy(pool)).then(
-      (names) => void (names.length > 0 && log?.debug({ tables: names }, 'Tables were vacuumed')),
-      (err: unknown) => log?.warn({ err }, 'Tables could not be vacuumed'),
-    )
+    running = running
+      .then(() => vacuumNeedy(pool))
+      .then(
+        (names) => void (names.length > 0 && log?.debug({ tables: names }, 'Tables were vacuumed')),
+        (err: unknown) => log?.warn({ err }, 'Tables could not be vacuumed'),
+      )
   }, EVERY_MS)
   timer.unref()
   return () => {

@@ -29,14 +29,37 @@ const MOST_PATIENT = 32
  * in time doubles it, until one comes soon: a slow database is only slow. What is not listed may take longer, and has the pool's own limit.
  */
 const LIMITS_MS: Record<string, number> = {
-  lead: 1_000, resign: 1_000,
-  look: ROUTING_MS, route_or_look: ROUTING_MS, list_lanes: ROUTING_MS, list_free_nodes: ROUTING_MS, list_next_jobs: ROUTING_MS, route_jobs: ROUTING_MS, route_job: ROUTING_MS, sweep: ROUTING_MS,
-  list_waiting: ROUTING_MS, recall_jobs: ROUTING_MS, pass_on_events: ROUTING_MS,
-  list_alone_jobs: ROUTING_MS, list_lone_nodes: ROUTING_MS, route_alone_job: ROUTING_MS,
-  begin_answer: SHORT_MS, keep_waiting: SHORT_MS, end_unawaited_jobs: SHORT_MS,
-  heartbeat: HEARTBEAT_MS, take_assignments: SHORT_MS, start_jobs: SHORT_MS, hand_back_jobs: SHORT_MS,
-  drain_node: SHORT_MS, leave_node: SHORT_MS, node_channel: SHORT_MS, lease_seconds: SHORT_MS, set_hearing: SHORT_MS, notify_node: SHORT_MS,
-  greet_coordinator: SHORT_MS, list_coordinators: SHORT_MS,
+  lead: 1_000,
+  resign: 1_000,
+  look: ROUTING_MS,
+  route_or_look: ROUTING_MS,
+  list_lanes: ROUTING_MS,
+  list_free_nodes: ROUTING_MS,
+  list_next_jobs: ROUTING_MS,
+  route_jobs: ROUTING_MS,
+  route_job: ROUTING_MS,
+  sweep: ROUTING_MS,
+  list_waiting: ROUTING_MS,
+  recall_jobs: ROUTING_MS,
+  pass_on_events: ROUTING_MS,
+  list_alone_jobs: ROUTING_MS,
+  list_lone_nodes: ROUTING_MS,
+  route_alone_job: ROUTING_MS,
+  begin_answer: SHORT_MS,
+  keep_waiting: SHORT_MS,
+  end_unawaited_jobs: SHORT_MS,
+  heartbeat: HEARTBEAT_MS,
+  take_assignments: SHORT_MS,
+  start_jobs: SHORT_MS,
+  hand_back_jobs: SHORT_MS,
+  drain_node: SHORT_MS,
+  leave_node: SHORT_MS,
+  node_channel: SHORT_MS,
+  lease_seconds: SHORT_MS,
+  set_hearing: SHORT_MS,
+  notify_node: SHORT_MS,
+  greet_coordinator: SHORT_MS,
+  list_coordinators: SHORT_MS,
 }
 /** Leadership expires after 1.5 s: a later answer to these is worth nothing. */
 const IMPATIENT = new Set(['lead', 'resign'])
@@ -51,12 +74,22 @@ const patience = new WeakMap<Queryable, Map<string, number>>()
  * @throws EarshotError EARSHOT_BAD_REQUEST with the function's own sentence when it refuses its arguments; EARSHOT_DATABASE
  *   and its kin when the database cannot be reached
  */
-export function call<Row extends pg.QueryResultRow>(db: Queryable, name: string, text: string, values: unknown[]): Promise<Row[]> {
+export function call<Row extends pg.QueryResultRow>(
+  db: Queryable,
+  name: string,
+  text: string,
+  values: unknown[],
+): Promise<Row[]> {
   // Inside a transaction only all of it can be tried again, by whoever began it.
   return send<Row>(db, name, { text, values, ...limitOf(db, name) }, db instanceof pg.Pool ? 1 : 0)
 }
 
-async function send<Row extends pg.QueryResultRow>(db: Queryable, name: string, query: LimitedQuery, again: number): Promise<Row[]> {
+async function send<Row extends pg.QueryResultRow>(
+  db: Queryable,
+  name: string,
+  query: LimitedQuery,
+  again: number,
+): Promise<Row[]> {
   const named = !poolers.has(db)
   try {
     const sent = monotonicMs()
@@ -72,14 +105,17 @@ async function send<Row extends pg.QueryResultRow>(db: Queryable, name: string, 
       return send(db, name, query, again)
     }
     if (UNDONE.has(code) && again > 0) return send(db, name, query, again - 1)
-    if (code === INVALID_PARAMETER) throw new EarshotError('EARSHOT_BAD_REQUEST', (err as Error).message, { cause: err })
+    if (code === INVALID_PARAMETER)
+      throw new EarshotError('EARSHOT_BAD_REQUEST', (err as Error).message, { cause: err })
     throw databaseError(err)
   }
 }
 
 function limitOf(db: Queryable, name: string): Pick<LimitedQuery, 'query_timeout'> {
   const limit = LIMITS_MS[name]
-  return limit !== undefined && db instanceof pg.Pool && waitsLimited(db) ? { query_timeout: limit * (patience.get(db)?.get(name) ?? 1) } : {}
+  return limit !== undefined && db instanceof pg.Pool && waitsLimited(db)
+    ? { query_timeout: limit * (patience.get(db)?.get(name) ?? 1) }
+    : {}
 }
 
 function growPatience(db: Queryable, name: string): void {

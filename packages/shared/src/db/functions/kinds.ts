@@ -8,7 +8,15 @@ import { type Queryable, call } from './call.ts'
  * @example
  * await registerKinds(db.pool, [thumbnail.registration])
  */
-export async function registerKinds(db: Queryable, kinds: readonly KindRegistration[]): Promise<string[]> {
-  const rows = await call<{ kind: string }>(db, 'register_kinds', 'select kind from earshot.register_kinds($1::jsonb) as kind', [JSON.stringify(kinds)])
+export async function registerKinds(
+  db: Queryable,
+  kinds: readonly KindRegistration[],
+): Promise<string[]> {
+  const rows = await call<{ kind: string }>(
+    db,
+    'register_kinds',
+    'select kind from earshot.register_kinds($1::jsonb) as kind',
+    [JSON.stringify(kinds)],
+  )
   return rows.map((row) => row.kind)
 }

@@ -18,19 +18,43 @@ export type Registration = {
 /** Joins the mesh and returns the new incarnation; what an older one held goes back, uncharged. */
 export async function registerNode(db: Queryable, node: Registration): Promise<number> {
   const [row] = await call<{ incarnation: number }>(
-    db, 'register_node',
+    db,
+    'register_node',
     'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb) as incarnation',
-    [node.id, node.name, node.host, node.port, node.version, node.protocol, node.roles,
-      JSON.stringify(node.tags), JSON.stringify(node.capabilities), JSON.stringify(node.slots)],
+    [
+      node.id,
+      node.name,
+      node.host,
+      node.port,
+      node.version,
+      node.protocol,
+      node.roles,
+      JSON.stringify(node.tags),
+      JSON.stringify(node.capabilities),
+      JSON.stringify(node.slots),
+    ],
   )
   return row!.incarnation
 }
 
 /** Says anew what a node offers; false when a newer process with the same id took over. */
-export async function changeOffer(db: Queryable, incarnation: number, node: Pick<Registration, 'id' | 'roles' | 'tags' | 'capabilities' | 'slots'>): Promise<boolean> {
+export async function changeOffer(
+  db: Queryable,
+  incarnation: number,
+  node: Pick<Registration, 'id' | 'roles' | 'tags' | 'capabilities' | 'slots'>,
+): Promise<boolean> {
   const [row] = await call<{ done: boolean }>(
-    db, 'change_offer', 'select earshot.change_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
-    [node.id, incarnation, node.roles, JSON.stringify(node.tags), JSON.stringify(node.capabilities), JSON.stringify(node.slots)],
+    db,
+    'change_offer',
+    'select earshot.change_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
+    [
+      node.id,
+      incarnation,
+      node.roles,
+      JSON.stringify(node.tags),
+      JSON.stringify(node.capabilities),
+      JSON.stringify(node.slots),
+    ],
   )
   return row!.done
 }
@@ -45,31 +69,57 @@ export type Measured = { speeds: Record<string, number>; warm: string[]; shares:
 export type HeartbeatReply = { held: Held[] | null; now: number }
 
 /** Renews the lease. */
-export async function heartbeat(db: Queryable, node: string, incarnation: number, busy: Record<string, number>, measured: Partial<Measured> = {}): Promise<HeartbeatReply> {
-  const [row] = await call<HeartbeatReply>(db, 'heartbeat', 'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held, extract(epoch from clock_timestamp())::float8 as now', [
-    node,
-    incarnation,
-    JSON.stringify(busy),
-    JSON.stringify(measured),
-  ])
+export async function heartbeat(
+  db: Queryable,
+  node: string,
+  incarnation: number,
+  busy: Record<string, number>,
+  measured: Partial<Measured> = {},
+): Promise<HeartbeatReply> {
+  const [row] = await call<HeartbeatReply>(
+    db,
+    'heartbeat',
+    'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held, extract(epoch from clock_timestamp())::float8 as now',
+    [node, incarnation, JSON.stringify(busy), JSON.stringify(measured)],
+  )
   return row!
 }
 
 /** An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many jobs went back. */
 export async function leaveNode(db: Queryable, node: string, incarnation: number): Promise<number> {
-  const [row] = await call<{ count: number }>(db, 'leave_node', 'select earshot.leave_node($1, $2) as count', [node, incarnation])
+  const [row] = await call<{ count: number }>(
+    db,
+    'leave_node',
+    'select earshot.leave_node($1, $2) as count',
+    [node, incarnation],
+  )
   return row!.count
 }
 
 /** The NOTIFY channel on which a node hears that it was assigned work. */
 export async function nodeChannel(db: Queryable, node: string): Promise<string> {
-  const [row] = await call<{ channel: string }>(db, 'node_channel', 'select earshot.node_channel($1) as channel', [node])
+  const [row] = await call<{ channel: string }>(
+    db,
+    'node_channel',
+    'select earshot.node_channel($1) as channel',
+    [node],
+  )
   return row!.channel
 }
 
 /** Says how this incarnation hears that there is something for it; false when a newer one took over. */
-export async function setHearing(db: Queryable, node: string, incarnation: number, hears: 'notify' | 'redis'): Promise<boolean> {
-  const [row] = await call<{ done: boolean }>(db, 'set_hearing', 'select earshot.set_hearing($1, $2, $3) as done', [node, incarnation, hears])
+export async function setHearing(
+  db: Queryable,
+  node: string,
+  incarnation: number,
+  hears: 'notify' | 'redis',
+): Promise<boolean> {
+  const [row] = await call<{ done: boolean }>(
+    db,
+    'set_hearing',
+    'select earshot.set_hearing($1, $2, $3) as done',
+    [node, incarnation, hears],
+  )
   return row!.done
 }
 
@@ -80,7 +130,12 @@ export async function notifyNode(db: Queryable, node: string, hint: string): Pro
 
 /** The nodes that are up or may come back, with their latest incarnation. */
 export function livingNodes(db: Queryable): Promise<{ id: string; incarnation: number }[]> {
-  return call(db, 'living_nodes', `select id, incarnation from earshot.nodes where status <> 'offline'`, [])
+  return call(
+    db,
+    'living_nodes',
+    `select id, incarnation from earshot.nodes where status <> 'offline'`,
+    [],
+  )
 }
 
 /** What tells this mesh from others in the same Redis. */
@@ -91,7 +146,12 @@ export async function meshId(db: Queryable): Promise<string> {
 
 /** The lease of the mesh in seconds, as the database has it. */
 export async function leaseSeconds(db: Queryable): Promise<number> {
-  const [row] = await call<{ lease_s: number }>(db, 'lease_seconds', 'select earshot.lease_seconds() as lease_s', [])
+  const [row] = await call<{ lease_s: number }>(
+    db,
+    'lease_seconds',
+    'select earshot.lease_seconds() as lease_s',
+    [],
+  )
   return row!.lease_s
 }
 
@@ -111,11 +171,23 @@ export function resumeNode(db: Queryable, node: string): Promise<boolean> {
 }
 
 /** A person takes a node out: nothing more until it is resumed, and what it has goes back, uncharged. False when it is unknown. */
-export function quarantineNode(db: Queryable, node: string, reason: string | null): Promise<boolean> {
-  return control(db, 'quarantine_node', 'select earshot.quarantine_node($1, $2) as known', [node, reason])
+export function quarantineNode(
+  db: Queryable,
+  node: string,
+  reason: string | null,
+): Promise<boolean> {
+  return control(db, 'quarantine_node', 'select earshot.quarantine_node($1, $2) as known', [
+    node,
+    reason,
+  ])
 }
 
-async function control(db: Queryable, name: string, text: string, values: unknown[]): Promise<boolean> {
+async function control(
+  db: Queryable,
+  name: string,
+  text: string,
+  values: unknown[],
+): Promise<boolean> {
   const [row] = await call<{ known: boolean }>(db, name, text, values)
   return row!.known
 }

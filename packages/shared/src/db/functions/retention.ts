@@ -1,28 +1,52 @@
 import { type Queryable, call } from './call.ts'
 
 /** How long things are kept, in seconds, each where somebody said so: see the retention settings in docs/configuration.md. */
-export type Retention = { completed?: number; failed?: number; archived?: number; events?: number; nodes?: number }
+export type Retention = {
+  completed?: number
+  failed?: number
+  archived?: number
+  events?: number
+  nodes?: number
+}
 
 /** Sets how long things are kept; what `given` does not say stays as it was. A stale term sets nothing. */
 export async function setRetention(db: Queryable, term: string, given: Retention): Promise<void> {
-  await call(db, 'set_retention', 'select earshot.set_retention($1::bigint, $2::jsonb)', [term, JSON.stringify(given)])
+  await call(db, 'set_retention', 'select earshot.set_retention($1::bigint, $2::jsonb)', [
+    term,
+    JSON.stringify(given),
+  ])
 }
 
 /** Moves up to a thousand jobs that ended long enough ago out of the hot table; returns how many. A stale term moves none. */
 export async function archiveJobs(db: Queryable, term: string): Promise<number> {
-  const [row] = await call<{ moved: number }>(db, 'archive_jobs', 'select earshot.archive_jobs($1::bigint) as moved', [term])
+  const [row] = await call<{ moved: number }>(
+    db,
+    'archive_jobs',
+    'select earshot.archive_jobs($1::bigint) as moved',
+    [term],
+  )
   return row!.moved
 }
 
 /** Deletes up to a thousand old events that are about no job; returns how many. */
 export async function pruneEvents(db: Queryable, term: string): Promise<number> {
-  const [row] = await call<{ gone: number }>(db, 'prune_events', 'select earshot.prune_events($1::bigint) as gone', [term])
+  const [row] = await call<{ gone: number }>(
+    db,
+    'prune_events',
+    'select earshot.prune_events($1::bigint) as gone',
+    [term],
+  )
   return row!.gone
 }
 
 /** Forgets nodes that have been offline for too long; returns their ids. */
 export async function forgetNodes(db: Queryable, term: string): Promise<string[]> {
-  const rows = await call<{ id: string }>(db, 'forget_nodes', 'select id from earshot.forget_nodes($1::bigint) as id', [term])
+  const rows = await call<{ id: string }>(
+    db,
+    'forget_nodes',
+    'select id from earshot.forget_nodes($1::bigint) as id',
+    [term],
+  )
   return rows.map((row) => row.id)
 }
 
@@ -32,7 +56,16 @@ export async function forgetNodes(db: Queryable, term: string): Promise<string[]
  * @param upto where the last call left off; null looks whether there is anything to heal
  * @returns from where to go on, or null when nothing is left
  */
-export async function healEvents(db: Queryable, term: string, upto: number | null): Promise<number | null> {
-  const [row] = await call<{ upto: number | null }>(db, 'heal_events', 'select earshot.heal_events($1::bigint, $2::bigint) as upto', [term, upto])
+export async function healEvents(
+  db: Queryable,
+  term: string,
+  upto: number | null,
+): Promise<number | null> {
+  const [row] = await call<{ upto: number | null }>(
+    db,
+    'heal_events',
+    'select earshot.heal_events($1::bigint, $2::bigint) as upto',
+    [term, upto],
+  )
   return row!.upto
 }

@@ -7,8 +7,17 @@ import type { Submission } from './jobs.ts'
  * @param withinS how long it may take in all, in seconds
  * @throws EarshotError EARSHOT_BAD_REQUEST naming the field that is wrong
  */
-export async function submitAwaitedJob(db: Queryable, job: Submission, withinS: number): Promise<number> {
-  const [row] = await call<{ id: number }>(db, 'submit_awaited_job', 'select earshot.submit_awaited_job($1::jsonb, make_interval(secs => $2)) as id', [JSON.stringify(job), withinS])
+export async function submitAwaitedJob(
+  db: Queryable,
+  job: Submission,
+  withinS: number,
+): Promise<number> {
+  const [row] = await call<{ id: number }>(
+    db,
+    'submit_awaited_job',
+    'select earshot.submit_awaited_job($1::jsonb, make_interval(secs => $2)) as id',
+    [JSON.stringify(job), withinS],
+  )
   return row!.id
 }
 
@@ -18,14 +27,28 @@ export async function keepWaiting(db: Queryable, ids: readonly number[]): Promis
 }
 
 /** Notes that a job's answer begins to be sent by its holder: it is not run again. The node that answers; null when this attempt is over, another one began, or the fence is not the holder's. */
-export async function beginAnswer(db: Queryable, id: number, { attempt, fence }: { attempt: number; fence: string }): Promise<string | null> {
-  const [row] = await call<{ node: string | null }>(db, 'begin_answer', 'select earshot.begin_answer($1, $2, $3) as node', [id, attempt, fence])
+export async function beginAnswer(
+  db: Queryable,
+  id: number,
+  { attempt, fence }: { attempt: number; fence: string },
+): Promise<string | null> {
+  const [row] = await call<{ node: string | null }>(
+    db,
+    'begin_answer',
+    'select earshot.begin_answer($1, $2, $3) as node',
+    [id, attempt, fence],
+  )
   return row?.node ?? null
 }
 
 /** Cancels jobs for which nobody waits any more; returns their ids. A stale term cancels none. */
 export async function endUnawaitedJobs(db: Queryable, term: string): Promise<number[]> {
-  const rows = await call<{ id: number }>(db, 'end_unawaited_jobs', 'select id from earshot.end_unawaited_jobs($1::bigint) as id', [term])
+  const rows = await call<{ id: number }>(
+    db,
+    'end_unawaited_jobs',
+    'select id from earshot.end_unawaited_jobs($1::bigint) as id',
+    [term],
+  )
   return rows.map((row) => row.id)
 }
 
@@ -34,13 +57,22 @@ export async function endUnawaitedJobs(db: Queryable, term: string): Promise<num
  * said that it has not what is needed, and there was no other to turn to.
  */
 export type AwaitedState = {
-  id: number; status: string; node: string | null; attempt: number; result: unknown; error: string | null; error_code: string | null; failures: number; lacking: boolean
+  id: number
+  status: string
+  node: string | null
+  attempt: number
+  result: unknown
+  error: string | null
+  error_code: string | null
+  failures: number
+  lacking: boolean
 }
 
 /** How these jobs stand; one that is not listed was deleted. */
 export function readAwaited(db: Queryable, ids: readonly number[]): Promise<AwaitedState[]> {
   return call<AwaitedState>(
-    db, 'http_awaited',
+    db,
+    'http_awaited',
     `select j.id, j.status, j.assigned_node as node, j.attempt, j.result, j.error, j.error_code,
        j.status = 'pending' and not j.due and j.attempt > 0 and (select e.data ->> 'cause' = 'node' from earshot.events e
          where e.job_id = j.id and e.type = 'job.requeued' order by e.id desc limit 1) is true as lacking,
