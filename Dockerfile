@@ -7,7 +7,9 @@ WORKDIR /app
 # The manifests alone: as long as they stay, Docker takes the installed packages from its cache.
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
 COPY packages/cli/package.json packages/cli/
+COPY packages/contract/package.json packages/contract/
 COPY packages/coordinator/package.json packages/coordinator/
+COPY packages/db/package.json packages/db/
 COPY packages/sdk/package.json packages/sdk/
 COPY packages/shared/package.json packages/shared/
 COPY packages/worker/package.json packages/worker/

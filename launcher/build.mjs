@@ -5,7 +5,7 @@ import { childEnvironment, faultIn, LauncherError, main, run, say } from './chil
 import { findTool, root } from './tool.mjs'
 
 /** In the order in which they stand on each other. */
-const PACKAGES = ['shared', 'sdk', 'worker']
+const PACKAGES = ['contract', 'sdk', 'db', 'shared', 'worker']
 
 await main(async () => {
   const out = join(root, 'dist')
@@ -20,7 +20,7 @@ await main(async () => {
     .filter((file) => file.endsWith('.tgz'))
     .map((file) => join(out, file))
   process.stdout.write(`${tarballs.join('\n')}\n`)
-  say('in a project of yours, all of them in one call:  npm install FILE FILE FILE')
+  say('in a project of yours, all of them in one call:  npm install FILE FILE …')
   return 0
 })
 
@@ -39,7 +39,7 @@ async function compile(folder) {
     rmSync(dist, { recursive: true, force: true })
     renameSync(join(folder, name, 'src'), dist)
   }
-  cpSync(join(root, 'sql'), join(root, 'packages', 'shared', 'dist', 'sql'), { recursive: true })
+  cpSync(join(root, 'sql'), join(root, 'packages', 'db', 'dist', 'sql'), { recursive: true })
 }
 
 /** pnpm writes the workspace's own versions into the package.json that it packs, and the exports that only a package has. */

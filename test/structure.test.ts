@@ -4,14 +4,32 @@ import { fileURLToPath } from 'node:url'
 import { init, parse } from 'es-module-lexer'
 import { beforeAll, describe, expect, test } from 'vitest'
 
-/** Which rooms a room may import from, besides itself (see CONTRIBUTING.md). `contract` is a room within shared. */
+/** Which packages a package may import from, besides itself (see CONTRIBUTING.md). */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   contract: [],
-  shared: ['contract'],
   sdk: ['contract'],
-  coordinator: ['shared', 'contract'],
-  worker: ['shared', 'contract'],
-  cli: ['coordinator', 'worker', 'sdk', 'shared', 'contract'],
+  db: ['contract'],
+  shared: ['contract', 'db'],
+  coordinator: ['contract', 'db', 'shared'],
+  worker: ['contract', 'db', 'shared'],
+  cli: ['contract', 'db', 'shared', 'sdk', 'coordinator', 'worker'],
+}
+/** The rooms of a package, the lowest first: a file imports only from its own room and from those before it. */
+const ROOMS: Record<string, readonly string[]> = {
+  coordinator: [
+    'queries',
+    'events',
+    'routing',
+    'why',
+    'models',
+    'metrics',
+    'jobs',
+    'search',
+    'inbox',
+    'leader',
+    'http',
+  ],
+  worker: ['process', 'text', 'audio', 'models', 'engines', 'media', 'kinds'],
 }
 /** The composition roots: the only files that know the process they run in. The second is a user's own main program in one call. */
 const MAINS = ['packages/cli/src/main.ts', 'packages/worker/src/run-worker.ts']
@@ -31,15 +49,27 @@ describe('the rooms of the house', () => {
     expect(files.size).toBeGreaterThan(50)
     // Were imports not found at all, every test below would pass.
     expect(eachImport(() => true).length).toBeGreaterThan(files.size)
-    expect([...files.keys()].filter((path) => MAY_IMPORT[roomOf(path)] === undefined)).toEqual([])
+    expect([...files.keys()].filter((path) => MAY_IMPORT[packageOf(path)] === undefined)).toEqual(
+      [],
+    )
   })
 
   test('a room imports only from the rooms below it', () => {
     const wrong = eachImport((file, target) => {
-      const [from, to] = [roomOf(file.path), roomOf(target)]
+      const [from, to] = [packageOf(file.path), packageOf(target)]
       return from !== to && MAY_IMPORT[from]?.includes(to) !== true
     })
     expect(wrong).toEqual([])
+  })
+
+  test('inside a package, no arrow runs up', () => {
+    const wrong = eachImport((file, target) => {
+      const [from, to] = [rankOf(file.path), rankOf(target)]
+      return packageOf(file.path) === packageOf(target) && from !== -1 && to > from
+    })
+    expect(wrong).toEqual([])
+    for (const [name, rooms] of Object.entries(ROOMS))
+      expect(foldersOf(name), name).toEqual(rooms.toSorted())
   })
 
   test('the contract stands on zod alone, and the SDK runs in a browser too', () => {
@@ -47,8 +77,8 @@ describe('the rooms of the house', () => {
       imports
         .filter((name) => {
           if (name.startsWith('.') || name.startsWith('@earshot/')) return false
-          if (roomOf(path) === 'contract') return name !== 'zod'
-          return roomOf(path) === 'sdk' && /^(node:|pg$)/.test(name)
+          if (packageOf(path) === 'contract') return name !== 'zod'
+          return packageOf(path) === 'sdk' && /^(node:|pg$)/.test(name)
         })
         .map((name) => `${path} imports ${name}`),
     )
@@ -128,8 +158,18 @@ function withoutComments(source: string): string {
   return source.replace(/^\s*(\/\*\*?.*|\*.*|\/\/.*)$/gm, '')
 }
 
-function roomOf(path: string): string {
-  return path.startsWith('packages/shared/src/contract/') ? 'contract' : (path.split('/')[1] ?? '')
+function packageOf(path: string): string {
+  return path.split('/')[1] ?? ''
+}
+
+/** Where a file's room stands in its package's order; -1 for files outside of the rooms. */
+function rankOf(path: string): number {
+  return ROOMS[packageOf(path)]?.indexOf(path.split('/')[3] ?? '') ?? -1
+}
+
+function foldersOf(name: string): string[] {
+  const paths = [...files.keys()].filter((path) => packageOf(path) === name)
+  return [...new Set(paths.flatMap((path) => path.split('/').slice(3, -1).slice(0, 1)))].toSorted()
 }
 
 /** The file that an import leads to, or undefined for a package from outside. */
@@ -139,10 +179,10 @@ function target(from: string, name: string): string | undefined {
       .split(sep)
       .join('/')
   const [, room, inside] =
-    /^(?:@earshot\/)?(shared|coordinator|worker|sdk|earshot)(?:\/(.+))?$/.exec(name) ?? []
+    /^(?:@earshot\/)?(contract|db|shared|coordinator|worker|sdk|earshot)(?:\/(.+))?$/.exec(name) ??
+    []
   if (room === undefined) return undefined
-  const file = inside === 'contract' ? 'contract/index' : (inside ?? 'index')
-  return `packages/${room === 'earshot' ? 'cli' : room}/src/${file}.ts`
+  return `packages/${room === 'earshot' ? 'cli' : room}/src/${inside ?? 'index'}.ts`
 }
 
 function eachImport(isWrong: (file: SourceFile, target: string) => boolean): string[] {

@@ -1,6 +1,6 @@
 -- Assigns the one job that waits to the node that such a job went to a moment ago, without a look over all nodes.
 --   p_precedents  [{lane, class, node, incarnation, roles, tags}]: of lanes whose last choice was made while every node that could run it was
---                 idle (packages/coordinator/src/precedents.ts)
+--                 idle (packages/coordinator/src/routing/placement-cache.ts)
 -- Precondition: nothing else waits; the node may get work, offers what it did, and has nothing at all in hand, so that it is again the
 -- best there was to choose. Returns what route_job returns; null where there is no precedent.
 -- A job with media is chosen a node by who holds that.

@@ -13,7 +13,7 @@ import { freshDatabase } from './mesh.ts'
 import { type MeshProcess, startProcess } from '../helpers/mesh.ts'
 import { findServer, startServer } from '../helpers/postgres.ts'
 import { createRunFolder, removeRunFolder } from '../helpers/run-folder.ts'
-import { createTalker } from '../helpers/talker.ts'
+import { createTalker } from '../helpers/fake-openai-server.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { submitJobs } from '@earshot/db/functions/jobs'
+import { monotonicMs } from '@earshot/db/monotonic'
 import { KIND } from './kind.ts'
 import { type Stage, isAlive } from './stage.ts'
 

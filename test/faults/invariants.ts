@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { retryJobs } from '@earshot/shared/db/functions/jobs'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { retryJobs } from '@earshot/db/functions/jobs'
+import { monotonicMs } from '@earshot/db/monotonic'
 import type { Asked } from './jobs.ts'
 import { KIND } from './kind.ts'
 import type { Stage } from './stage.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cancelJobs, type Submission, submitJobs } from '@earshot/shared/db/functions/jobs'
-import { openDatabase } from '@earshot/shared/db/open'
+import { cancelJobs, type Submission, submitJobs } from '@earshot/db/functions/jobs'
+import { openDatabase } from '@earshot/db/open'
 import { type ChaosPayload, KIND } from './kind.ts'
 import type { Random } from './random.ts'
 import type { Stage } from './stage.ts'

@@ -1,5 +1,5 @@
 import { defineKind } from '@earshot/sdk'
-import { registerKinds } from '@earshot/shared/db/functions/kinds'
+import { registerKinds } from '@earshot/db/functions/kinds'
 import type pg from 'pg'
 import { z } from 'zod'
 

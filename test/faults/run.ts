@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 import { FAULTS, type Fault, type Strike } from './faults.ts'
 import { healed } from './health.ts'
 import { allEnded, checkAll } from './invariants.ts'

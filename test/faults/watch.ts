@@ -1,6 +1,6 @@
 import { createLoop } from '@earshot/shared/loop'
 import { silentLog } from '@earshot/shared/log'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 import type { Stage } from './stage.ts'
 import { ROLE } from './kind.ts'
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, type Server, createServer } from 'node:net'
 import path from 'node:path'
-import { openDatabase } from '@earshot/shared/db/open'
+import { openDatabase } from '@earshot/db/open'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   ffmpeg,

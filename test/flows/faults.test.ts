@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
+import { submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chaos } from '../faults/kind.ts'
 import { type Actor, type Stage, setStage } from '../faults/stage.ts'

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { json } from '../../packages/worker/test/helpers/engine-server.ts'
 import { databases, type TestDatabase, testDatabase } from '../helpers/database.ts'
 import { clientOf, type MeshProcess, startProcess } from '../helpers/mesh.ts'
-import { crash, createTalker, hang, type Talker } from '../helpers/talker.ts'
+import { crash, createTalker, hang, type Talker } from '../helpers/fake-openai-server.ts'
 
 /** OpenAI's own client, a coordinator and two workers as processes of their own, each worker with an engine of its own. */
 describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
+import { submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chaos } from '../faults/kind.ts'
 import { type Stage, setStage } from '../faults/stage.ts'

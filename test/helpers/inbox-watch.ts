@@ -1,4 +1,4 @@
-import type { DocumentView, JobView } from '@earshot/shared/contract'
+import type { DocumentView, JobView } from '@earshot/contract'
 import type { Client } from '@earshot/sdk'
 import { expect } from 'vitest'
 

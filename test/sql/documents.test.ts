@@ -1,11 +1,11 @@
-import { submitDocument } from '@earshot/shared/db/functions/documents'
+import { submitDocument } from '@earshot/db/functions/documents'
 import {
   forgetInboxFile,
   listInboxFiles,
   refuseInboxFile,
   takeInboxFile,
-} from '@earshot/shared/db/functions/inbox'
-import { cancelJobs, handBackJobs, startJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
+} from '@earshot/db/functions/inbox'
+import { cancelJobs, handBackJobs, startJobs, submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, eventTypes, finish, jobRow, join } from './fixture.ts'

@@ -1,20 +1,20 @@
-import type { EnqueueOptions } from '@earshot/shared/contract'
+import type { EnqueueOptions } from '@earshot/contract'
 import {
   finishJobs,
   type Outcome,
   submitJobs,
   takeAssignments,
   type Assignment,
-} from '@earshot/shared/db/functions/jobs'
+} from '@earshot/db/functions/jobs'
 import {
   lead,
   listFreeNodes,
   listLanes,
   listNextJobs,
   routeJobs,
-} from '@earshot/shared/db/functions/leadership'
-import { registerNode } from '@earshot/shared/db/functions/nodes'
-import type { Database } from '@earshot/shared/db/open'
+} from '@earshot/db/functions/leadership'
+import { registerNode } from '@earshot/db/functions/nodes'
+import type { Database } from '@earshot/db/open'
 
 /** Registers a node that can do everything, and returns its incarnation. */
 export function join(

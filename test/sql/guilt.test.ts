@@ -1,18 +1,18 @@
-import { startJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
+import { startJobs, submitJobs } from '@earshot/db/functions/jobs'
 import {
   lead,
   listAloneJobs,
   listLoneNodes,
   routeAloneJob,
   sweep,
-} from '@earshot/shared/db/functions/leadership'
+} from '@earshot/db/functions/leadership'
 import {
   drainNode,
   heartbeat,
   holdNode,
   quarantineNode,
   resumeNode,
-} from '@earshot/shared/db/functions/nodes'
+} from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import {

@@ -4,9 +4,9 @@ import {
   startJobs,
   submitJobs,
   takeAssignments,
-} from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, resign, sweep } from '@earshot/shared/db/functions/leadership'
-import { heartbeat, leaveNode } from '@earshot/shared/db/functions/nodes'
+} from '@earshot/db/functions/jobs'
+import { lead, listLanes, resign, sweep } from '@earshot/db/functions/leadership'
+import { heartbeat, leaveNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import {
@@ -193,7 +193,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       ])
       const [good] = await submitJobs(db().pool, [{ kind: 'count', payload: {} }])
       const jobs = await assignAll(db(), 'n1', n1)
-      const { finishJobs } = await import('@earshot/shared/db/functions/jobs')
+      const { finishJobs } = await import('@earshot/db/functions/jobs')
       await finishJobs(
         db().pool,
         'n1',

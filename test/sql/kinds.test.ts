@@ -1,6 +1,6 @@
-import { registerKinds } from '@earshot/shared/db/functions/kinds'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
-import { defineKind, z } from '@earshot/shared/contract'
+import { registerKinds } from '@earshot/db/functions/kinds'
+import { submitJobs } from '@earshot/db/functions/jobs'
+import { defineKind, z } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 

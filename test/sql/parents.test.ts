@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cancelJobs, submitJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes } from '@earshot/shared/db/functions/leadership'
+import { cancelJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
+import { lead, listLanes } from '@earshot/db/functions/leadership'
 import fc from 'fast-check'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'

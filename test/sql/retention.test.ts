@@ -1,14 +1,14 @@
 import { createClient } from '@earshot/sdk'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
-import { lead } from '@earshot/shared/db/functions/leadership'
-import { holdNode, leaveNode } from '@earshot/shared/db/functions/nodes'
+import { submitJobs } from '@earshot/db/functions/jobs'
+import { lead } from '@earshot/db/functions/leadership'
+import { holdNode, leaveNode } from '@earshot/db/functions/nodes'
 import {
   archiveJobs,
   forgetNodes,
   healEvents,
   pruneEvents,
   setRetention,
-} from '@earshot/shared/db/functions/retention'
+} from '@earshot/db/functions/retention'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startMesh, type Mesh } from '../../packages/coordinator/test/mesh.ts'

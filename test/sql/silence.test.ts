@@ -1,4 +1,4 @@
-import { lead, sweep } from '@earshot/shared/db/functions/leadership'
+import { lead, sweep } from '@earshot/db/functions/leadership'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 

@@ -1,5 +1,5 @@
-import { submitDocument } from '@earshot/shared/db/functions/documents'
-import { cancelJobs, retryJobs, submitJobs } from '@earshot/shared/db/functions/jobs'
+import { submitDocument } from '@earshot/db/functions/documents'
+import { cancelJobs, retryJobs, submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, finish, jobRow, join } from './fixture.ts'

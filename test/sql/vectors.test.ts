@@ -1,11 +1,6 @@
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
-import { lead } from '@earshot/shared/db/functions/leadership'
-import {
-  keepVectors,
-  readChunks,
-  readEmbedding,
-  setEmbedding,
-} from '@earshot/shared/db/functions/vectors'
+import { submitJobs } from '@earshot/db/functions/jobs'
+import { lead } from '@earshot/db/functions/leadership'
+import { keepVectors, readChunks, readEmbedding, setEmbedding } from '@earshot/db/functions/vectors'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { heard, storeDocument } from '../../packages/coordinator/test/corpus-by-hand.ts'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { EarshotError, type HealthView } from '@earshot/shared/contract'
-import { openDatabase, type Database } from '@earshot/shared/db/open'
+import { EarshotError, type HealthView } from '@earshot/contract'
+import { openDatabase, type Database } from '@earshot/db/open'
 import type { Context } from './context.ts'
 
 /**

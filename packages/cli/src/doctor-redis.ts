@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { parseRedisAddress } from '@earshot/shared/transport/address'
 import { checkRedis } from '@earshot/shared/transport/check'
 import type { Context } from './context.ts'

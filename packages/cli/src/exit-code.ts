@@ -1,4 +1,4 @@
-import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { EarshotError, type ErrorCode } from '@earshot/contract'
 import { Interrupted } from '@earshot/shared/interrupts'
 
 /** The exit codes of every command; docs/cli.md lists them. */

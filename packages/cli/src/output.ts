@@ -1,4 +1,4 @@
-import { EarshotError, type ErrorBody } from '@earshot/shared/contract'
+import { EarshotError, type ErrorBody } from '@earshot/contract'
 import type { Stream } from './surroundings.ts'
 
 type Paint = (text: string) => string

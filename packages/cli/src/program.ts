@@ -1,5 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { EarshotError, JOB_STATUSES } from '@earshot/shared/contract'
+import { EarshotError, JOB_STATUSES } from '@earshot/contract'
 import { SETTINGS, type Setting, type SettingKey } from '@earshot/shared/config/settings'
 import { createContext, type Context, type Flags } from './context.ts'
 import { EXIT } from './exit-code.ts'

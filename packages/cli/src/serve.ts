@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { serve as serveUntilStopped, type Serving } from '@earshot/shared/serve'
 import type { Context } from './context.ts'
 import { EXIT } from './exit-code.ts'

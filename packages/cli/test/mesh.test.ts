@@ -1,6 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Hit, JobView, NodeView, WhyView } from '@earshot/shared/contract'
+import type { Hit, JobView, NodeView, WhyView } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startProcess, type MeshProcess } from '../../../test/helpers/mesh.ts'
 import { earshot, emptyFolder, type Ran } from './helpers/run.ts'

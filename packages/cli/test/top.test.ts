@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
-import type { JobView, LaneView, NodeView } from '@earshot/shared/contract'
+import type { JobView, LaneView, NodeView } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { clientOf, type MeshProcess, startProcess } from '../../../test/helpers/mesh.ts'
 import { createOutput } from '../src/output.ts'

@@ -1,5 +1,5 @@
-import type { Segment } from '@earshot/shared/contract'
-import type { Database } from '@earshot/shared/db/database'
+import type { Segment } from '@earshot/contract'
+import type { Database } from '@earshot/db/database'
 import { embedLexical, LEXICAL_MODEL } from '@earshot/shared/lexical'
 
 /** A heard segment: its words half a second apart from `start_s` on. */

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Listener } from '@earshot/shared/db/database'
-import { submitJobs } from '@earshot/shared/db/functions/jobs'
-import { lead } from '@earshot/shared/db/functions/leadership'
+import type { Listener } from '@earshot/db/database'
+import { submitJobs } from '@earshot/db/functions/jobs'
+import { lead } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import type { Loop } from '@earshot/shared/loop'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
 import { join } from '../../../test/sql/fixture.ts'
-import { routeAll } from '../src/route.ts'
-import { createRouting } from '../src/routing.ts'
+import { routeAll } from '../src/routing/route.ts'
+import { createRouting } from '../src/routing/routing.ts'
 
 const CLIENTS = 10
 const JOBS_EACH = 60

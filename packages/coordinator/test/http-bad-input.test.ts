@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorBody, KINDS } from '@earshot/shared/contract'
+import { ERRORS, type ErrorBody, KINDS } from '@earshot/contract'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Mesh, startMesh } from './mesh.ts'

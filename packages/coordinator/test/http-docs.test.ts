@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { ERRORS, KINDS } from '@earshot/shared/contract'
+import { ERRORS, KINDS } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Mesh, startMesh } from './mesh.ts'
 

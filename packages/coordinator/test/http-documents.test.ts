@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { PROTOCOL } from '@earshot/shared/contract'
-import { greetCoordinator } from '@earshot/shared/db/functions/leadership'
+import { PROTOCOL } from '@earshot/contract'
+import { greetCoordinator } from '@earshot/db/functions/leadership'
 import { createMediaStore } from '@earshot/shared/media/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'

@@ -1,11 +1,11 @@
-import type { Database } from '@earshot/shared/db/database'
+import type { Database } from '@earshot/db/database'
 import fc from 'fast-check'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
-import { createEventStream } from '../src/http/event-stream.ts'
+import { createEventStream } from '../src/events/event-stream.ts'
 import { silentLog } from '@earshot/shared/log'
-import type { StoredEvent } from '../src/http/queries/events.ts'
+import type { StoredEvent } from '../src/queries/events.ts'
 import { type Mesh, startMesh } from './mesh.ts'
 
 /** Reads server-sent events as any program would: text, frame by frame. */

@@ -1,4 +1,4 @@
-import { EarshotError, type ErrorBody } from '@earshot/shared/contract'
+import { EarshotError, type ErrorBody } from '@earshot/contract'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

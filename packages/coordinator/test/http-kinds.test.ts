@@ -1,4 +1,4 @@
-import { defineKind, KINDS, z } from '@earshot/shared/contract'
+import { defineKind, KINDS, z } from '@earshot/contract'
 import { afterAll, beforeAll, expect, expectTypeOf, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
 import { type Mesh, startMesh } from './mesh.ts'

@@ -4,8 +4,8 @@ import {
   LEXICAL_MODEL,
   SIMILARITY_FLOOR,
 } from '@earshot/shared/lexical'
-import { lead } from '@earshot/shared/db/functions/leadership'
-import { keepVectors } from '@earshot/shared/db/functions/vectors'
+import { lead } from '@earshot/db/functions/leadership'
+import { keepVectors } from '@earshot/db/functions/vectors'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'

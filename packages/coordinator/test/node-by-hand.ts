@@ -1,14 +1,14 @@
-import { PROTOCOL } from '@earshot/shared/contract'
-import type { Database } from '@earshot/shared/db/database'
+import { PROTOCOL } from '@earshot/contract'
+import type { Database } from '@earshot/db/database'
 import {
   type Assignment,
   finishJobs,
   type Outcome,
   startJobs,
   takeAssignments,
-} from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
-import { registerNode } from '@earshot/shared/db/functions/nodes'
+} from '@earshot/db/functions/jobs'
+import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/db/functions/leadership'
+import { registerNode } from '@earshot/db/functions/nodes'
 
 export type NodeByHand = {
   id: string

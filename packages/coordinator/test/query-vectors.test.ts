@@ -1,9 +1,9 @@
-import { setEmbedding } from '@earshot/shared/db/functions/vectors'
-import { lead } from '@earshot/shared/db/functions/leadership'
+import { setEmbedding } from '@earshot/db/functions/vectors'
+import { lead } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
-import { createWaits, type Waits } from '../src/http/waits.ts'
+import { createWaits, type Waits } from '../src/jobs/awaited-jobs.ts'
 import { createQueryVectors, type QueryVectors } from '../src/search/query-vectors.ts'
 import { joinNode, type NodeByHand } from './node-by-hand.ts'
 

@@ -1,21 +1,11 @@
-import {
-  finishJobs,
-  startJobs,
-  submitJobs,
-  takeAssignments,
-} from '@earshot/shared/db/functions/jobs'
-import { lead, listFreeNodes, listLanes } from '@earshot/shared/db/functions/leadership'
-import {
-  type Measured,
-  heartbeat,
-  nodeChannel,
-  registerNode,
-} from '@earshot/shared/db/functions/nodes'
+import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
+import { lead, listFreeNodes, listLanes } from '@earshot/db/functions/leadership'
+import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
-import { createRecall } from '../src/recall.ts'
-import { routeAll } from '../src/route.ts'
-import { type Turns, createTurns } from '../src/turns.ts'
+import { createRecall } from '../src/routing/rebalance.ts'
+import { routeAll } from '../src/routing/route.ts'
+import { type Turns, createTurns } from '../src/routing/batch-aging.ts'
 
 describe.each(databases)('routing, on %s', (kind) => {
   let held: TestDatabase

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import Fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { answerSlowly } from '../src/http/slow-answer.ts'

@@ -1,18 +1,13 @@
-import type { WhyView } from '@earshot/shared/contract'
+import type { WhyView } from '@earshot/contract'
 import {
   finishJobs,
   handBackJobs,
   startJobs,
   submitJobs,
   takeAssignments,
-} from '@earshot/shared/db/functions/jobs'
-import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/shared/db/functions/leadership'
-import {
-  drainNode,
-  holdNode,
-  quarantineNode,
-  registerNode,
-} from '@earshot/shared/db/functions/nodes'
+} from '@earshot/db/functions/jobs'
+import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/db/functions/leadership'
+import { drainNode, holdNode, quarantineNode, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
 import { type Mesh, startMesh } from './mesh.ts'

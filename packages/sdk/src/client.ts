@@ -26,7 +26,7 @@ import type {
   Segment,
   TranscriptFormat,
   WhyView,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import { type EventOptions, subscribe } from './events.ts'
 import { createHttp, type Fetch, type Http } from './http.ts'
 import { readJob, requestOf } from './kinds.ts'

@@ -1,4 +1,4 @@
-import type { EventView, ProgressEvent } from '@earshot/shared/contract'
+import type { EventView, ProgressEvent } from '@earshot/contract'
 import { createParser } from 'eventsource-parser'
 import { type Http, isPassing } from './http.ts'
 import { backoff, pause } from './pause.ts'

@@ -1,4 +1,4 @@
-import { ERRORS, EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { ERRORS, EarshotError, type ErrorCode } from '@earshot/contract'
 
 /** The part of `fetch` the client needs; pass your own to go through a proxy or to test. */
 export type Fetch = (url: string, init: RequestInit & { duplex?: 'half' }) => Promise<Response>

@@ -9,5 +9,5 @@ export {
 export type { EventOptions } from './events.ts'
 export type { WaitOptions } from './wait.ts'
 export type { MediaOptions } from './media.ts'
-export { defineKind, EarshotError, isFinal, z } from '@earshot/shared/contract'
-export type * from '@earshot/shared/contract'
+export { defineKind, EarshotError, isFinal, z } from '@earshot/contract'
+export type * from '@earshot/contract'

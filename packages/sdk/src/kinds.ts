@@ -6,7 +6,7 @@ import {
   KINDS,
   parse,
   strict,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 
 /** The definitions that this program has used so far, by name: a job may be enqueued by one client and waited for by another. */
 const used = new Map<string, KindDefinition>()

@@ -1,4 +1,4 @@
-import type { MediaView } from '@earshot/shared/contract'
+import type { MediaView } from '@earshot/contract'
 import type { Http } from './http.ts'
 
 export type MediaOptions = {

@@ -4,7 +4,7 @@ import {
   type EventView,
   type JobView,
   type ProgressEvent,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import { subscribe } from './events.ts'
 import { type Http, isPassing } from './http.ts'
 import { backoff, pause } from './pause.ts'

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { EarshotError } from './contract/index.ts'
+import { EarshotError } from '@earshot/contract'
 import {
   readDatabaseParts,
   readDotenv,

@@ -1,4 +1,4 @@
-import type { Requires } from './contract/api.ts'
+import type { Requires } from '@earshot/contract'
 import { HEARS, languagesIn, languagesText } from './languages.ts'
 
 /** What a node offers, as far as routing cares. */

@@ -1,4 +1,4 @@
-import { EarshotError } from './contract/errors.ts'
+import { EarshotError } from '@earshot/contract'
 
 /** Far more than a token, a segment, or all of an answer at the end. */
 const LONGEST = 16 * 2 ** 20

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { loadConfig, type Config, type ConfigSources } from '@earshot/shared/config'
 import { readSettingsFiles } from '@earshot/shared/config/files'
 import { secretsOf } from '@earshot/shared/config/secrets'

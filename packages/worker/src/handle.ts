@@ -5,10 +5,10 @@ import {
   KINDS,
   type Output,
   parse,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import type { z } from 'zod'
 import type { JobContext } from './job-context.ts'
-import type { Handler } from './run-job.ts'
+import type { Handler } from './execute-job.ts'
 import { isDiskFull } from './verdict.ts'
 
 export type { JobContext as KindContext } from './job-context.ts'

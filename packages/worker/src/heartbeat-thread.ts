@@ -1,7 +1,7 @@
 // The thread that renews the lease; started by heartbeat.ts.
 import { parentPort, workerData } from 'node:worker_threads'
-import { type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
-import { type Database, openDatabase } from '@earshot/shared/db/open'
+import { type Measured, heartbeat } from '@earshot/db/functions/nodes'
+import { type Database, openDatabase } from '@earshot/db/open'
 import { silentLog } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { type FromThread, type ThreadData, type ToThread, askedNow } from './heartbeat.ts'

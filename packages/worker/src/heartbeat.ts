@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads'
-import { beside } from '@earshot/shared/beside'
-import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
-import { type HeartbeatReply, type Measured, heartbeat } from '@earshot/shared/db/functions/nodes'
+import { beside } from '@earshot/db/sibling-module'
+import type { Database, DatabaseSettings } from '@earshot/db/database'
+import { type HeartbeatReply, type Measured, heartbeat } from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 
 const BEAT_MS = 2000
 const TICK_MS = 500

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import type { Assignment } from '@earshot/shared/db/functions/jobs'
+import type { Assignment } from '@earshot/db/functions/jobs'
 
 /** What a handler gets besides its payload. */
 export type JobContext = {

@@ -1,4 +1,4 @@
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 
 /** Of what was given longer ago it is not known whether this node had it already. */
 const FRESH_S = 1

@@ -1,4 +1,4 @@
-import type { Measured } from '@earshot/shared/db/functions/nodes'
+import type { Measured } from '@earshot/db/functions/nodes'
 
 /** How much the newest run counts in the mean. */
 const NEWEST = 0.2

@@ -1,5 +1,5 @@
-import { EarshotError } from '@earshot/shared/contract'
-import type { Database, DatabaseSettings } from '@earshot/shared/db/database'
+import { EarshotError } from '@earshot/contract'
+import type { Database, DatabaseSettings } from '@earshot/db/database'
 import {
   type Held,
   type Measured,
@@ -8,9 +8,9 @@ import {
   leaseSeconds,
   leaveNode,
   registerNode,
-} from '@earshot/shared/db/functions/nodes'
+} from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 import { type Beat, type Heartbeat, startHeartbeat } from './heartbeat.ts'
 import { type Lease, createLease } from './lease.ts'
 

@@ -1,6 +1,6 @@
-import { KINDS, type Kind } from '@earshot/shared/contract'
+import { KINDS, type Kind } from '@earshot/contract'
 import type { Config } from '@earshot/shared/config'
-import type { Database } from '@earshot/shared/db/database'
+import type { Database } from '@earshot/db/database'
 import { HEARS, WHISPER_LANGUAGES, hearsTag } from '@earshot/shared/languages'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { EngineKind, ModelInfo } from './engines/engine.ts'
@@ -12,8 +12,8 @@ import { createRead } from './kinds/read.ts'
 import { createSpeak } from './kinds/speak.ts'
 import { createTranscribe } from './kinds/transcribe.ts'
 import { createVectors } from './kinds/vectors.ts'
-import type { MediaClient } from './media.ts'
-import type { Handler } from './run-job.ts'
+import type { MediaClient } from './media/client.ts'
+import type { Handler } from './execute-job.ts'
 
 /** A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it serves. */
 export type OfferedModel = Omit<ModelInfo, 'name'> & {

@@ -1,5 +1,5 @@
-import type { Database } from '@earshot/shared/db/database'
-import { listCoordinators } from '@earshot/shared/db/functions/documents'
+import type { Database } from '@earshot/db/database'
+import { listCoordinators } from '@earshot/db/functions/documents'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 import type { RedisLink } from '@earshot/shared/transport/redis'

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Database } from '@earshot/shared/db/database'
-import { EarshotError } from '@earshot/shared/contract'
+import type { Database } from '@earshot/db/database'
+import { EarshotError } from '@earshot/contract'
 import {
   type Fenced,
   type FinishAnswer,
   type Outcome,
   finishJobs,
   startJobs,
-} from '@earshot/shared/db/functions/jobs'
+} from '@earshot/db/functions/jobs'
 import type { Log } from '@earshot/shared/log'
 
 /** How long to rest between two tries to reach the database. */

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { loadConfig } from '@earshot/shared/config'
 import { readSettingsFiles } from '@earshot/shared/config/files'
 import { thisMachine } from '@earshot/shared/config/machine'

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 
 /** What a timer can wait at most. */
 const LONGEST_MS = 2 ** 31 - 1

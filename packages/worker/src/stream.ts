@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
-import type { Database } from '@earshot/shared/db/database'
-import { type Assignment, type Outcome } from '@earshot/shared/db/functions/jobs'
-import { listCoordinators } from '@earshot/shared/db/functions/documents'
+import type { Database } from '@earshot/db/database'
+import { type Assignment, type Outcome } from '@earshot/db/functions/jobs'
+import { listCoordinators } from '@earshot/db/functions/documents'
 import type { Log } from '@earshot/shared/log'
-import { monotonicMs } from '@earshot/shared/monotonic'
+import { monotonicMs } from '@earshot/db/monotonic'
 
 /** What hears a job's stream and reads no more is not waited for. */
 const MOST_UNREAD = 16 * 2 ** 20

@@ -1,5 +1,5 @@
-import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
-import type { Outcome, Verdict } from '@earshot/shared/db/functions/jobs'
+import { EarshotError, type ErrorCode } from '@earshot/contract'
+import type { Outcome, Verdict } from '@earshot/db/functions/jobs'
 
 /** `away`: what the job needs is out of reach; it goes back, charging nobody. */
 export type Judgement = { outcome: Outcome } | { away: string }

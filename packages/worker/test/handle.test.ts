@@ -1,9 +1,8 @@
-import { EarshotError } from '@earshot/shared/contract'
-import { defineKind, z } from '@earshot/shared/contract'
-import type { Assignment } from '@earshot/shared/db/functions/jobs'
+import { EarshotError, defineKind, z } from '@earshot/contract'
+import type { Assignment } from '@earshot/db/functions/jobs'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { builtIn, handle } from '../src/handle.ts'
-import type { Handler } from '../src/run-job.ts'
+import type { Handler } from '../src/execute-job.ts'
 import { judge } from '../src/verdict.ts'
 
 const size = defineKind({

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Assignment } from '@earshot/shared/db/functions/jobs'
+import type { Assignment } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createJobContext } from '../src/job-context.ts'
 

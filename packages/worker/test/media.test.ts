@@ -4,11 +4,11 @@ import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
-import { submitDocument } from '@earshot/shared/db/functions/documents'
-import { greetCoordinator } from '@earshot/shared/db/functions/leadership'
+import { submitDocument } from '@earshot/db/functions/documents'
+import { greetCoordinator } from '@earshot/db/functions/leadership'
 import { expect, test } from 'vitest'
 import { testDatabase } from '../../../test/helpers/database.ts'
-import { createMediaClient } from '../src/media.ts'
+import { createMediaClient } from '../src/media/client.ts'
 
 const HASH = 'a'.repeat(64)
 

@@ -1,4 +1,4 @@
-import { type GenerateDelta, type GenerateRequest } from '@earshot/shared/contract'
+import { type GenerateDelta, type GenerateRequest } from '@earshot/contract'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createOllama, pullOllama } from '../src/engines/ollama.ts'
 import { judge } from '../src/verdict.ts'

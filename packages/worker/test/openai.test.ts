@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { KINDS, type GenerateDelta, type GenerateRequest } from '@earshot/shared/contract'
+import { KINDS, type GenerateDelta, type GenerateRequest } from '@earshot/contract'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { wavHeader } from '../src/audio/wav.ts'
 import type { Embedder, EngineKind, EngineOf } from '../src/engines/engine.ts'

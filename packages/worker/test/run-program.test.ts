@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { endedBadly, runProgram } from '../src/engines/run-program.ts'
+import { endedBadly, runProgram } from '../src/process/run-program.ts'
 import { errorOf, tempFolder } from './helpers/media.ts'
 
 const dir = await tempFolder()

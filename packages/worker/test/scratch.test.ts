@@ -1,7 +1,7 @@
 import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { inFolder, removeOldFolders } from '../src/engines/scratch.ts'
+import { inFolder, removeOldFolders } from '../src/process/scratch.ts'
 import { tempFolder } from './helpers/media.ts'
 
 const root = await tempFolder()

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { silentLog } from '@earshot/shared/log'
 import { expect, test } from 'vitest'
 import { wavHeader } from '../src/audio/wav.ts'

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { Segment, Word } from '@earshot/shared/contract'
+import type { Segment, Word } from '@earshot/contract'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { segmentsToChunks } from '../src/text/chunks.ts'

@@ -5,7 +5,7 @@ import type { ModelInfo, SpeechToText } from '../src/engines/engine.ts'
 import { createRegistry } from '../src/engines/registry.ts'
 import type { JobContext } from '../src/job-context.ts'
 import { createTranscribe } from '../src/kinds/transcribe.ts'
-import type { MediaClient } from '../src/media.ts'
+import type { MediaClient } from '../src/media/client.ts'
 import { makeMedia, silence, tempFolder } from './helpers/media.ts'
 
 const dir = await tempFolder()

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { expect, test } from 'vitest'
 import { judge } from '../src/verdict.ts'
 

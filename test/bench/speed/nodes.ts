@@ -1,8 +1,8 @@
 // Many simulated nodes in one process. Each joins, hears and renews its lease every 2 s; with WORKS they do what they are given at once, and share an ear.
-import { PROTOCOL } from '@earshot/shared/contract'
-import { finishJobs, takeAssignments } from '@earshot/shared/db/functions/jobs'
-import { heartbeat, leaveNode, nodeChannel, registerNode } from '@earshot/shared/db/functions/nodes'
-import { openDatabase } from '@earshot/shared/db/open'
+import { PROTOCOL } from '@earshot/contract'
+import { finishJobs, takeAssignments } from '@earshot/db/functions/jobs'
+import { heartbeat, leaveNode, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
+import { openDatabase } from '@earshot/db/open'
 import { silentLog } from '@earshot/shared/log'
 import { createNodeHearing } from '@earshot/shared/transport/hearing'
 import { openTransport } from '@earshot/shared/transport/open'

@@ -7,7 +7,7 @@ import {
   type AddedDocument,
   type DocumentView,
   type ErrorBody,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-code.ts'
 import { errorBody } from '../output.ts'

@@ -1,5 +1,5 @@
-import { checkSchema, type SchemaReport } from '@earshot/shared/db/migrate'
-import type { Database } from '@earshot/shared/db/open'
+import { checkSchema, type SchemaReport } from '@earshot/db/migrate'
+import type { Database } from '@earshot/db/open'
 import type { Context } from '../context.ts'
 import { embeddedExists, isEmbedded, meshHealth, withDatabase } from '../database-access.ts'
 import { EXIT } from '../exit-code.ts'

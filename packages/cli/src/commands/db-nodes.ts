@@ -1,5 +1,5 @@
-import { readNodes } from '@earshot/coordinator/http/queries/nodes'
-import { checkSchema } from '@earshot/shared/db/migrate'
+import { readNodes } from '@earshot/coordinator/queries/nodes'
+import { checkSchema } from '@earshot/db/migrate'
 import type { Context } from '../context.ts'
 import { embeddedExists, isEmbedded, meshHealth, withDatabase } from '../database-access.ts'
 import { printNodes } from './nodes.ts'

@@ -1,4 +1,4 @@
-import { EarshotError, type Kind } from '@earshot/shared/contract'
+import { EarshotError, type Kind } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { unfinished } from './unfinished.ts'
 

@@ -1,4 +1,4 @@
-import type { JobChoice, JobStatus } from '@earshot/shared/contract'
+import type { JobChoice, JobStatus } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { EXIT, WrongArguments } from '../exit-code.ts'
 import { counted } from '../wording.ts'

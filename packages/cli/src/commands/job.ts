@@ -1,4 +1,4 @@
-import type { EventView, JobView } from '@earshot/shared/contract'
+import type { EventView, JobView } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { ago, duration, safe } from '../wording.ts'

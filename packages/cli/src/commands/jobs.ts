@@ -1,4 +1,4 @@
-import type { JobStatus, JobView } from '@earshot/shared/contract'
+import type { JobStatus, JobView } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { ago, safe, table } from '../wording.ts'

@@ -1,4 +1,4 @@
-import type { KindView } from '@earshot/shared/contract'
+import type { KindView } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { safe, table } from '../wording.ts'
 

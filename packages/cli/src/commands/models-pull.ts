@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { findDownloadable, WHISPER_MODELS, WHISPER_SOURCE } from '@earshot/worker/models/catalogue'
 import { download } from '@earshot/worker/models/download'
 import { pullOllama } from '@earshot/worker/engines/ollama'

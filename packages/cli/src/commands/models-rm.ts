@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { rm } from 'node:fs/promises'
 import { listWhisperModels } from '@earshot/worker/engines/whisper-models'
 import { removeOllama } from '@earshot/worker/engines/ollama'

@@ -1,4 +1,4 @@
-import { choose } from '@earshot/worker/models/chosen'
+import { choose } from '@earshot/worker/engines/chosen-models'
 import type { Context } from '../context.ts'
 import { listModels, unknownModel } from '../models.ts'
 import { safe } from '../wording.ts'

@@ -1,4 +1,4 @@
-import { EarshotError, type DocumentView } from '@earshot/shared/contract'
+import { EarshotError, type DocumentView } from '@earshot/contract'
 import { clock, safe } from '../wording.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { Hit } from '@earshot/shared/contract'
+import type { Hit } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { clock, safe, table } from '../wording.ts'

@@ -1,4 +1,4 @@
-import { EarshotError, type TranscriptFormat } from '@earshot/shared/contract'
+import { EarshotError, type TranscriptFormat } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { noWords } from './no-words.ts'
 

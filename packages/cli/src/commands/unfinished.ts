@@ -1,4 +1,4 @@
-import { EarshotError, type JobView } from '@earshot/shared/contract'
+import { EarshotError, type JobView } from '@earshot/contract'
 
 /** The error of a job that ended without a result: its own, or that it was cancelled. */
 export function unfinished(job: JobView): EarshotError {

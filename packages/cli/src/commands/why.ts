@@ -1,4 +1,4 @@
-import type { WhyNode } from '@earshot/shared/contract'
+import type { WhyNode } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { safe, table } from '../wording.ts'

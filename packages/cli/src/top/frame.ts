@@ -1,4 +1,4 @@
-import type { JobView, LaneView, NodeView } from '@earshot/shared/contract'
+import type { JobView, LaneView, NodeView } from '@earshot/contract'
 import { needsText } from '@earshot/shared/lanes'
 import type { Output } from '../output.ts'
 import { counted, safe } from '../wording.ts'

@@ -1,4 +1,4 @@
-import type { JobView, LaneView, NodeView } from '@earshot/shared/contract'
+import type { JobView, LaneView, NodeView } from '@earshot/contract'
 
 /** What `earshot top` shows, as `--json` prints it. Rates are of the last minute. */
 export type TopState = {

@@ -1,5 +1,5 @@
 import type { Client } from '@earshot/sdk'
-import type { JobView } from '@earshot/shared/contract'
+import type { JobView } from '@earshot/contract'
 import { createRates, type TopState } from './state.ts'
 
 /** Without news everything is asked for again after so long: how long nodes are silent brings no event. */

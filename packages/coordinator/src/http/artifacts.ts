@@ -1,13 +1,13 @@
-import { EarshotError } from '@earshot/shared/contract'
-import { locateMedia } from '@earshot/shared/db/functions/documents'
+import { EarshotError } from '@earshot/contract'
+import { locateMedia } from '@earshot/db/functions/documents'
 import { mediaPath } from '@earshot/shared/media/sign'
 import type { FastifyInstance } from 'fastify'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import type { Context } from './context.ts'
-import { openHeld } from './held-file.ts'
+import { openHeld } from './open-media.ts'
 import { idOf } from './input.ts'
-import { type ArtifactRow, readArtifact, readHeld } from './queries/media.ts'
+import { type ArtifactRow, readArtifact, readHeld } from '../queries/media.ts'
 
 /** How long the address that one coordinator shows another is good for, in seconds. */
 const FETCH_TTL_S = 300

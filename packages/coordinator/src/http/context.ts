@@ -1,14 +1,14 @@
 import type { Config } from '@earshot/shared/config'
-import type { Database } from '@earshot/shared/db/database'
+import type { Database } from '@earshot/db/database'
 import type { Log } from '@earshot/shared/log'
 import type { MediaStore } from '@earshot/shared/media/store'
 import type { RedisLink } from '@earshot/shared/transport/redis'
 import type { Inbox } from '../inbox/inbox.ts'
 import type { Metrics } from '../metrics/metrics.ts'
-import type { EventStream } from './event-stream.ts'
+import type { EventStream } from '../events/event-stream.ts'
 import type { Uploads } from './openai/uploads.ts'
 import type { ProgressBoard } from './progress-board.ts'
-import type { Waits } from './waits.ts'
+import type { Waits } from '../jobs/awaited-jobs.ts'
 
 export type HttpSettings = {
   host: string

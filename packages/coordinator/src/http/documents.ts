@@ -6,15 +6,15 @@ import {
   Language,
   MediaHash,
   TRANSCRIPT_FORMATS,
-} from '@earshot/shared/contract'
-import { readSegments, submitDocument } from '@earshot/shared/db/functions/documents'
-import { formatTranscript } from '@earshot/shared/transcript'
+} from '@earshot/contract'
+import { readSegments, submitDocument } from '@earshot/db/functions/documents'
+import { formatTranscript } from './transcript.ts'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { idOf, IdText, limitOf, listOf, parse } from './input.ts'
-import { readDocuments } from './queries/documents.ts'
-import { readHeld } from './queries/media.ts'
+import { readDocuments } from '../queries/documents.ts'
+import { readHeld } from '../queries/media.ts'
 
 export const DocumentBody = z
   .object({

@@ -1,11 +1,11 @@
-import type { ProgressEvent } from '@earshot/shared/contract'
+import type { ProgressEvent } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { listOf, parse } from './input.ts'
-import { type Position, type StoredEvent, parsePosition, positionText } from './queries/events.ts'
+import { type Position, type StoredEvent, parsePosition, positionText } from '../queries/events.ts'
 
 export const EventQuery = z
   .object({

@@ -1,7 +1,7 @@
-import { type HealthView, PROTOCOL } from '@earshot/shared/contract'
+import { type HealthView, PROTOCOL } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import type { Context } from './context.ts'
-import { countNodes } from './queries/nodes.ts'
+import { countNodes } from '../queries/nodes.ts'
 
 /** GET /healthz, open to all: whether this coordinator and its database work. */
 export function healthRoutes(app: FastifyInstance, { db, version, url, redis }: Context): void {

@@ -1,4 +1,4 @@
-import { parse } from '@earshot/shared/contract'
+import { parse } from '@earshot/contract'
 import { z } from 'zod'
 
 export { parse }

@@ -1,10 +1,10 @@
-import { EarshotError, Id, JOB_STATUSES, type JobAction } from '@earshot/shared/contract'
-import { cancelJobs, findJobs, retryJobs } from '@earshot/shared/db/functions/jobs'
+import { EarshotError, Id, JOB_STATUSES, type JobAction } from '@earshot/contract'
+import { cancelJobs, findJobs, retryJobs } from '@earshot/db/functions/jobs'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { idOf, parse } from './input.ts'
-import { jobExists } from './queries/jobs.ts'
+import { jobExists } from '../queries/jobs.ts'
 
 const MOST_IDS = 1_000
 

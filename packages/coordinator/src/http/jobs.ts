@@ -7,16 +7,16 @@ import {
   KINDS,
   isKind,
   strict,
-} from '@earshot/shared/contract'
-import type { Queryable } from '@earshot/shared/db/functions/call'
-import { type Submission, submitJobs } from '@earshot/shared/db/functions/jobs'
+} from '@earshot/contract'
+import type { Queryable } from '@earshot/db/functions/call'
+import { type Submission, submitJobs } from '@earshot/db/functions/jobs'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { idOf, IdText, limitOf, listOf, parse } from './input.ts'
 import { checkBySchema } from './json-schema.ts'
-import { knownThings, readHistory, readJobs } from './queries/jobs.ts'
-import { readKinds } from './queries/kinds.ts'
+import { knownThings, readHistory, readJobs } from '../queries/jobs.ts'
+import { readKinds } from '../queries/kinds.ts'
 
 /** A thousand jobs of the longest text. */
 const BODY_LIMIT = 32 * 2 ** 20

@@ -1,4 +1,4 @@
-import { fieldName, wrongField } from '@earshot/shared/contract'
+import { fieldName, wrongField } from '@earshot/contract'
 import type { FastifyRequest } from 'fastify'
 
 /** What Fastify's validator (Ajv, https://ajv.js.org) says of a value: its first fault. */

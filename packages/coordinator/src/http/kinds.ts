@@ -1,10 +1,10 @@
-import { KindRegistration, type KindView } from '@earshot/shared/contract'
-import { registerKinds } from '@earshot/shared/db/functions/kinds'
+import { KindRegistration, type KindView } from '@earshot/contract'
+import { registerKinds } from '@earshot/db/functions/kinds'
 import type { FastifyInstance } from 'fastify'
 import type { Context } from './context.ts'
 import { parse } from './input.ts'
 import { compile } from './json-schema.ts'
-import { readKinds } from './queries/kinds.ts'
+import { readKinds } from '../queries/kinds.ts'
 
 /** Which kinds of job there are, and kinds of the users' own. */
 export function kindRoutes(app: FastifyInstance, { db }: Context): void {

@@ -1,11 +1,11 @@
-import type { JobClass, LaneView, LanesView, NodeView } from '@earshot/shared/contract'
+import type { JobClass, LaneView, LanesView, NodeView } from '@earshot/contract'
 import { laneText, unmet } from '@earshot/shared/lanes'
 import type { FastifyInstance } from 'fastify'
 import { countJobs, type JobCount } from '../metrics/read.ts'
 import { list } from '../why/words.ts'
 import type { Context } from './context.ts'
-import { readNodes } from './queries/nodes.ts'
-import { readClock } from './queries/time.ts'
+import { readNodes } from '../queries/nodes.ts'
+import { readClock } from '../queries/time.ts'
 
 /** GET /v1/lanes: what waits, and what stands in its way where no node can run it. */
 export function laneRoutes(app: FastifyInstance, { db }: Context): void {

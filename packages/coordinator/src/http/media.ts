@@ -1,4 +1,4 @@
-import { EarshotError, MediaHash, type MediaView } from '@earshot/shared/contract'
+import { EarshotError, MediaHash, type MediaView } from '@earshot/contract'
 import { hashHandle } from '@earshot/shared/media/hash'
 import { verifyMedia } from '@earshot/shared/media/sign'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -6,9 +6,9 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { hasSignature } from './guard.ts'
-import { missing, openHeld } from './held-file.ts'
+import { missing, openHeld } from './open-media.ts'
 import { parse } from './input.ts'
-import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from './queries/media.ts'
+import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from '../queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
 
 export const UploadQuery = z

@@ -1,10 +1,10 @@
-import { EarshotError, type NodeView } from '@earshot/shared/contract'
-import { holdNode, quarantineNode, resumeNode } from '@earshot/shared/db/functions/nodes'
+import { EarshotError, type NodeView } from '@earshot/contract'
+import { holdNode, quarantineNode, resumeNode } from '@earshot/db/functions/nodes'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { parse } from './input.ts'
-import { readNodes } from './queries/nodes.ts'
+import { readNodes } from '../queries/nodes.ts'
 
 export const QuarantineBody = z
   .object({ reason: z.string().trim().min(1).max(500).optional() })

@@ -1,10 +1,10 @@
-import { Id } from '@earshot/shared/contract'
+import { Id } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { parse } from './input.ts'
 import type { Progress } from './progress-board.ts'
-import { heldJobs } from './queries/nodes.ts'
+import { heldJobs } from '../queries/nodes.ts'
 
 export const ProgressBody = z
   .object({

@@ -1,4 +1,4 @@
-import { EarshotError, type SearchAnswer } from '@earshot/shared/contract'
+import { EarshotError, type SearchAnswer } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { createQueryVectors } from '../search/query-vectors.ts'

@@ -1,11 +1,11 @@
-import { EarshotError, parse } from '@earshot/shared/contract'
+import { EarshotError, parse } from '@earshot/contract'
 import { linesOf } from '@earshot/shared/lines'
 import type { FastifyInstance } from 'fastify'
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { idOf } from './input.ts'
-import type { Hearing } from './waits.ts'
+import type { Hearing } from '../jobs/awaited-jobs.ts'
 
 /** Whether PostgreSQL takes it for a bigint. */
 const isBigint = (text: string): boolean =>

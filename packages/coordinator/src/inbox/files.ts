@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { ErrorCode } from '@earshot/shared/contract'
+import type { ErrorCode } from '@earshot/contract'
 import type { Log } from '@earshot/shared/log'
 import { hashHandle } from '@earshot/shared/media/hash'
 import { examine, openFile, sameStat, statHandle, type FileStat } from './examine.ts'

@@ -1,6 +1,6 @@
 import { mkdir, realpath } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { Log } from '@earshot/shared/log'
 import { createLoop, type Loop } from '@earshot/shared/loop'
 import type { Hashed } from '@earshot/shared/media/hash'

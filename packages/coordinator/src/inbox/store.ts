@@ -1,4 +1,4 @@
-import type { AddedDocument, ErrorCode } from '@earshot/shared/contract'
+import type { AddedDocument, ErrorCode } from '@earshot/contract'
 
 /** A whole file. `path`: relative to the inbox, forward slashes, also the title; `size` in bytes; `mtimeNs` since 1970. */
 export type InboxFile = {

@@ -1,7 +1,7 @@
-import type { Database, Listener } from '@earshot/shared/db/database'
+import type { Database, Listener } from '@earshot/db/database'
 import { needsText } from '@earshot/shared/lanes'
-import { monotonicMs } from '@earshot/shared/monotonic'
-import type { Position } from '../http/queries/events.ts'
+import { monotonicMs } from '@earshot/db/monotonic'
+import type { Position } from '../queries/events.ts'
 import { createCounter, createHistogram, expose, gauge, type Metric } from './exposition.ts'
 import { BOUNDS, type Look, readMetrics } from './read.ts'
 

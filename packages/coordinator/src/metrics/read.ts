@@ -1,6 +1,6 @@
-import type { Requires } from '@earshot/shared/contract'
-import { type Queryable, call } from '@earshot/shared/db/functions/call'
-import type { Position } from '../http/queries/events.ts'
+import type { Requires } from '@earshot/contract'
+import { type Queryable, call } from '@earshot/db/functions/call'
+import type { Position } from '../queries/events.ts'
 
 export type JobCount = {
   status: string

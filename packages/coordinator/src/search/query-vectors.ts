@@ -1,10 +1,10 @@
-import { EarshotError } from '@earshot/shared/contract'
-import type { Queryable } from '@earshot/shared/db/functions/call'
-import { readEmbedding } from '@earshot/shared/db/functions/vectors'
+import { EarshotError } from '@earshot/contract'
+import type { Queryable } from '@earshot/db/functions/call'
+import { readEmbedding } from '@earshot/db/functions/vectors'
 import { knownOf } from '@earshot/shared/embedding-models'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
-import { createModels } from '../http/openai/models.ts'
-import type { Waits } from '../http/waits.ts'
+import { createModels } from '../models/registry.ts'
+import type { Waits } from '../jobs/awaited-jobs.ts'
 import type { Meaning } from './search.ts'
 
 /** What a search has beside the words: the meaning of its query, or why it has none although the mesh has a model. */

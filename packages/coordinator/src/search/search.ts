@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Hit } from '@earshot/shared/contract'
-import { type Queryable, call } from '@earshot/shared/db/functions/call'
+import type { Hit } from '@earshot/contract'
+import { type Queryable, call } from '@earshot/db/functions/call'
 import {
   LEXICAL_DIMENSIONS,
   LEXICAL_MODEL,

@@ -1,4 +1,4 @@
-import { isHeldBack } from '../room.ts'
+import { isHeldBack } from '../routing/capacity.ts'
 import type { JobFacts, MeshFacts, NodeFacts, OpenJob, RunTime } from './facts.ts'
 
 /** One slot: seconds until it is free, and how long a job of the kind in question takes there; null where nobody can tell. */

@@ -1,4 +1,4 @@
-import type { WhyNode, WhyView } from '@earshot/shared/contract'
+import type { WhyNode, WhyView } from '@earshot/contract'
 import { unmet } from '@earshot/shared/lanes'
 import { jobsBefore, runTime, secondsUntilStart, slotsOf } from './expect.ts'
 import type { Facts, LaneFacts } from './facts.ts'

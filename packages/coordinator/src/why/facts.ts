@@ -1,5 +1,5 @@
-import type { JobClass, JobStatus, NodeStatus, Requires } from '@earshot/shared/contract'
-import type { Load } from '@earshot/shared/db/functions/leadership'
+import type { JobClass, JobStatus, NodeStatus, Requires } from '@earshot/contract'
+import type { Load } from '@earshot/db/functions/leadership'
 
 /** A job as far as its waiting is concerned. Times are milliseconds since 1970 on the database's clock; lengths are seconds. */
 export type JobFacts = {

@@ -1,4 +1,4 @@
-import type { Requires } from '@earshot/shared/contract'
+import type { Requires } from '@earshot/contract'
 import { HEARS, languagesIn, languagesText } from '@earshot/shared/languages'
 import { unmet } from '@earshot/shared/lanes'
 import type { NodeFacts } from './facts.ts'

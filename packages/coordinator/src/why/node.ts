@@ -1,6 +1,6 @@
-import { PROTOCOL, type WhyNode } from '@earshot/shared/contract'
+import { PROTOCOL, type WhyNode } from '@earshot/contract'
 import { unmet } from '@earshot/shared/lanes'
-import { isHeldBack } from '../room.ts'
+import { isHeldBack } from '../routing/capacity.ts'
 import { restOf, secondsUntilStart, slotsOf } from './expect.ts'
 import type { Facts, NodeFacts } from './facts.ts'
 import { span } from './words.ts'

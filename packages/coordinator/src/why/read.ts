@@ -1,6 +1,6 @@
-import { PROTOCOL } from '@earshot/shared/contract'
-import { call } from '@earshot/shared/db/functions/call'
-import type { Transactions } from '@earshot/shared/db/transaction'
+import { PROTOCOL } from '@earshot/contract'
+import { call } from '@earshot/db/functions/call'
+import type { Transactions } from '@earshot/db/transaction'
 import type { Facts, JobFacts, MeshFacts } from './facts.ts'
 
 const seconds = (since: string): string =>

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { EarshotError } from '../contract/errors.ts'
+import { EarshotError } from '@earshot/contract'
 import type { ConfigFile } from './read.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ModelName } from '../contract/chat.ts'
+import { ModelName } from '@earshot/contract'
 import { LOG_LEVELS } from '../log.ts'
 import { adviseOnRedisAddress, parseRedisAddress } from '../transport/address.ts'
 

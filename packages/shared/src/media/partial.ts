@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { EarshotError } from '../contract/errors.ts'
+import { EarshotError } from '@earshot/contract'
 import type { Hashed } from './hash.ts'
 
 /** Anything that yields bytes: a request's body, a file stream, a web stream. */

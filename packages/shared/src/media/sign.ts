@@ -1,6 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { EarshotError } from '../contract/errors.ts'
-import { MediaHash } from '../contract/kinds.ts'
+import { EarshotError, MediaHash } from '@earshot/contract'
 
 /** How far the clocks of two boxes may be apart before a signed address is taken for expired, in seconds. */
 export const CLOCK_SKEW_S = 300

@@ -1,7 +1,6 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { EarshotError } from '../contract/errors.ts'
-import { MediaHash } from '../contract/kinds.ts'
+import { EarshotError, MediaHash } from '@earshot/contract'
 import type { Hashed } from './hash.ts'
 import { newPartial, removeLeftovers, syncFolder, writePartial, type Bytes } from './partial.ts'
 

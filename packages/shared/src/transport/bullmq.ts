@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Queue, Worker } from 'bullmq'
-import { type GivenToNode, givenToNode } from '../db/functions/jobs.ts'
+import { type GivenToNode, givenToNode } from '@earshot/db/functions/jobs'
 import type { RedisLink } from './redis.ts'
 import type { Hearing, Hint, OnHint, Wake, Wakes } from './wakes.ts'
 

@@ -1,6 +1,6 @@
-import type { Database } from '../db/database.ts'
-import { type GivenToNode, givenToNode } from '../db/functions/jobs.ts'
-import { nodeChannel, notifyNode } from '../db/functions/nodes.ts'
+import type { Database } from '@earshot/db/database'
+import { type GivenToNode, givenToNode } from '@earshot/db/functions/jobs'
+import { nodeChannel, notifyNode } from '@earshot/db/functions/nodes'
 import type { OnHint, Wakes } from './wakes.ts'
 
 /** By NOTIFY: a channel a node, whatever its incarnation. What is carried comes from route_jobs itself. */

@@ -1,5 +1,5 @@
-import type { Database } from '../db/database.ts'
-import { meshId } from '../db/functions/nodes.ts'
+import type { Database } from '@earshot/db/database'
+import { meshId } from '@earshot/db/functions/nodes'
 import type { Log } from '../log.ts'
 import type { QueueWakes } from './bullmq.ts'
 import type { RedisLink } from './redis.ts'

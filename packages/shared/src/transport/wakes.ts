@@ -1,4 +1,4 @@
-import type { GivenToNode } from '../db/functions/jobs.ts'
+import type { GivenToNode } from '@earshot/db/functions/jobs'
 
 /** assigned: look at your assignments. cancelled: something is no longer yours. recall: hand back what you have not started. */
 export type Hint = 'assigned' | 'cancelled' | 'recall'

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError, type SpeechFormat } from '@earshot/shared/contract'
-import { endedBadly, runProgram } from '../engines/run-program.ts'
+import { EarshotError, type SpeechFormat } from '@earshot/contract'
+import { endedBadly, runProgram } from '../process/run-program.ts'
 
 /** How ffmpeg writes each format, and what it is called on the web. */
 const FORMATS: Record<SpeechFormat, { args: string[]; mime: string }> = {

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 
 /**
  * The demuxers that may look at a file from outside, by ffmpeg's names: containers of sound that hold all of it

@@ -1,6 +1,6 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { z } from 'zod'
-import { endedBadly, lastLine, runProgram } from '../engines/run-program.ts'
+import { endedBadly, lastLine, runProgram } from '../process/run-program.ts'
 import { DEMUXERS, refused } from './formats.ts'
 
 const Answer = z.object({

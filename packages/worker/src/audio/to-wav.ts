@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
-import { endedBadly, runProgram } from '../engines/run-program.ts'
+import { EarshotError } from '@earshot/contract'
+import { endedBadly, runProgram } from '../process/run-program.ts'
 import { safeInput } from './probe.ts'
 import { HEADER_BYTES } from './wav.ts'
 

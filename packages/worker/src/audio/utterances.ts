@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE, wavHeader } from './wav.ts'
 
 /** Where a stretch of the recording begins, in the recording and in the copy with pauses, in seconds. */

@@ -1,10 +1,4 @@
-import type {
-  GenerateDelta,
-  Generated,
-  GenerateRequest,
-  Segment,
-  Word,
-} from '@earshot/shared/contract'
+import type { GenerateDelta, Generated, GenerateRequest, Segment, Word } from '@earshot/contract'
 
 /** Whether an engine works on this machine, found by using it. */
 export type EngineReport = {

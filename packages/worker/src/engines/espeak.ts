@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { wavLength } from '../audio/to-wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
 import { reportOf, versionOf } from './probe.ts'
-import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
-import { inFolder } from './scratch.ts'
+import { endedBadly, runProgram, speakingLimitS } from '../process/run-program.ts'
+import { inFolder } from '../process/scratch.ts'
 
 const DEFAULT_VOICE = 'en-us'
 const LIMITS = { memoryMb: 2048, cpuS: 600, fileBytes: 2 ** 31 }

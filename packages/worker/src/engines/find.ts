@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EarshotError } from '@earshot/shared/contract'
-import { readChosen } from '../models/chosen.ts'
+import { EarshotError } from '@earshot/contract'
+import { readChosen } from './chosen-models.ts'
 import { freeMemory, tooBig } from '../models/memory.ts'
 import type { Engine, EngineReport, ModelInfo, Programs } from './engine.ts'
 import { ENGINES, type EngineOptions } from './index.ts'
 import { type Engines, type Known, type Serving, createRegistry } from './registry.ts'
-import { runProgram } from './run-program.ts'
-import { removeOldFolders } from './scratch.ts'
+import { runProgram } from '../process/run-program.ts'
+import { removeOldFolders } from '../process/scratch.ts'
 
 /** A node joins without a server that takes longer than this to say that it is there; it is offered as soon as it did. */
 const PATIENCE_MS = 1_000

@@ -1,12 +1,12 @@
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { decode } from '../audio/decode.ts'
 import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE } from '../audio/wav.ts'
 import type { Programs, TextToSpeech } from './engine.ts'
 import { reportOf, versionOf } from './probe.ts'
-import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
-import { inFolder } from './scratch.ts'
+import { endedBadly, runProgram, speakingLimitS } from '../process/run-program.ts'
+import { inFolder } from '../process/scratch.ts'
 
 const DEFAULT_VOICE = 'slt'
 /** Knows how to say the time, and nothing else. */

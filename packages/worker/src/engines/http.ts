@@ -1,10 +1,10 @@
 import http from 'node:http'
 import https from 'node:https'
 import { Readable } from 'node:stream'
-import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { EarshotError, type ErrorCode } from '@earshot/contract'
 import { linesOf } from '@earshot/shared/lines'
 import type { z } from 'zod'
-import type { Life, Watching } from './life.ts'
+import type { Life, Watching } from './server-watchdog.ts'
 
 /** Past what a model can hold, however the servers word it. */
 const TOO_LONG =

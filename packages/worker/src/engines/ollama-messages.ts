@@ -4,7 +4,7 @@ import {
   EarshotError,
   type GenerateRequest,
   type ToolCall,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import type { ChatRequest, Message, ToolCall as OllamaToolCall } from 'ollama'
 
 /**

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/shared/contract'
+import { EarshotError, type GenerateRequest, type ToolCall } from '@earshot/contract'
 import { Ollama } from 'ollama'
 import type { Embedder, EngineReport, ModelInfo, TextGenerator } from './engine.ts'
 import {
@@ -11,7 +11,7 @@ import {
   linesFrom,
   refusal,
 } from './http.ts'
-import { PATIENCE, PROMPT_ANSWER_S, type Patience, createLife } from './life.ts'
+import { PATIENCE, PROMPT_ANSWER_S, type Patience, createLife } from './server-watchdog.ts'
 import { fromToolCalls, toOllama } from './ollama-messages.ts'
 
 /** How long a server may take to say that it is there. */

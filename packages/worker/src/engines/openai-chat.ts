@@ -3,7 +3,7 @@ import {
   type GenerateDelta,
   type GenerateRequest,
   type ToolCall,
-} from '@earshot/shared/contract'
+} from '@earshot/contract'
 import { z } from 'zod'
 import type { TextGenerator } from './engine.ts'
 import { type OpenAiServer, linesFrom, readJson, refusal, sentenceIn } from './http.ts'

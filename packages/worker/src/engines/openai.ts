@@ -1,4 +1,4 @@
-import { EarshotError, ModelName } from '@earshot/shared/contract'
+import { EarshotError, ModelName } from '@earshot/contract'
 import { z } from 'zod'
 import type {
   Embedder,
@@ -11,7 +11,13 @@ import type {
   TextToSpeech,
 } from './engine.ts'
 import { type OpenAiServer, askAnything, askServer, readJson } from './http.ts'
-import { PATIENCE, PROMPT_ANSWER_S, type Patience, type Watching, createLife } from './life.ts'
+import {
+  PATIENCE,
+  PROMPT_ANSWER_S,
+  type Patience,
+  type Watching,
+  createLife,
+} from './server-watchdog.ts'
 import { hearWith, speakWith } from './openai-audio.ts'
 import { chatWith } from './openai-chat.ts'
 

@@ -1,11 +1,11 @@
 import { access, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import { toWav } from '../audio/to-wav.ts'
 import type { EngineReport, Programs, TextToSpeech } from './engine.ts'
 import { reportOf } from './probe.ts'
-import { endedBadly, runProgram, speakingLimitS } from './run-program.ts'
-import { inFolder } from './scratch.ts'
+import { endedBadly, runProgram, speakingLimitS } from '../process/run-program.ts'
+import { inFolder } from '../process/scratch.ts'
 
 const LIMITS = { cpuS: 3_600, fileBytes: 2 ** 31 }
 

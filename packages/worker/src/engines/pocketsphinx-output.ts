@@ -1,4 +1,4 @@
-import type { Word } from '@earshot/shared/contract'
+import type { Word } from '@earshot/contract'
 import { z } from 'zod'
 
 /** `word start end confidence`, a line a word, as `pocketsphinx_continuous -time yes` prints below each utterance. */

@@ -1,13 +1,13 @@
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { EarshotError, type Segment, type Word } from '@earshot/shared/contract'
+import { EarshotError, type Segment, type Word } from '@earshot/contract'
 import { type Stretch, copyWithPauses, sourceTime } from '../audio/utterances.ts'
 import { BYTES_PER_S, wavHeader } from '../audio/wav.ts'
 import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Programs, SpeechToText } from './engine.ts'
 import { parseLine08, parseLine5 } from './pocketsphinx-output.ts'
-import { endedBadly, runProgram } from './run-program.ts'
-import { inFolder } from './scratch.ts'
+import { endedBadly, runProgram } from '../process/run-program.ts'
+import { inFolder } from '../process/scratch.ts'
 
 type Variant = {
   program: string

@@ -1,6 +1,6 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { EngineReport } from './engine.ts'
-import { runProgram } from './run-program.ts'
+import { runProgram } from '../process/run-program.ts'
 
 /**
  * The report on an engine that was used once: with its version where `use` finds it out, with the reason where it failed.

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { Engine, EngineKind, EngineOf, ModelInfo } from './engine.ts'
 
 /** An engine that works here, with the models it offers. */

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { beside } from '@earshot/shared/beside'
-import { EarshotError } from '@earshot/shared/contract'
+import { beside } from '@earshot/db/sibling-module'
+import { EarshotError } from '@earshot/contract'
 import { killTree, treeOptions } from '@earshot/shared/platform'
 import { fileURLToPath } from 'node:url'
-import { lastLine } from './run-program.ts'
+import { lastLine } from '../process/run-program.ts'
 
 export type WhisperBuild = 'cpu' | 'cuda' | 'vulkan' | 'metal'
 /** `native`: the module's own file. `model` null: only to see whether the module loads. */

@@ -1,4 +1,4 @@
-import type { Segment, Word } from '@earshot/shared/contract'
+import type { Segment, Word } from '@earshot/contract'
 
 /** Languages that put no space between words: there each token counts as one. */
 export const UNSPACED: ReadonlySet<string> = new Set([

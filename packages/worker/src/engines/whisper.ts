@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises'
 import os from 'node:os'
-import { EarshotError, type Segment } from '@earshot/shared/contract'
+import { EarshotError, type Segment } from '@earshot/contract'
 import { piecesOf } from '../audio/pieces.ts'
 import { BYTES_PER_S } from '../audio/wav.ts'
 import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Heard, SpeechToText } from './engine.ts'
-import { createTurns } from './turns.ts'
+import { createTurns } from './serial-queue.ts'
 import { type FoundBuild, findBuild } from './whisper-build.ts'
 import { type WhisperModel, listWhisperModels, quietLimitOf } from './whisper-models.ts'
 import {

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { Picked } from '../engines/registry.ts'
 
 /** Texts embedded at once: keeps signs of life coming and memory flat. */

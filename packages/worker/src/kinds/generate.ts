@@ -1,4 +1,4 @@
-import { type GenerateDelta, type ToolCall, withSchemas } from '@earshot/shared/contract'
+import { type GenerateDelta, type ToolCall, withSchemas } from '@earshot/contract'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 

@@ -1,5 +1,5 @@
 import type { BuiltIn } from '../handle.ts'
-import type { MediaClient } from '../media.ts'
+import type { MediaClient } from '../media/client.ts'
 import { readParagraphs } from '../text/paragraphs.ts'
 
 /** A text file to segments, one a paragraph. */

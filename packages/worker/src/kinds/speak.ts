@@ -2,7 +2,7 @@ import path from 'node:path'
 import { encode, mimeOf } from '../audio/encode.ts'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
-import type { MediaClient } from '../media.ts'
+import type { MediaClient } from '../media/client.ts'
 
 /** The model that speaks in this voice, where one is known to; a voice without its model is looked for in all. */
 function modelWith(engines: Engines, voice: string | undefined): string | undefined {

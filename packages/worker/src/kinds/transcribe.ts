@@ -3,7 +3,7 @@ import { type HearingWish, canHear } from '@earshot/shared/languages'
 import { decode } from '../audio/decode.ts'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
-import type { MediaClient } from '../media.ts'
+import type { MediaClient } from '../media/client.ts'
 import { wordsToSegments } from '../text/segments.ts'
 
 /** Shares of the progress: fetching and decoding are quick beside hearing. */

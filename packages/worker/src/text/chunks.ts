@@ -1,4 +1,4 @@
-import type { Chunk, Segment } from '@earshot/shared/contract'
+import type { Chunk, Segment } from '@earshot/contract'
 import { countWords, cutWords } from './words.ts'
 
 export type Piece = Pick<Chunk, 'start_s' | 'end_s' | 'text'>

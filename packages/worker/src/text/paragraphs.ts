@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { EarshotError, type Segment } from '@earshot/shared/contract'
+import { EarshotError, type Segment } from '@earshot/contract'
 import { countWords, cutWords } from './words.ts'
 
 const MOST_BYTES = 20 * 2 ** 20

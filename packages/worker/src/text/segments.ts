@@ -1,4 +1,4 @@
-import type { Segment, Word } from '@earshot/shared/contract'
+import type { Segment, Word } from '@earshot/contract'
 
 const PAUSE_S = 0.4
 const MOST_WORDS = 60

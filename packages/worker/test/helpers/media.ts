@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { EarshotError, type ErrorCode } from '@earshot/contract'
 import { afterAll } from 'vitest'
 
 const run = promisify(execFile)

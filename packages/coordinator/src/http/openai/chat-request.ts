@@ -1,4 +1,4 @@
-import { ChatMessage, ChatTool, ToolChoice, withParameters } from '@earshot/shared/contract'
+import { ChatMessage, ChatTool, ToolChoice, withParameters } from '@earshot/contract'
 import { z } from 'zod'
 
 const Format = z.discriminatedUnion('type', [

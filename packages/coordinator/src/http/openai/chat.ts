@@ -1,10 +1,10 @@
-import { EarshotError, type Generated } from '@earshot/shared/contract'
+import { EarshotError, type Generated } from '@earshot/contract'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { parse } from '../input.ts'
-import type { Delta } from '../waits.ts'
+import type { Delta } from '../../jobs/awaited-jobs.ts'
 import { ChatRequest, generatePayload } from './chat-request.ts'
 import { type Door, headerText } from './door.ts'
-import type { Picked } from './models.ts'
+import type { Picked } from '../../models/registry.ts'
 import { answerBySse, createSse } from './sse.ts'
 
 /** Pictures travel inside messages. */

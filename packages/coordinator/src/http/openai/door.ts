@@ -1,10 +1,10 @@
 import type { Config } from '@earshot/shared/config'
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import type { Submission } from '@earshot/shared/db/functions/jobs'
+import type { Submission } from '@earshot/db/functions/jobs'
 import type { Context } from '../context.ts'
-import type { Answered, Hear } from '../waits.ts'
-import { type Aliases, createAliases, type DoorKind } from './aliases.ts'
-import { createModels, type Models, type Picked } from './models.ts'
+import type { Answered, Hear } from '../../jobs/awaited-jobs.ts'
+import { type Aliases, createAliases, type DoorKind } from '../../models/aliases.ts'
+import { createModels, type Models, type Picked } from '../../models/registry.ts'
 
 export type DoorSettings = Config['door']
 export const DOOR_DEFAULTS: DoorSettings = { aliases: {}, waitS: 60, timeoutS: 900 }

@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { parse } from '../input.ts'

@@ -1,4 +1,4 @@
-import { EarshotError, type ErrorCode } from '@earshot/shared/contract'
+import { EarshotError, type ErrorCode } from '@earshot/contract'
 import type { Log } from '@earshot/shared/log'
 import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'

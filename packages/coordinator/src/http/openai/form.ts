@@ -1,4 +1,4 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { FastifyRequest } from 'fastify'
 
 /** A form with one file: its other fields as text, `name[]` and repeated ones as lists, whatever the order. */

@@ -1,8 +1,8 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
-import { DOOR_KINDS } from './aliases.ts'
+import { DOOR_KINDS } from '../../models/aliases.ts'
 import type { Door } from './door.ts'
-import type { Model } from './models.ts'
+import type { Model } from '../../models/registry.ts'
 
 /** GET /v1/models: what the mesh offers, by the names that requests may give. */
 export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): void {

@@ -1,10 +1,10 @@
-import { EarshotError } from '@earshot/shared/contract'
+import { EarshotError } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { openBytes } from '../artifacts.ts'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
-import { readArtifact } from '../queries/media.ts'
+import { readArtifact } from '../../queries/media.ts'
 import { type Door, goneSignal } from './door.ts'
 
 const TYPES = {

@@ -1,5 +1,5 @@
-import type { Segment } from '@earshot/shared/contract'
-import { formatTranscript } from '@earshot/shared/transcript'
+import type { Segment } from '@earshot/contract'
+import { formatTranscript } from '../transcript.ts'
 
 export const RESPONSE_FORMATS = ['json', 'text', 'srt', 'vtt', 'verbose_json'] as const
 export type ResponseFormat = (typeof RESPONSE_FORMATS)[number]

@@ -1,9 +1,9 @@
-import { EarshotError } from '@earshot/shared/contract'
-import type { Queryable } from '@earshot/shared/db/functions/call'
+import { EarshotError } from '@earshot/contract'
+import type { Queryable } from '@earshot/db/functions/call'
 import type { MediaStore } from '@earshot/shared/media/store'
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { dropHeld, dropHeldBelow, writeHeldOnce } from '../queries/uploads.ts'
+import { dropHeld, dropHeldBelow, writeHeldOnce } from '../../queries/uploads.ts'
 
 /** A recording that is kept for one answer. */
 export type Upload = AsyncDisposable & { hash: string; size: number }

@@ -1,4 +1,4 @@
-import { jsonSchemaOf, KINDS, strict } from '@earshot/shared/contract'
+import { jsonSchemaOf, KINDS, strict } from '@earshot/contract'
 import { z } from 'zod'
 import type { Operation } from './operation.ts'
 import { OPERATIONS } from './operations.ts'

@@ -1,4 +1,4 @@
-import { EnqueueRequest, KindRegistration } from '@earshot/shared/contract'
+import { EnqueueRequest, KindRegistration } from '@earshot/contract'
 import { z } from 'zod'
 import { DocumentBody, DocumentListQuery, TranscriptQuery } from '../documents.ts'
 import { EventQuery } from '../events.ts'

@@ -1,0 +1,56 @@
+import type { Kind } from '@earshot/contract'
+
+/** What the door serves, each by a kind of job. */
+export const DOOR_KINDS = [
+  'transcribe',
+  'speak',
+  'generate',
+  'vectors',
+] as const satisfies readonly Kind[]
+export type DoorKind = (typeof DOOR_KINDS)[number]
+
+/**
+ * The names that clients of OpenAI have built in, by what they are for. They stand for whatever the mesh offers; the setting
+ * door.aliases says otherwise.
+ */
+const BUILT_IN: Record<DoorKind, RegExp> = {
+  transcribe: /^(whisper-1|gpt-4o(-mini)?-transcribe(-.+)?)$/,
+  speak: /^(tts-1(-hd)?|gpt-4o-mini-tts)(-.+)?$/,
+  generate: /^(gpt-[345]|chatgpt-|o[134](-|$))(?!.*(transcribe|tts))/,
+  vectors: /^text-embedding-(3-small|3-large|ada-002)$/,
+}
+const SMALL = /mini|nano|3\.5/
+const VOICES = new Set([
+  'alloy',
+  'ash',
+  'ballad',
+  'coral',
+  'echo',
+  'fable',
+  'nova',
+  'onyx',
+  'sage',
+  'shimmer',
+  'verse',
+  'marin',
+  'cedar',
+])
+
+export type Aliases = {
+  /** A model's name as the mesh knows it. */
+  model(name: string): string
+  /** Whether a name means "whatever there is" for this kind, and whether rather a small model than a large one. */
+  builtIn(kind: DoorKind, name: string): false | 'small' | 'large'
+  /** A voice's name as engines know it; undefined for the engine's own choice. */
+  voice(name: string): string | undefined
+}
+
+/** @param own the setting door.aliases */
+export function createAliases(own: Readonly<Record<string, string>>): Aliases {
+  const lookUp = (name: string): string => (Object.hasOwn(own, name) ? own[name]! : name)
+  return {
+    model: lookUp,
+    builtIn: (kind, name) => BUILT_IN[kind].test(name) && (SMALL.test(name) ? 'small' : 'large'),
+    voice: (name) => (Object.hasOwn(own, name) ? own[name] : VOICES.has(name) ? undefined : name),
+  }
+}

@@ -1,0 +1,41 @@
+import { PROTOCOL } from '@earshot/contract'
+import type { Database } from '@earshot/db/database'
+import {
+  type AloneJob,
+  type LoneNode,
+  listAloneJobs,
+  listLoneNodes,
+  routeAloneJob,
+} from '@earshot/db/functions/leadership'
+import { meets } from '@earshot/shared/lanes'
+
+/**
+ * Finds nodes for jobs that must run alone (nodes died with them in hand). Such a job reserves one node, which then empties, and
+ * gets it as soon as it has nothing else.
+ *
+ * @param term the leadership under which to act; a stale one assigns nothing
+ * @returns how many jobs were assigned
+ */
+export async function routeAlone(db: Database, term: string): Promise<number> {
+  const jobs = await listAloneJobs(db.pool)
+  if (jobs.length === 0) return 0
+  const nodes = await listLoneNodes(db.pool, PROTOCOL)
+  let total = 0
+  for (const job of jobs) {
+    const node = chooseLoneNode(nodes, job)
+    if (node === undefined) continue
+    node.reserved_for = job.id
+    if (await routeAloneJob(db.pool, term, job.id, node)) total += 1
+  }
+  return total
+}
+
+/** The node that is reserved for this job already, else the emptiest one that nobody reserved. */
+export function chooseLoneNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
+  const able = nodes.filter(
+    (node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id),
+  )
+  return (
+    able.find((node) => node.reserved_for === job.id) ?? able.toSorted((a, b) => a.open - b.open)[0]
+  )
+}

@@ -1,0 +1,174 @@
+import { PROTOCOL } from '@earshot/contract'
+import type { Database } from '@earshot/db/database'
+import {
+  type FreeNode,
+  type Lane,
+  type LaneShare,
+  type Look,
+  type NextJob,
+  listNextJobs,
+  look,
+  routeJobs,
+  routeOrLook,
+} from '@earshot/db/functions/leadership'
+import { meets } from '@earshot/shared/lanes'
+import { type OpenLane, laneKey, place } from './placement.ts'
+import { type Precedents, createPrecedents, isIdle } from './placement-cache.ts'
+import { roomAtMost } from './capacity.ts'
+import { routeAlone } from './isolate.ts'
+import { type Turns, createTurns } from './batch-aging.ts'
+import type { Waking } from './wake-nodes.ts'
+
+/** Jobs assigned by one statement at most: longer statements would hold row locks for longer. */
+const BATCH = 500
+const AGED_BATCH = 50
+/** So many of a lane's next jobs come with the look itself: one that comes alone is there with one round trip less. */
+const GLANCE = 8
+
+/** What the leader keeps from look to look. */
+export type Routing = {
+  /** Acts under this leadership; a stale one assigns nothing. */
+  term: string
+  /** Whose turn it is between interactive and batch work. */
+  turns?: Turns
+  precedents?: Precedents
+  /** Wakes the nodes that hear through Redis; without it the database wakes all. */
+  waking?: Waking | undefined
+  /** Told over how many nodes a look was; not at all when nothing waits, or what waits went by precedent. */
+  onNodes?: (count: number) => void
+}
+
+/**
+ * Routes everything that can be routed now, jobs that must run alone first, or the nodes that they need empty would be filled anew. Matching is done here, in memory; the database sees lanes, ids and slots only.
+ *
+ * @returns how many jobs were assigned
+ * @example
+ * const routing = { term, turns: createTurns(), precedents: createPrecedents() }
+ * await routeAll(db, routing)
+ */
+export async function routeAll(
+  db: Database,
+  { term, turns = createTurns(), precedents = createPrecedents(), waking, onNodes }: Routing,
+): Promise<number> {
+  const seen = await routeOrLook(
+    db.pool,
+    term,
+    PROTOCOL,
+    GLANCE,
+    precedents.now(),
+    waking?.byRedis(),
+  )
+  if (seen === null) return 0
+  if ('assigned' in seen) {
+    waking?.assigned(seen.assigned)
+    return seen.assigned.length
+  }
+  onNodes?.(seen.nodes.length)
+  const rest = { term, turns, precedents, waking }
+  if (!seen.alone) return routeSeen(db, seen, rest)
+  const alone = await routeAlone(db, term)
+  const left = await look(db.pool, PROTOCOL, GLANCE)
+  return alone + (left === null ? 0 : await routeSeen(db, left, rest))
+}
+
+type Kept = Required<Omit<Routing, 'onNodes' | 'waking'>> & { waking: Waking | undefined }
+
+function routeSeen(db: Database, { lanes, nodes }: Look, kept: Kept): Promise<number> {
+  return routeLanes(
+    db,
+    openLanes(lanes, nodes),
+    kept,
+    new Map(lanes.map((lane) => [laneKey(lane), lane.jobs])),
+  )
+}
+
+/** The lanes that some node can run, each with those nodes. */
+export function openLanes(lanes: readonly Lane[], nodes: FreeNode[]): OpenLane[] {
+  return lanes
+    .map((lane) => ({ ...lane, able: nodes.filter((node) => meets(node, lane)) }))
+    .filter(({ able }) => able.length > 0)
+}
+
+async function routeLanes(
+  db: Database,
+  lanes: OpenLane[],
+  { term, turns, precedents, waking }: Kept,
+  glanced: Glanced,
+): Promise<number> {
+  let open = lanes
+  let known: Glanced | undefined = glanced
+  let total = 0
+  for (;;) {
+    const shares = open.map(shareOf).filter(({ most }) => most > 0)
+    if (shares.length === 0) return total
+    const byKey = new Map(open.map((lane) => [laneKey(lane), lane]))
+    const holders = open.some(
+      ({ able }) => able.length > 1 && able.some((node) => node.shares.length > 0),
+    )
+    const jobs =
+      (holders ? undefined : fromGlance(shares, known)) ??
+      (await listNextJobs(db.pool, shares, BATCH, holders))
+    known = undefined
+    const idle = jobs.length === 1 ? idleLane(byKey.get(laneKey(jobs[0]!))!) : undefined
+    const aged = shares.filter((share) => byKey.get(laneKey(share))!.aged)
+    const { given, full } = place({
+      lanes: byKey,
+      jobs,
+      turns,
+      aged:
+        aged.length > 0 && jobs[0]?.class === 'interactive'
+          ? await listNextJobs(db.pool, aged, AGED_BATCH, holders)
+          : [],
+    })
+    const assigned =
+      given.length === 0 ? [] : await routeJobs(db.pool, term, given, waking?.byRedis())
+    waking?.assigned(assigned)
+    const [one] = assigned
+    if (idle !== undefined && one !== undefined)
+      precedents.note(
+        idle,
+        idle.able.find(({ id }) => id === one.node)!,
+      )
+    total += assigned.length
+    // Nothing of what was given: no longer leading, or somebody else has them all in hand.
+    if (jobs.length < BATCH || (given.length > 0 && assigned.length === 0)) return total
+    open = open.filter((lane) => !full.has(laneKey(lane)))
+  }
+}
+
+/** The lane, if all nodes that can run it are idle: what is chosen now is the best there is. */
+const idleLane = (lane: OpenLane): OpenLane | undefined =>
+  lane.able.every(isIdle) ? lane : undefined
+
+/** By {@link laneKey}, the jobs that came with the look. */
+type Glanced = ReadonlyMap<string, NextJob[] | null>
+
+/** The next jobs as list_next_jobs would give them, where the look showed all that these lanes have or may get; undefined otherwise. */
+function fromGlance(
+  shares: readonly LaneShare[],
+  known: Glanced | undefined,
+): NextJob[] | undefined {
+  const found: { job: NextJob; rank: number }[] = []
+  for (const share of shares) {
+    const jobs = known?.get(laneKey(share))
+    if (jobs === null || jobs === undefined || (jobs.length === GLANCE && share.most > GLANCE))
+      return undefined
+    for (const job of jobs.slice(0, share.most)) found.push({ job, rank: share.rank })
+  }
+  // "interactive" sorts above "batch".
+  return found
+    .sort(
+      ({ job: a, rank: ra }, { job: b, rank: rb }) =>
+        (a.class === b.class ? 0 : a.class > b.class ? -1 : 1) ||
+        b.priority - a.priority ||
+        ra - rb ||
+        a.id - b.id,
+    )
+    .map(({ job }) => job)
+}
+
+/** What may be asked of a lane; the choosier go first among equals, or the others would fill the only nodes that can run them. */
+function shareOf({ lane, class: jobClass, role, able }: OpenLane): LaneShare {
+  const most = able.reduce((sum, node) => sum + roomAtMost(node, role, jobClass), 0)
+  return { lane, class: jobClass, rank: able.length, most: Math.min(BATCH, most) }
+}

@@ -1,0 +1,156 @@
+import type { Assignment } from '@earshot/db/functions/jobs'
+import { type LateAbort, createLateAbort } from './lazy-abort-controller.ts'
+import { createRecent } from './expiring-set.ts'
+
+/** Why a running job is ended from outside. */
+export type End = 'lost' | 'stopping'
+/** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
+type State = 'waiting' | 'leaving' | 'running' | 'reporting'
+/** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
+export type InHand = {
+  job: Assignment
+  takenAt: number
+  abort: LateAbort
+  state: State
+  settled: boolean
+  done: Promise<void>
+  ended: Promise<void>
+}
+
+export type Hand = {
+  ids(): number[]
+  has(id: number): boolean
+  /**
+   * Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. False when
+   * a job is in hand under another assignment still, say while it is being handed back.
+   */
+  add(jobs: readonly Assignment[], takenAt: number): boolean
+  /** What ends while this work runs is known for as long. */
+  during<T>(work: () => Promise<T>): Promise<T>
+  remove(held: InHand): void
+  /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
+  next(): InHand | undefined
+  /** A running job has its result: its slot is free. */
+  report(held: InHand): void
+  /** Jobs that wait, marked as leaving: nothing starts them any more. */
+  leave(): Assignment[]
+  /** Those that leave were handed back. */
+  left(): void
+  /** Those that could not be handed back wait again. */
+  stay(): void
+  /** Jobs that were started, until they are removed. */
+  started(): InHand[]
+  /** Drops jobs that have not been started. */
+  drop(isGone: (held: InHand) => boolean): void
+  /** The job of a handler that hangs is no longer in hand, and may be given to this node again; its slot stays taken. */
+  disown(held: InHand): void
+  /** A handler whose job was disowned has ended after all. */
+  release(held: InHand): void
+  /** Role to jobs that are no longer ours while their engine still winds down. */
+  busy(): Record<string, number>
+}
+
+/** For so long what has ended is known: longer than a message counts as fresh. */
+const KNOWN_MS = 3000
+
+/**
+ * What a node has in hand. It may be given more than it runs at once: the rest waits here, and may be handed back as long as it does.
+ *
+ * @param slots role to the number of jobs that run at once; `*` is the most of all roles together
+ */
+export function createHand(slots: Record<string, number>): Hand {
+  const hand = new Map<number, InHand>()
+  let waiting: InHand[] = []
+  const hanging = new Set<InHand>()
+  /** By fence, of which each assignment has its own. */
+  const settled = createRecent<string>(KNOWN_MS)
+  const running: Record<string, number> = {}
+  const count = (role: string, by: 1 | -1) => {
+    for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
+  }
+  const fits = (role: string) =>
+    (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
+  const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
+  const forget = (held: InHand) => {
+    if (!hand.delete(held.job.id)) return
+    if (held.settled) settled.add(held.job.fence)
+    if (held.state === 'running') count(held.job.role, -1)
+    else if (!isStarted(held)) waiting = waiting.filter((one) => one !== held)
+  }
+
+  return {
+    ids: () => [...hand.keys()],
+    has: (id) => hand.has(id),
+    add(jobs, takenAt) {
+      for (const job of jobs) {
+        if (hand.has(job.id) || settled.has(job.fence)) continue
+        const held: InHand = {
+          job,
+          takenAt,
+          abort: createLateAbort(),
+          state: 'waiting',
+          settled: false,
+          done: Promise.resolve(),
+          ended: Promise.resolve(),
+        }
+        hand.set(job.id, held)
+        waiting.push(held)
+      }
+      waiting.sort(goesFirst)
+      return jobs.every(({ id, fence }) => (hand.get(id)?.job.fence ?? fence) === fence)
+    },
+    during: settled.during,
+    remove(held) {
+      if (hand.get(held.job.id) === held) forget(held)
+    },
+    next() {
+      const at = waiting.findIndex((held) => held.state === 'waiting' && fits(held.job.role))
+      if (at < 0) return undefined
+      const [held] = waiting.splice(at, 1)
+      held!.state = 'running'
+      count(held!.job.role, 1)
+      return held
+    },
+    report(held) {
+      held.state = 'reporting'
+      count(held.job.role, -1)
+    },
+    leave() {
+      for (const held of waiting) held.state = 'leaving'
+      return waiting.map(({ job }) => job)
+    },
+    left() {
+      for (const held of waiting.filter(({ state }) => state === 'leaving')) {
+        held.settled = true
+        forget(held)
+      }
+    },
+    stay() {
+      for (const held of waiting) held.state = 'waiting'
+    },
+    started: () => [...hand.values()].filter(isStarted),
+    drop(isGone) {
+      for (const held of waiting.filter(isGone)) forget(held)
+    },
+    disown(held) {
+      hand.delete(held.job.id)
+      settled.add(held.job.fence)
+      hanging.add(held)
+    },
+    release(held) {
+      if (hanging.delete(held)) count(held.job.role, -1)
+    },
+    busy() {
+      const counts: Record<string, number> = {}
+      const windingDown = [...hand.values()].filter(({ abort }) => abort.aborted)
+      for (const { job } of [...windingDown, ...hanging])
+        counts[job.role] = (counts[job.role] ?? 0) + 1
+      return counts
+    },
+  }
+}
+
+function goesFirst({ job: a }: InHand, { job: b }: InHand): number {
+  if (a.class !== b.class) return a.class === 'interactive' ? -1 : 1
+  return b.priority - a.priority || a.id - b.id
+}
