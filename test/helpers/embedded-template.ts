@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const KEPT = join(ROOT, 'node_modules', '.earshot-test')
 /** All that the content of a fresh embedded database follows from. */
-const SOURCES = ['sql', 'packages/shared/src/db', 'pnpm-lock.yaml']
+const SOURCES = ['sql', 'packages/db/src', 'pnpm-lock.yaml']
 
 /**
  * A home with a migrated embedded database, made by `make` and kept between runs: to create one takes seconds, and it
