@@ -14,10 +14,16 @@ begin
   if not found then
     return null;
   end if;
+  update earshot.node_leases l
+  set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease
+  from earshot.settings s where l.node = p_node;
+  -- The wide row is written only when something changed.
   update earshot.nodes n
-  set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease, status = 'online', busy = p_busy,
-    speeds = coalesce(p_measured -> 'speeds', n.speeds), warm = coalesce(p_measured -> 'warm', n.warm), shares = coalesce(p_measured -> 'shares', n.shares)
-  from earshot.settings s where n.id = p_node;
+  set status = 'online', busy = p_busy, speeds = m.speeds, warm = m.warm, shares = m.shares
+  from (select coalesce(p_measured -> 'speeds', o.speeds) as speeds, coalesce(p_measured -> 'warm', o.warm) as warm,
+      coalesce(p_measured -> 'shares', o.shares) as shares from earshot.nodes o where o.id = p_node) m
+  where n.id = p_node
+    and (n.status, n.busy, n.speeds, n.warm, n.shares) is distinct from ('online', p_busy, m.speeds, m.warm, m.shares);
   if v_was.status <> 'online' then
     insert into earshot.events (type, node, data) values ('node.online', p_node, jsonb_build_object('incarnation', p_incarnation, 'after', v_was.status));
   end if;

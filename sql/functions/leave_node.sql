@@ -5,10 +5,11 @@ as $$
 declare
   v_count int;
 begin
-  update earshot.nodes n set status = 'offline', reason = 'It was stopped.', lease_until = now(), busy = '{}' where n.id = p_node and n.incarnation = p_incarnation;
+  update earshot.nodes n set status = 'offline', reason = 'It was stopped.', busy = '{}' where n.id = p_node and n.incarnation = p_incarnation;
   if not found then
     return 0;
   end if;
+  update earshot.node_leases l set lease_until = now() where l.node = p_node;
   v_count := earshot.requeue_jobs(
     -- Locked while it is looked at: what another node was given meanwhile stays there.
     (select array_agg(h.id) from (

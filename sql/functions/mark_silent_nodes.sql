@@ -4,12 +4,16 @@ create or replace function earshot.mark_silent_nodes() returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
+  v_silent text[];
   v_count int;
 begin
+  -- Locked first and looked at again: a heartbeat that was under way has renewed its lease in another table.
+  select array_agg(l.id) into v_silent from (
+    select n.id from earshot.nodes n where n.lease_until < clock_timestamp() and n.status <> 'offline' order by n.id for update of n) l;
   with judged as (
     select n.id, n.status as was, n.stopping, case when n.last_seen < clock_timestamp() - s.offline then 'offline' else 'degraded' end as now
     from earshot.nodes n cross join earshot.settings s
-    where n.lease_until < clock_timestamp() and n.status <> 'offline' for update of n
+    where n.id = any (v_silent) and n.lease_until < clock_timestamp()
   ), changed as (
     update earshot.nodes n set status = j.now from judged j where n.id = j.id and n.status <> j.now returning n.id, n.status
   ), died as (

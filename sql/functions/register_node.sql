@@ -17,15 +17,20 @@ declare
     format('It speaks protocol %s and the mesh speaks %s: give it the same version of Earshot.', p_protocol, v_spoken) end;
 begin
   select n.* into v_before from earshot.nodes n where n.id = p_id for no key update;
-  insert into earshot.nodes as n (id, name, host, port, incarnation, version, protocol, roles, tags, capabilities, slots, reason, lease_until)
-    values (p_id, p_name, p_host, p_port, v_incarnation, p_version, p_protocol, p_roles, p_tags, p_capabilities, p_slots, v_reason,
-      now() + (select lease from earshot.settings))
+  with joined as (
+    insert into earshot.nodes as n (id, name, host, port, incarnation, version, protocol, roles, tags, capabilities, slots, reason)
+    values (p_id, p_name, p_host, p_port, v_incarnation, p_version, p_protocol, p_roles, p_tags, p_capabilities, p_slots, v_reason)
     on conflict (id) do update set name = excluded.name, host = excluded.host, port = excluded.port, incarnation = excluded.incarnation,
       version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
-      capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]', reason = excluded.reason, stopping = false, status = 'online', hears = 'notify',
-      registered_at = now(), last_seen = now(), lease_until = excluded.lease_until
+      capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]',
+      reason = excluded.reason, stopping = false, status = 'online', hears = 'notify', registered_at = now()
       -- A registration that waited for the row while a newer one went ahead must not take the node back.
-      where n.incarnation < excluded.incarnation;
+      where n.incarnation < excluded.incarnation
+    returning n.id
+  )
+  insert into earshot.node_leases (node, last_seen, lease_until)
+    select j.id, now(), now() + s.lease from joined j cross join earshot.settings s
+    on conflict (node) do update set last_seen = excluded.last_seen, lease_until = excluded.lease_until;
   -- Locked while it is looked at: what another node was given meanwhile stays there.
   select array_agg(h.id) into v_held from (
     select j.id from earshot.jobs j

@@ -114,7 +114,7 @@ export async function freeSlots(
 /** Makes a node's lease end, as if its heartbeats had stopped long ago. */
 export async function silence(db: Database, node: string, forS = 60): Promise<void> {
   await db.pool.query(
-    "update earshot.nodes set last_seen = now() - make_interval(secs => $2), lease_until = now() - interval '1 second' where id = $1",
+    "update earshot.node_leases set last_seen = now() - make_interval(secs => $2), lease_until = now() - interval '1 second' where node = $1",
     [node, forS],
   )
 }

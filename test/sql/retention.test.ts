@@ -76,7 +76,7 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
     await leaveNode(db().pool, 'gone', incarnation)
     await rows(`update earshot.nodes set status = 'offline'`)
     expect(await forgetNodes(db().pool, term)).toEqual([])
-    await rows(`update earshot.nodes set last_seen = now() - interval '3 days'`)
+    await rows(`update earshot.node_leases set last_seen = now() - interval '3 days'`)
     const [job] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'x' } }])
     await rows(
       `update earshot.jobs set status = 'assigned', assigned_node = 'busy', incarnation = 1, fence = 1 where id = $1`,

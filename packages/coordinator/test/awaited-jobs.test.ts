@@ -27,7 +27,7 @@ type Stage = AsyncDisposable & {
 
 /** Somebody who waits, and a node whose every step the test takes itself. */
 async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise<Stage> {
-  await held.db.pool.query('truncate earshot.jobs, earshot.nodes cascade')
+  await held.db.pool.query('truncate earshot.jobs, earshot.node_registry cascade')
   const waits = createWaits({ db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
   waits.start()
   return {

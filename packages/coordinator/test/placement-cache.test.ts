@@ -150,7 +150,9 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
     [
       'has been silent for longer than it may',
       async () =>
-        sql(`update earshot.nodes set last_seen = now() - interval '1 hour' where id = 'a'`),
+        sql(
+          `update earshot.node_leases set last_seen = now() - interval '1 hour' where node = 'a'`,
+        ),
     ],
     ['was started anew', async () => join('a')],
     [

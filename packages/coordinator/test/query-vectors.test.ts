@@ -29,7 +29,7 @@ describe.each(databases)('the meaning of a query (%s)', (kind) => {
     await held[Symbol.asyncDispose]()
   })
   beforeEach(async () => {
-    await held.db.pool.query('truncate earshot.jobs, earshot.nodes cascade')
+    await held.db.pool.query('truncate earshot.jobs, earshot.node_registry cascade')
     await setEmbedding(held.db.pool, (await lead(held.db.pool, 'test', true))!, {
       model: MODEL,
       floor: null,

@@ -272,10 +272,11 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
       `insert into earshot.quarantines (node, role, reason, rest, probe_at) values ('broken', 'tts', 'It failed.', '30 s', now() + interval '20 min')`,
     )
     await sql(
-      `update earshot.nodes set last_seen = now() - interval '20 minutes' where id = 'silent'`,
+      `update earshot.node_leases set last_seen = now() - interval '20 minutes' where node = 'silent'`,
     )
     await sql(
-      `update earshot.nodes set last_seen = now() - interval '3 hours', status = 'offline' where id = 'gone'`,
+      `with left_long_ago as (update earshot.node_leases set last_seen = now() - interval '3 hours' where node = 'gone')
+        update earshot.nodes set status = 'offline' where id = 'gone'`,
     )
     const answer = await why(await count())
     expect(answer.nodes).toEqual([
