@@ -7,8 +7,8 @@ do $$ begin
     grant usage on schema earshot to earshot_worker;
     grant execute on function
       earshot.register_node, earshot.register_kinds, earshot.heartbeat, earshot.take_assignments, earshot.start_jobs, earshot.finish_jobs, earshot.hand_back_jobs,
-      earshot.leave_node, earshot.drain_node, earshot.read_segments, earshot.read_chunks, earshot.locate_media, earshot.list_coordinators, earshot.node_channel, earshot.lease_seconds,
-      earshot.set_hearing, earshot.mesh_id, earshot.change_offer,
+      earshot.deregister_node, earshot.drain_node, earshot.read_segments, earshot.read_chunks, earshot.locate_media, earshot.list_coordinators, earshot.node_channel, earshot.lease_seconds,
+      earshot.set_wake_transport, earshot.mesh_id, earshot.update_offer,
       earshot.schema_version
       to earshot_worker;
   end if;

@@ -38,7 +38,7 @@ begin
   )
   select e.xid, e.id into v_last from events e order by e.xid desc, e.id desc limit 1;
   if found then
-    perform earshot.note_pruned_events(v_last.xid, v_last.id);
+    perform earshot.record_pruned_events(v_last.xid, v_last.id);
   end if;
   delete from earshot.node_deaths d using earshot.settings s where d.at < now() - s.keep_failed;
   return v_moved;

@@ -32,9 +32,9 @@ begin
     jsonb_build_object('kind', e.kind, 'code', p_code, 'message', p_sentence, 'attempt', e.attempt) from ended e
   union all
   select d.tenant_id, 'document.failed', null, d.id, null, jsonb_build_object('code', p_code, 'message', p_sentence) from documents d;
-  perform earshot.tell_node(n.assigned_node, 'cancelled')
+  perform earshot.wake_node(n.assigned_node, 'cancelled')
     from (select distinct j.assigned_node from earshot.jobs j where j.id = any (v_ended) and j.assigned_node is not null) n;
   perform earshot.release_children(v_ended);
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
   return query select unnest(v_ended);
 end $$;

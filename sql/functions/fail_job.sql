@@ -8,7 +8,7 @@ language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
   v_verdict text := coalesce(p_error ->> 'verdict', 'job');
-  v_doubted boolean := v_verdict = 'job' and earshot.is_node_doubted(p_job, p_node);
+  v_doubted boolean := v_verdict = 'job' and earshot.is_node_suspect(p_job, p_node);
   v_tries int := p_job.tries + (v_verdict = 'job' and not v_doubted)::int;
   v_rest interval := least(interval '5 minutes', interval '5 seconds' * power(2, least(greatest(v_tries, p_job.attempt) - 1, 10)));
 begin
@@ -17,11 +17,11 @@ begin
       select n.id, p_job.role, p_job.id, v_verdict = 'node', coalesce(p_error ->> 'message', '') from earshot.nodes n where n.id = p_node
       on conflict (node, role, job_id) do update set proven = node_failures.proven or excluded.proven, message = excluded.message, at = now();
     update earshot.nodes n set faults = n.faults + 1 where n.id = p_node and v_verdict = 'node';
-    perform earshot.judge_node(p_node, p_job.role);
+    perform earshot.quarantine_failing_node(p_node, p_job.role);
   end if;
   if v_verdict = 'node' or v_doubted then
     perform earshot.requeue_jobs(array[p_job.id], format('Node %s could not do it: %s', p_node, p_error ->> 'message'), 'node', v_rest);
-    perform earshot.turn_elsewhere(p_job.id, p_node);
+    perform earshot.retry_on_another_node(p_job.id, p_node);
     return;
   end if;
   -- An answer that has begun to be sent is not begun again.
@@ -34,7 +34,7 @@ begin
     insert into earshot.events (tenant_id, type, job_id, document_id, node, data)
       values (p_job.tenant_id, 'job.requeued', p_job.id, p_job.document_id, p_node,
         p_error || jsonb_build_object('cause', 'failed', 'tries', v_tries));
-    perform earshot.turn_elsewhere(p_job.id, p_node);
+    perform earshot.retry_on_another_node(p_job.id, p_node);
     return;
   end if;
   update earshot.jobs j set tries = v_tries where j.id = p_job.id;

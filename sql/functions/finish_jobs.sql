@@ -70,7 +70,7 @@ begin
   end loop;
   perform earshot.release_children(v_completed);
   if exists (select from earshot.node_failures) or exists (select from earshot.quarantines q where q.node = p_node) then
-    perform earshot.note_success(p_node, v_completed, v_roles);
+    perform earshot.record_success(p_node, v_completed, v_roles);
   end if;
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
 end $$;

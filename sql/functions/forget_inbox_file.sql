@@ -7,6 +7,6 @@ declare
 begin
   delete from earshot.inbox_files f where f.holder = p_holder and f.path = p_path returning * into v_known;
   if v_known.hash is not null then
-    perform earshot.leave_content(v_known, 'EARSHOT_MEDIA_GONE', format('“%s” was removed from the inbox before it was done.', p_path));
+    perform earshot.detach_content(v_known, 'EARSHOT_MEDIA_GONE', format('“%s” was removed from the inbox before it was done.', p_path));
   end if;
 end $$;

@@ -29,7 +29,7 @@ begin
   end if;
   -- Back, or an engine wound down: there may be free slots.
   if v_was.status <> 'online' or v_was.busy <> p_busy then
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
   end if;
   return (select coalesce(jsonb_agg(jsonb_build_object('id', j.id, 'attempt', j.attempt, 'fence', j.fence::text)), '[]')
     from earshot.jobs j

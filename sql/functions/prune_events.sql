@@ -22,7 +22,7 @@ begin
   select (select count(*) from gone) as count, last.xid, last.id into v_last from last;
   v_count := coalesce(v_last.count, 0);
   if v_count > 0 then
-    perform earshot.note_pruned_events(v_last.xid, v_last.id);
+    perform earshot.record_pruned_events(v_last.xid, v_last.id);
   end if;
   return v_count;
 end $$;

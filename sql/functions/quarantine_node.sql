@@ -19,7 +19,7 @@ begin
     on conflict (node, role) do update set reason = excluded.reason;
   insert into earshot.events (type, node, data) values ('node.quarantined', p_node, jsonb_build_object('role', '*', 'reason', v_reason));
   -- It looks at what is still its own, and stops the rest.
-  perform earshot.tell_node(p_node, 'cancelled');
+  perform earshot.wake_node(p_node, 'cancelled');
   perform pg_notify('earshot', 'events');
   return true;
 end $$;

@@ -1,5 +1,5 @@
 -- A node joins, or comes back: it gets a new incarnation, and what an older one still held goes back at once, uncharged. Where that
--- one had not said that it would go, this is a death (bury_node). A role in quarantine is probed at once: it may be mended.
+-- one had not said that it would go, this is a death (record_node_death). A role in quarantine is probed at once: it may be mended.
 -- Of two live processes with one id the newer wins: the older one's heartbeat then answers that it was replaced.
 -- A node of another protocol is written down, gets no work and is told why.
 create or replace function earshot.register_node(
@@ -23,7 +23,7 @@ begin
     on conflict (id) do update set name = excluded.name, host = excluded.host, port = excluded.port, incarnation = excluded.incarnation,
       version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
       capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]',
-      reason = excluded.reason, stopping = false, status = 'online', hears = 'notify', registered_at = now()
+      reason = excluded.reason, stopping = false, status = 'online', wake_transport = 'notify', registered_at = now()
       -- A registration that waited for the row while a newer one went ahead must not take the node back.
       where n.incarnation < excluded.incarnation
     returning n.id
@@ -37,12 +37,12 @@ begin
     where j.assigned_node = p_id and j.status in ('assigned', 'running') and j.incarnation < v_incarnation
     order by j.id for update) h;
   if v_before.status = 'online' and not v_before.stopping and v_before.incarnation < v_incarnation then
-    perform earshot.bury_node(p_id, v_held, format('Node %s started anew.', p_id), 'restart');
+    perform earshot.record_node_death(p_id, v_held, format('Node %s started anew.', p_id), 'restart');
   else
     perform earshot.requeue_jobs(v_held, format('Node %s started anew.', p_id), 'restart');
   end if;
   update earshot.quarantines q set probe_at = now() where q.node = p_id and q.probe_at > now();
   insert into earshot.events (type, node, data) values ('node.online', p_id, jsonb_build_object('incarnation', v_incarnation));
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
   return v_incarnation;
 end $$;

@@ -75,6 +75,6 @@ begin
   )
   select count(*) filter (where c.status = 'pending') into v_freed from changed c;
   if v_freed > 0 then
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
   end if;
 end $$;

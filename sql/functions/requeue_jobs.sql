@@ -27,7 +27,7 @@ begin
   )
   select count(*) into v_count from back;
   if v_count > 0 then
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
   end if;
   return v_count;
 end $$;

@@ -20,7 +20,7 @@ begin
     v_count := v_count + case
       when not v_lost.expired then earshot.requeue_jobs(v_lost.ids, format('Node %s started anew.', v_lost.node), 'restart')
       when v_lost.stopping then earshot.requeue_jobs(v_lost.ids, format('Node %s stopped.', v_lost.node), 'lost')
-      else earshot.bury_node(v_lost.node, v_lost.ids, format('Node %s fell silent.', v_lost.node), 'lost') end;
+      else earshot.record_node_death(v_lost.node, v_lost.ids, format('Node %s fell silent.', v_lost.node), 'lost') end;
   end loop;
   return v_count;
 end $$;

@@ -1,4 +1,4 @@
--- A person lets a node work again: undoes hold_node and quarantine_node, and forgets what was held against it.
+-- A person lets a node work again: undoes set_node_drain and quarantine_node, and forgets what was held against it.
 -- Precondition: known. Returns whether it is.
 create or replace function earshot.resume_node(p_node text) returns boolean
 language plpgsql security definer set search_path = earshot, pg_temp
@@ -11,6 +11,6 @@ begin
   delete from earshot.node_failures f where f.node = p_node;
   delete from earshot.quarantines q where q.node = p_node;
   insert into earshot.events (type, node, data) values ('node.resumed', p_node, '{"by": "person"}');
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
   return true;
 end $$;

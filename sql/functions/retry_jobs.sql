@@ -31,6 +31,6 @@ begin
   delete from earshot.node_failures f where f.job_id = any (v_ended) and not f.proven;
   insert into earshot.events (tenant_id, type, job_id, document_id)
   select j.tenant_id, 'job.retried', j.id, j.document_id from earshot.jobs j where j.id = any (v_ended || v_resting);
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
   return query select r.id from unnest(v_ended || v_resting) r (id) order by r.id;
 end $$;

@@ -23,7 +23,7 @@ begin
     return null;
   end if;
   select jsonb_build_object('incarnation', p_incarnation, 'at', extract(epoch from now()), 'jobs', jsonb_build_array(to_jsonb(a) - '{node,incarnation}'::text[])),
-    p_redis and (select n.hears = 'redis' from earshot.nodes n where n.id = p_node)
+    p_redis and (select n.wake_transport = 'redis' from earshot.nodes n where n.id = p_node)
   into v_message, v_redis from earshot.assignments a where a.id = p_id;
   v_text := v_message;
   -- What is longer than a notification may be is fetched.

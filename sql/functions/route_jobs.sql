@@ -1,4 +1,4 @@
--- Assigns jobs to slots, one to one. Nothing else hands out work but route_job and route_alone_job, one at a time.
+-- Assigns jobs to slots, one to one. Nothing else hands out work but route_job and route_isolated_job, one at a time.
 --   p_term          acts only while this term leads
 --   p_ids           jobs of list_next_jobs
 --   p_slots         the node that each is to run on
@@ -33,7 +33,7 @@ begin
   -- no later assignment draws again.
   perform set_config('synchronous_commit', 'off', true);
   if p_redis then
-    v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.hears = 'redis');
+    v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.wake_transport = 'redis');
   end if;
   with chosen as (
     select q.tid, c.place from unnest(p_ids) with ordinality c (id, place)
@@ -60,9 +60,9 @@ begin
     where n.node = any (v_redis) is not true
   )
   -- The count is compared so that the nodes are told: a join whose result nobody reads is left out of the plan, notifications and all.
-  select g.id, g.node, g.life, g.role, r.hears, case when r.hears then m.message end
+  select g.id, g.node, g.life, g.role, r.via_redis, case when r.via_redis then m.message end
   from unnest(v_ids, v_nodes, v_lives, v_roles) g (id, node, life, role)
-  cross join lateral (select g.node = any (v_redis) is true as hears) r
+  cross join lateral (select g.node = any (v_redis) is true as via_redis) r
   left join messages m on m.node = g.node
   where (select count(*) from woken) >= 0;
 end $$;

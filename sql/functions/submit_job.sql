@@ -26,7 +26,7 @@ begin
       coalesce(submit_job.max_tries, v_kind.max_tries), coalesce(submit_job.class, v_kind.class))
     returning jobs.id into v_id;
     insert into earshot.events (tenant_id, type, job_id, data) values (submit_job.tenant, 'job.queued', v_id, jsonb_build_object('kind', v_kind.kind));
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
     return v_id;
   end if;
   return (select id from earshot.submit_jobs(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(

@@ -2,7 +2,7 @@
 --   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, class?, after?}]
 --             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
 --   p_tenant  whose jobs they are
--- What a kind requires, and what the payload of a built-in kind needs, is required of the node: see register_kinds and needs_of.
+-- What a kind requires, and what the payload of a built-in kind needs, is required of the node: see register_kinds and implied_requirements.
 -- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
 -- Refuses all of them (22023) when one is wrong, and names it.
 -- The plan is made once a session: making it takes longer than enqueueing.
@@ -20,10 +20,10 @@ begin
   end if;
   if earshot.are_plain(p_jobs) then
     return query select s.ord, s.id, false from earshot.submit_plain_jobs(p_jobs, p_tenant) s order by s.ord;
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
     return;
   end if;
-  p_jobs := earshot.give_documents(p_jobs, p_tenant);
+  p_jobs := earshot.create_documents(p_jobs, p_tenant);
   with asked as (
     -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.
     select o.*, nextval(pg_get_serial_sequence('earshot.jobs', 'id')) as id
@@ -47,7 +47,7 @@ begin
       idempotency_key, document_id, class)
     overriding system value
     select id, p_tenant, kind, coalesce(job ->> 'role', role),
-      requires || coalesce(job -> 'requires', '{}') || case when built_in then earshot.needs_of(kind, coalesce(job -> 'payload', '{}')) else '{}' end,
+      requires || coalesce(job -> 'requires', '{}') || case when built_in then earshot.implied_requirements(kind, coalesce(job -> 'payload', '{}')) else '{}' end,
       coalesce(job -> 'payload', '{}'),
       coalesce((job ->> 'priority')::int, priority), run_at, run_at <= now(), (job ->> 'deadline')::timestamptz,
       coalesce((job ->> 'max_tries')::int, max_tries), nullif(job ->> 'idempotency_key', ''),
@@ -74,6 +74,6 @@ begin
   left join made k on m.id is null and '=' || k.idempotency_key = f.key
   left join kept o on o.key = f.key;
   perform earshot.wait_for_parents(v_made);
-  perform earshot.ring_bell();
+  perform earshot.ring_doorbell();
   return query select m.ord, m.id, m.duplicate from jsonb_to_recordset(v_made) m (ord int, id bigint, duplicate boolean) order by m.ord;
 end $$;

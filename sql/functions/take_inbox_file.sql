@@ -11,7 +11,7 @@ declare
 begin
   select * into v_known from earshot.inbox_files f where f.holder = p_holder and f.path = p_path for update;
   if v_known.hash <> p_hash then
-    perform earshot.leave_content(v_known, 'EARSHOT_MEDIA_CHANGED', format('“%s” changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.', p_path));
+    perform earshot.detach_content(v_known, 'EARSHOT_MEDIA_CHANGED', format('“%s” changed after it was taken in. What was heard of it is dropped; the file as it is now is taken in anew.', p_path));
   end if;
   select s.document_id, s.job_id, s.duplicate into document_id, job_id, duplicate
     from earshot.submit_document(p_hash, p_size, p_holder, p_location, p_path, p_kind) s;

@@ -11,7 +11,7 @@ begin
   where j.id = d.id;
   get diagnostics v_count = row_count;
   if v_count > 0 then
-    perform earshot.ring_bell();
+    perform earshot.ring_doorbell();
   end if;
   return v_count;
 end $$;

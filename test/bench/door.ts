@@ -13,7 +13,7 @@ import { freshDatabase } from './mesh.ts'
 import { type MeshProcess, startProcess } from '../helpers/mesh.ts'
 import { findServer, startServer } from '../helpers/postgres.ts'
 import { createRunFolder, removeRunFolder } from '../helpers/run-folder.ts'
-import { createTalker } from '../helpers/fake-openai-server.ts'
+import { createFakeOpenAiServer } from '../helpers/fake-openai-server.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),
@@ -39,7 +39,7 @@ type Row = {
 
 const say = (line: string) => process.stderr.write(`bench: ${line}\n`)
 const folder = await createRunFolder()
-const talker = await createTalker('bench', ['talker'])
+const fakeOpenAi = await createFakeOpenAiServer('bench', ['talker'])
 const server = await startServer(await findServer(), folder)
 const rows: Row[] = []
 try {
@@ -53,7 +53,7 @@ try {
     }
   }
 } finally {
-  await talker[Symbol.asyncDispose]()
+  await fakeOpenAi[Symbol.asyncDispose]()
   await server.stop()
   await removeRunFolder(folder)
 }
@@ -68,7 +68,7 @@ async function start(database: Row['database']): Promise<MeshProcess[]> {
     EARSHOT_INBOX: path.join(home, 'inbox'),
     EARSHOT_PORT: '0',
     EARSHOT_LOG_LEVEL: 'warn',
-    EARSHOT_OPENAI_URLS: talker.url,
+    EARSHOT_OPENAI_URLS: fakeOpenAi.url,
   }
   if (database === 'embedded') return [await startProcess('up', base)]
   const settings = { ...base, DATABASE_URL: await freshDatabase(server.url) }
@@ -80,7 +80,7 @@ async function start(database: Row['database']): Promise<MeshProcess[]> {
 
 async function measure(database: Row['database'], url: string): Promise<Row[]> {
   const clients = {
-    straight: new OpenAI({ baseURL: `${talker.url}/v1`, apiKey: 'none' }),
+    straight: new OpenAI({ baseURL: `${fakeOpenAi.url}/v1`, apiKey: 'none' }),
     mesh: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' }),
   }
   const straight: number[] = []

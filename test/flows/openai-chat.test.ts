@@ -4,7 +4,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { json } from '../../packages/worker/test/helpers/engine-server.ts'
 import { databases, type TestDatabase, testDatabase } from '../helpers/database.ts'
 import { clientOf, type MeshProcess, startProcess } from '../helpers/mesh.ts'
-import { crash, createTalker, hang, type Talker } from '../helpers/fake-openai-server.ts'
+import {
+  crash,
+  createFakeOpenAiServer,
+  hang,
+  type FakeOpenAiServer,
+} from '../helpers/fake-openai-server.ts'
 
 /** OpenAI's own client, a coordinator and two workers as processes of their own, each worker with an engine of its own. */
 describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => {
@@ -14,9 +19,9 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
   let desk: MeshProcess
   let client: OpenAI
   let base: Record<string, string>
-  const talkers = {} as Record<Name, Talker>
+  const talkers = {} as Record<Name, FakeOpenAiServer>
   const boxes = {} as Record<Name, MeshProcess>
-  const usual = {} as Record<Name, Talker['talk']>
+  const usual = {} as Record<Name, FakeOpenAiServer['talk']>
 
   const start = async (name: Name) => {
     boxes[name] = await startProcess(
@@ -42,7 +47,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
       DATABASE_URL: database.url!,
     }
     for (const name of names) {
-      talkers[name] = await createTalker(name, [
+      talkers[name] = await createFakeOpenAiServer(name, [
         'talker',
         'embedder-embed',
         `only-${name}`,
@@ -74,7 +79,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
   const ask = { model: 'gpt-4o', messages: [{ role: 'user' as const, content: 'Who is there?' }] }
   const other = (name: Name): Name => (name === 'attic' ? 'cellar' : 'attic')
   /** Which box is asked first, and the first thing that is done there; the other one does as usual. */
-  const firstDoes = async (talk: Talker['talk']): Promise<Name> => {
+  const firstDoes = async (talk: FakeOpenAiServer['talk']): Promise<Name> => {
     const first = Promise.withResolvers<Name>()
     for (const name of names) {
       talkers[name].talk = async (asked, response, say) => {
@@ -160,7 +165,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
       type: 'function',
       function: { name: 'ring', arguments: '{"times":2}' },
     }
-    const talk: Talker['talk'] = async (_, __, { piece, end }) => {
+    const talk: FakeOpenAiServer['talk'] = async (_, __, { piece, end }) => {
       piece({ tool_calls: [{ ...call, function: { name: 'ring', arguments: '{"times"' } }] })
       piece({ tool_calls: [{ index: 0, function: { arguments: ':2}' } }] }, 'tool_calls')
       end()

@@ -218,7 +218,7 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
             ids.push((await submitJobs(db.pool, [{ kind: 'work', payload: { ms: i } }]))[0]!.id)
           // Both ways of telling a node besides its assignments: to hand back what it has not started, and that something is no longer its own.
           for (const node of NODES)
-            await db.pool.query('select earshot.tell_node($1, $2)', [
+            await db.pool.query('select earshot.wake_node($1, $2)', [
               node,
               batch % 2 === 0 ? 'recall' : 'cancelled',
             ])
@@ -286,7 +286,9 @@ describe.runIf(databases.includes('postgres') && findRedis())(
       const hears = (by: string) =>
         expect
           .poll(
-            async () => (await db.pool.query('select hears from earshot.nodes')).rows[0].hears,
+            async () =>
+              (await db.pool.query('select wake_transport from earshot.nodes')).rows[0]
+                .wake_transport,
             { timeout: 60_000 },
           )
           .toBe(by)

@@ -33,13 +33,13 @@ export async function twoBoxes(databaseUrl: string): Promise<TwoBoxes> {
     await remove()
     return loopback()
   }
-  const door = await socketDoor(databaseUrl)
+  const openaiApi = await socketDoor(databaseUrl)
   return {
     boxes: names.map((name, i) => ({ address: addressOf(i), box: ['ip', 'netns', 'exec', name] })),
     isolated: true,
-    database: door.url,
+    database: openaiApi.url,
     async [Symbol.asyncDispose]() {
-      await door.close()
+      await openaiApi.close()
       await remove()
     },
   }

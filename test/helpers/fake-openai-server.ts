@@ -7,7 +7,7 @@ import {
   json,
 } from '../../packages/worker/test/helpers/engine-server.ts'
 
-export type Talker = EngineServer & {
+export type FakeOpenAiServer = EngineServer & {
   /** What it does with a chat, until told otherwise: it says `Hello from NAME.`, a word a piece. */
   talk: (asked: Asked, response: ServerResponse, say: Say) => Promise<void>
   /** Chats it was asked for. */
@@ -22,13 +22,13 @@ export type Say = {
 }
 
 /** A server with OpenAI's protocol, as strict as the real ones, that has a language model and one for vectors. */
-export async function createTalker(
+export async function createFakeOpenAiServer(
   name: string,
   models = ['talker', 'embedder-embed'],
-): Promise<Talker> {
+): Promise<FakeOpenAiServer> {
   const server = await engineServer()
   const waiting: ((asked: Asked) => void)[] = []
-  const talker: Talker = Object.assign(server, {
+  const fakeOpenAi: FakeOpenAiServer = Object.assign(server, {
     talk: async (_: Asked, __: ServerResponse, { piece, end }: Say) => {
       for (const word of ['Hello ', 'from ', `${name}.`]) piece({ content: word })
       piece({}, 'stop')
@@ -47,9 +47,9 @@ export async function createTalker(
   }
   server.routes['POST /v1/chat/completions'] = async (asked, response) => {
     for (const tell of waiting.splice(0)) tell(asked)
-    await talker.talk(asked, response, sayOn(response))
+    await fakeOpenAi.talk(asked, response, sayOn(response))
   }
-  return talker
+  return fakeOpenAi
 }
 
 function sayOn(response: ServerResponse): Say {

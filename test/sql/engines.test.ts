@@ -1,6 +1,6 @@
 import { submitDocument } from '@earshot/db/functions/documents'
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { changeOffer } from '@earshot/db/functions/nodes'
+import { updateOffer } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, finish, jobRow, join } from './fixture.ts'
@@ -103,19 +103,19 @@ describe.each(databases)('jobs for engines, on %s', (kind) => {
       [made.map(({ id }) => id)],
     )
     expect(rows.map(({ requires }) => requires)).toEqual([
-      { hears: '*,de,*' },
-      { hears: '*,de,*', translates: true },
+      { languages: '*,de,*' },
+      { languages: '*,de,*', translates: true },
       { 'model:m': true, translates: true },
-      { hears: '*,en,*' },
+      { languages: '*,en,*' },
       {},
     ])
     await pool().query('select earshot.cancel_jobs($1)', [made.map(({ id }) => id)])
   })
 
   test('a recording that somebody waits for is turned to another node that hears its language, and to no other', async () => {
-    const ears = { roles: ['stt_batch'], tags: { hears: ',de,en,' } }
+    const ears = { roles: ['stt_batch'], tags: { languages: ',de,en,' } }
     const first = await join(held.db, 'first ears', ears)
-    await join(held.db, 'english ears', { ...ears, tags: { hears: ',en,' } })
+    await join(held.db, 'english ears', { ...ears, tags: { languages: ',en,' } })
     const fail = async (incarnation: number, node: string) => {
       const {
         rows: [made],
@@ -172,7 +172,7 @@ describe.each(databases)('jobs for engines, on %s', (kind) => {
       capabilities: { models: { m: {} } },
       slots: { tts: 1, llm_light: 2 },
     }
-    expect(await changeOffer(pool(), old, offer)).toBe(true)
+    expect(await updateOffer(pool(), old, offer)).toBe(true)
     const read = async () =>
       (
         await pool().query(
@@ -182,7 +182,7 @@ describe.each(databases)('jobs for engines, on %s', (kind) => {
     const { id: _, ...offered } = offer
     expect(await read()).toEqual(offered)
     await join(held.db, 'box', { roles: ['tts'] })
-    expect(await changeOffer(pool(), old, offer)).toBe(false)
+    expect(await updateOffer(pool(), old, offer)).toBe(false)
     expect((await read()).roles).toEqual(['tts'])
   })
 })

@@ -1,15 +1,15 @@
 import { startJobs, submitJobs } from '@earshot/db/functions/jobs'
 import {
   lead,
-  listAloneJobs,
-  listLoneNodes,
-  routeAloneJob,
+  listIsolatedJobs,
+  listIsolationNodes,
+  routeIsolatedJob,
   sweep,
 } from '@earshot/db/functions/leadership'
 import {
   drainNode,
   heartbeat,
-  holdNode,
+  setNodeDrain,
   quarantineNode,
   resumeNode,
 } from '@earshot/db/functions/nodes'
@@ -170,7 +170,7 @@ describe.each(databases)('guilt on %s', (kind) => {
     test('drains a node: it keeps what it has, and stays drained over restarts until it is resumed', async () => {
       const id = await speak(db())
       const [job] = await assignAll(db(), 'n1', n1)
-      expect(await holdNode(db().pool, 'n1')).toBe(true)
+      expect(await setNodeDrain(db().pool, 'n1')).toBe(true)
       expect((await heartbeat(db().pool, 'n1', n1, {})).held).toMatchObject([{ id }])
       expect(await freeSlots(db(), 'n1')).toBeUndefined()
       await finish(db(), 'n1', n1, job!, FAILS('final'))
@@ -195,7 +195,7 @@ describe.each(databases)('guilt on %s', (kind) => {
     })
     test('is told of a node that is unknown', async () => {
       expect([
-        await holdNode(db().pool, 'x'),
+        await setNodeDrain(db().pool, 'x'),
         await resumeNode(db().pool, 'x'),
         await quarantineNode(db().pool, 'x', null),
       ]).toEqual([false, false, false])
@@ -219,7 +219,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       else n2 = again
     }
     const deaths = async (id: number) => (await jobRow(db(), id)).deaths
-    const alone = async () => (await listAloneJobs(db().pool)).map((job) => job.id)
+    const alone = async () => (await listIsolatedJobs(db().pool)).map((job) => job.id)
 
     test('tells against the jobs that ran, not against those that only waited there', async () => {
       const [ran, waited] = [await count(), await count()]
@@ -280,21 +280,22 @@ describe.each(databases)('guilt on %s', (kind) => {
       const term = await lead(db().pool, 'test', true)
       const other = await speak(db())
       await assignAll(db(), 'n2', n2)
-      const node = async () => (await listLoneNodes(db().pool, 1)).find(({ id }) => id === 'n2')!
+      const node = async () =>
+        (await listIsolationNodes(db().pool, 1)).find(({ id }) => id === 'n2')!
       expect(await node()).toMatchObject({ open: 1, reserved_for: null })
-      expect(await routeAloneJob(db().pool, term!, scapegoat, await node())).toBe(false)
+      expect(await routeIsolatedJob(db().pool, term!, scapegoat, await node())).toBe(false)
       expect(await freeSlots(db(), 'n2')).toBeUndefined()
-      const [beside] = await assignAll(db(), 'n2', n2)
-      expect(beside!.id).toBe(other)
-      await finish(db(), 'n2', n2, beside!, FAILS('final'))
-      expect(await routeAloneJob(db().pool, term!, scapegoat, await node())).toBe(true)
+      const [siblingModule] = await assignAll(db(), 'n2', n2)
+      expect(siblingModule!.id).toBe(other)
+      await finish(db(), 'n2', n2, siblingModule!, FAILS('final'))
+      expect(await routeIsolatedJob(db().pool, term!, scapegoat, await node())).toBe(true)
       const [job] = await assignAll(db(), 'n2', n2)
       expect(job!.id).toBe(scapegoat)
       expect(await freeSlots(db(), 'n2')).toBeUndefined()
       expect(await finish(db(), 'n2', n2, job!, WORKS)).toBe('done')
       expect(await freeSlots(db(), 'n2')).toBeDefined()
 
-      expect(await routeAloneJob(db().pool, term!, poison, await node())).toBe(true)
+      expect(await routeIsolatedJob(db().pool, term!, poison, await node())).toBe(true)
       await dieOn('n2')
       expect(await jobRow(db(), poison)).toMatchObject({
         status: 'failed',

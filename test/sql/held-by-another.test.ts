@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handBackJobs } from '@earshot/db/functions/jobs'
 import { lead, sweep } from '@earshot/db/functions/leadership'
-import { leaveNode, quarantineNode } from '@earshot/db/functions/nodes'
+import { deregisterNode, quarantineNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, jobRow, join, silence, speak } from './fixture.ts'
@@ -54,7 +54,7 @@ describe.each(databases.filter((kind) => kind === 'postgres'))(
         (job: { id: number; fence: string }) =>
           handBackJobs(db().pool, 'n1', n1, [job], { sentence: 'Late.' }),
       ],
-      ['a late leave', () => leaveNode(db().pool, 'n1', n1)],
+      ['a late leave', () => deregisterNode(db().pool, 'n1', n1)],
       ['a new start of its old node', () => join(db(), 'n1')],
       ['a quarantine of its old node', () => quarantineNode(db().pool, 'n1', null)],
     ])('is not taken from it by %s', async (_, act) => {

@@ -6,7 +6,7 @@ import {
   takeAssignments,
 } from '@earshot/db/functions/jobs'
 import { lead, listLanes, resign, sweep } from '@earshot/db/functions/leadership'
-import { heartbeat, leaveNode } from '@earshot/db/functions/nodes'
+import { heartbeat, deregisterNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import {
@@ -149,7 +149,7 @@ describe.each(databases)('jobs on %s', (kind) => {
     test('offers nothing to a node that fell silent, is leaving, or speaks another protocol, which is told so', async () => {
       await silence(db(), 'n1')
       await join(db(), 'old', { protocol: 0 })
-      await db().pool.query(`select earshot.greet_coordinator('c', 'http://127.0.0.1', '1', 1)`)
+      await db().pool.query(`select earshot.touch_coordinator('c', 'http://127.0.0.1', '1', 1)`)
       await join(db(), 'older', { protocol: 0 })
       expect(await freeSlots(db(), 'n1')).toBeUndefined()
       expect(await freeSlots(db(), 'old')).toBeUndefined()
@@ -269,7 +269,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', tries: 0, deaths: 1 })
       expect((await heartbeat(db().pool, 'n1', n1, {})).held).toBeNull()
       expect((await heartbeat(db().pool, 'n1', again, {})).held).toEqual([])
-      expect(await leaveNode(db().pool, 'n1', n1)).toBe(0)
+      expect(await deregisterNode(db().pool, 'n1', n1)).toBe(0)
     })
     test('a lease that ended sends jobs back and counts a death; the node is degraded, then offline, then online again', async () => {
       const id = await speak(db())
@@ -333,7 +333,7 @@ describe.each(databases)('jobs on %s', (kind) => {
     test('an orderly leave sends back what is left', async () => {
       const id = await speak(db())
       await assignAll(db(), 'n1', n1)
-      expect(await leaveNode(db().pool, 'n1', n1)).toBe(1)
+      expect(await deregisterNode(db().pool, 'n1', n1)).toBe(1)
       expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 0 })
       expect(
         (await db().pool.query(`select status, reason from earshot.nodes where id = 'n1'`)).rows,

@@ -1,11 +1,11 @@
 import { createClient } from '@earshot/sdk'
 import { submitJobs } from '@earshot/db/functions/jobs'
 import { lead } from '@earshot/db/functions/leadership'
-import { holdNode, leaveNode } from '@earshot/db/functions/nodes'
+import { setNodeDrain, deregisterNode } from '@earshot/db/functions/nodes'
 import {
   archiveJobs,
   forgetNodes,
-  healEvents,
+  renumberEvents,
   pruneEvents,
   setRetention,
 } from '@earshot/db/functions/retention'
@@ -72,8 +72,8 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
     const incarnation = await join(db(), 'gone')
     await join(db(), 'held')
     await join(db(), 'busy')
-    await holdNode(db().pool, 'held')
-    await leaveNode(db().pool, 'gone', incarnation)
+    await setNodeDrain(db().pool, 'held')
+    await deregisterNode(db().pool, 'gone', incarnation)
     await rows(`update earshot.nodes set status = 'offline'`)
     expect(await forgetNodes(db().pool, term)).toEqual([])
     await rows(`update earshot.node_leases set last_seen = now() - interval '3 days'`)
@@ -129,10 +129,10 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
         `select type, id from earshot.events where xid < pg_snapshot_xmin(pg_current_snapshot()) order by earshot.events.xid, id`,
       )
     expect(await readable()).toHaveLength(2)
-    expect(await healEvents(db().pool, '0', null)).toBeNull()
+    expect(await renumberEvents(db().pool, '0', null)).toBeNull()
     expect(await readable()).toHaveLength(2)
-    let upto = await healEvents(db().pool, term, null)
-    while (upto !== null) upto = await healEvents(db().pool, term, upto)
+    let upto = await renumberEvents(db().pool, term, null)
+    while (upto !== null) upto = await renumberEvents(db().pool, term, upto)
     const all = await readable()
     expect(all.map(({ type }) => type)).toEqual([
       'document.ready',

@@ -21,7 +21,7 @@ describe.each(databases)('the rights of earshot_worker, on %s', (kind) => {
     ['read the secret that signs media', 'select secret from earshot.settings'],
     ['write a table', `update earshot.nodes set status = 'offline'`],
     ['route', `select * from earshot.route_jobs(1, '{}', '{}', '{}')`],
-    ['take leadership', `select earshot.lead('me', true)`],
+    ['take leadership', `select earshot.acquire_leadership('me', true)`],
     [
       'fail jobs that it does not hold',
       `select * from earshot.end_jobs('{1}', 'failed', 'X', 'x')`,
@@ -48,7 +48,7 @@ describe.each(databases)('the rights of earshot_worker, on %s', (kind) => {
       await client.query(
         `select earshot.schema_version(), earshot.lease_seconds(), earshot.node_channel('n')`,
       )
-      await client.query('select earshot.leave_node($1, $2)', ['n', joined.i])
+      await client.query('select earshot.deregister_node($1, $2)', ['n', joined.i])
     })
   })
 

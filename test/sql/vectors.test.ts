@@ -1,6 +1,11 @@
 import { submitJobs } from '@earshot/db/functions/jobs'
 import { lead } from '@earshot/db/functions/leadership'
-import { keepVectors, readChunks, readEmbedding, setEmbedding } from '@earshot/db/functions/vectors'
+import {
+  reconcileVectors,
+  readChunks,
+  readEmbedding,
+  setEmbedding,
+} from '@earshot/db/functions/vectors'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { heard, storeDocument } from '../../packages/coordinator/test/corpus-by-hand.ts'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -32,11 +37,11 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
     )
     n1 = await join(db(), 'n1', { tags })
     term = (await lead(db().pool, 'test', true))!
-    await keepVectors(db().pool, term)
+    await reconcileVectors(db().pool, term)
   })
   const use = (model: string, floor: number | null = null) =>
     setEmbedding(db().pool, term, { model, floor })
-  const keep = () => keepVectors(db().pool, term)
+  const keep = () => reconcileVectors(db().pool, term)
   const store = (title = 'talk.wav') =>
     storeDocument(
       db(),
@@ -84,7 +89,7 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
       floor: null,
     })
     await use(MODEL)
-    expect(await keepVectors(db().pool, '0')).toEqual({ asked: 0, removed: 0 })
+    expect(await reconcileVectors(db().pool, '0')).toEqual({ asked: 0, removed: 0 })
     expect(await query('select from earshot.jobs')).toEqual([])
   })
 
@@ -307,7 +312,7 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
           )
         ).rows
       const first = await scans()
-      expect(await keepVectors(client, term)).toEqual({ asked: 0, removed: 0 })
+      expect(await reconcileVectors(client, term)).toEqual({ asked: 0, removed: 0 })
       return [first, await scans()]
     })
     expect(after).toEqual(before)

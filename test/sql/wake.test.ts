@@ -1,6 +1,6 @@
 import { type Assignment, givenToNode, takeAssignments } from '@earshot/db/functions/jobs'
 import { lead, routeJobs } from '@earshot/db/functions/leadership'
-import { nodeChannel, setHearing } from '@earshot/db/functions/nodes'
+import { nodeChannel, setWakeTransport } from '@earshot/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, join, speak } from './fixture.ts'
@@ -65,7 +65,7 @@ describe.each(databases)('assigning on %s', (kind) => {
       await using test_ = await testDatabase(kind)
       const { db } = test_
       const incarnation = await join(db, 'n1')
-      await setHearing(db.pool, 'n1', incarnation, 'redis')
+      await setWakeTransport(db.pool, 'n1', incarnation, 'redis')
       const term = (await lead(db.pool, 'test', true))!
       const route = async (text: string) => {
         const given = []

@@ -99,7 +99,7 @@ const HOW_TO_GET: Record<string, string> = {
   piper:
     'Install Piper (pip install piper-tts) and put a voice, its .onnx and its .onnx.json, into EARSHOT_HOME/models/piper',
   'openai-server':
-    'Start that server, or take it out of openai.urls (EARSHOT_OPENAI_URLS); one that asks for a key gets EARSHOT_OPENAI_KEY',
+    'Start that server, or take it out of openai_servers.urls (EARSHOT_OPENAI_URLS); one that asks for a key gets EARSHOT_OPENAI_KEY',
   ollama:
     'Install Ollama (https://ollama.com/download), start it, and pull a model: ollama pull llama3.2:1b',
 }

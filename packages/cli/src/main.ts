@@ -1,5 +1,5 @@
 import { takeEnvironment } from '@earshot/shared/config/secrets'
-import { hearSignals, Interrupted } from '@earshot/shared/interrupts'
+import { onSignals, Interrupted } from '@earshot/shared/interrupts'
 import { exitCodeOf } from './exit-code.ts'
 import { createOutput, showError } from './output.ts'
 import { runProgram } from './program.ts'
@@ -8,7 +8,7 @@ import type { Surroundings } from './surroundings.ts'
 /** The only place that reads the environment, the arguments and signals, and the only one that ends the process. */
 async function main(): Promise<void> {
   ignoreClosedPipes()
-  const interrupts = hearSignals(process)
+  const interrupts = onSignals(process)
   const surroundings: Surroundings = {
     argv: process.argv.slice(2),
     env: takeEnvironment(process.env),

@@ -3,27 +3,27 @@ import path from 'node:path'
 import { PROTOCOL } from '@earshot/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database, Listener } from '@earshot/db/database'
-import { greetCoordinator } from '@earshot/db/functions/leadership'
+import { touchCoordinator } from '@earshot/db/functions/leadership'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { createMediaStore } from '@earshot/shared/media/store'
 import type { Service } from '@earshot/shared/service'
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import { VERSION } from '@earshot/shared/version'
-import { createArchive } from './leader/retention.ts'
+import { createRetention } from './leader/retention.ts'
 import { createEmbedding } from './leader/embedding.ts'
 import { type HttpService, createHttp } from './http/server.ts'
 import { createInboxStore } from './inbox/database-store.ts'
 import { type Inbox, createInbox } from './inbox/inbox.ts'
 import { createLeadership } from './leader/election.ts'
 import { createMetrics } from './metrics/metrics.ts'
-import { createPrecedents } from './routing/placement-cache.ts'
-import { createRecall } from './routing/rebalance.ts'
+import { createPlacementCache } from './routing/placement-cache.ts'
+import { createRebalance } from './routing/rebalance.ts'
 import { routeAll } from './routing/route.ts'
-import { createTurns } from './routing/batch-aging.ts'
+import { createBatchAging } from './routing/batch-aging.ts'
 import { createRouting } from './routing/routing.ts'
 import { createSweep } from './leader/sweep.ts'
-import { type Waking, createWaking } from './routing/wake-nodes.ts'
+import { type NodeWaker, createNodeWaker } from './routing/wake-nodes.ts'
 
 const GREET_MS = 5000
 
@@ -55,15 +55,15 @@ export function createCoordinator({
   open = openTransport,
 }: CoordinatorOptions): Coordinator {
   const id = config.node.id
-  const turns = createTurns()
-  const precedents = createPrecedents()
-  const recall = createRecall(db)
+  const batchAging = createBatchAging()
+  const placementCache = createPlacementCache()
+  const recall = createRebalance(db)
   let url = ''
   let http: HttpService | undefined
   let inbox: Inbox | undefined
   let listener: Listener | undefined
   let transport: Transport | undefined
-  let waking: Waking | undefined
+  let waking: NodeWaker | undefined
 
   const leadership = createLeadership({
     db,
@@ -85,18 +85,18 @@ export function createCoordinator({
     redis: () => transport?.redis,
   })
   const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
-  const archiving = createArchive({ db, term: leadership.term, retention: config.retention, log })
+  const archiving = createRetention({ db, term: leadership.term, retention: config.retention, log })
   const embedding = createEmbedding({ db, term: leadership.term, embed: config.embed, log })
   const greeting = createLoop({
     everyMs: GREET_MS,
-    work: () => greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }),
+    work: () => touchCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL }),
     log,
   })
 
   async function route(onNodes: (count: number) => void): Promise<number> {
     const term = leadership.term()
     if (term === null) return 0
-    const assigned = await routeAll(db, { term, turns, precedents, waking, onNodes })
+    const assigned = await routeAll(db, { term, batchAging, placementCache, waking, onNodes })
     await recall.look(term, assigned)
     if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
     metrics.routed(assigned)
@@ -117,7 +117,7 @@ export function createCoordinator({
 
   async function start(): Promise<void> {
     transport = await open({ db, url: config.redis.url, log })
-    waking = createWaking({ db, transport, term: leadership.term, log })
+    waking = createNodeWaker({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
     inbox = createInbox({
       dir: config.inbox.path,
@@ -138,7 +138,7 @@ export function createCoordinator({
       },
       media,
       uploads: await createMediaStore(path.join(config.home, 'uploads')),
-      door: config.door,
+      openaiApi: config.openaiApi,
       inbox,
       embedWaitMs: config.embed.waitS * 1000,
       limits: { mediaBytes: config.limits.maxMediaGb * 1e9 },
@@ -150,7 +150,7 @@ export function createCoordinator({
     url = (await http.start()).url
     transport?.redis.subscribe('events', () => http?.changed())
     transport?.redis.subscribe('progress', (message) => http?.progressed(message))
-    await greetCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
+    await touchCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
     listener = await db.listen({ earshot: onHint }, () => onHint(''))
     await leadership.start()
     for (const loop of [routing, sweeping, archiving, embedding, greeting, waking]) loop.start()

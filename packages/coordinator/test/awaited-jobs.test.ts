@@ -1,11 +1,11 @@
 import type { Database } from '@earshot/db/database'
-import { endUnawaitedJobs } from '@earshot/db/functions/waiters'
+import { cancelUnawaitedJobs } from '@earshot/db/functions/waiters'
 import { handBackJobs, submitJobs } from '@earshot/db/functions/jobs'
 import { lead } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
-import { createWaits, type Delta, type Waits } from '../src/jobs/awaited-jobs.ts'
+import { createAwaitedJobs, type Delta, type AwaitedJobs } from '../src/jobs/awaited-jobs.ts'
 import { joinNode, type NodeByHand } from './node-by-hand.ts'
 
 const SPEAK = { kind: 'speak', payload: { text: 'The kettle is on.' } }
@@ -19,7 +19,7 @@ const FAILURE = {
 
 type Stage = AsyncDisposable & {
   test: TestDatabase
-  waits: Waits
+  awaitedJobs: AwaitedJobs
   node: NodeByHand
   heard: Delta[]
   statusOf(id: number): Promise<string>
@@ -28,11 +28,16 @@ type Stage = AsyncDisposable & {
 /** Somebody who waits, and a node whose every step the test takes itself. */
 async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise<Stage> {
   await held.db.pool.query('truncate earshot.jobs, earshot.node_registry cascade')
-  const waits = createWaits({ db, waitMs, url: () => 'http://127.0.0.1:1', log: silentLog() })
-  waits.start()
+  const awaitedJobs = createAwaitedJobs({
+    db,
+    waitMs,
+    url: () => 'http://127.0.0.1:1',
+    log: silentLog(),
+  })
+  awaitedJobs.start()
   return {
     test: held,
-    waits,
+    awaitedJobs,
     node: await joinNode(held.db),
     heard: [],
     statusOf: async (id) =>
@@ -43,7 +48,7 @@ async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise
         )
       ).rows[0]!.status,
     async [Symbol.asyncDispose]() {
-      await waits.stop(AbortSignal.abort())
+      await awaitedJobs.stop(AbortSignal.abort())
     },
   }
 }
@@ -81,20 +86,22 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
   test('whoever goes away leaves nothing queued, and nothing running', async () => {
     await using s = await stage(held)
     const gone = new AbortController()
-    const running = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
-    const queued = await s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })
+    const running = await s.awaitedJobs.ask(SPEAK, { withinS: 60, signal: gone.signal })
+    const queued = await s.awaitedJobs.ask(SPEAK, { withinS: 60, signal: gone.signal })
     expect((await s.node.take()).id).toBe(running.id)
     gone.abort(new Error('gone'))
     await expect(queued.answer).rejects.toThrow('gone')
     await expect(running.answer).rejects.toThrow('gone')
     await expect.poll(() => s.statusOf(queued.id)).toBe('cancelled')
     await expect.poll(() => s.statusOf(running.id)).toBe('cancelled')
-    await expect(s.waits.ask(SPEAK, { withinS: 60, signal: gone.signal })).rejects.toThrow('gone')
+    await expect(s.awaitedJobs.ask(SPEAK, { withinS: 60, signal: gone.signal })).rejects.toThrow(
+      'gone',
+    )
   })
 
   test('a job that no node begins with is cancelled after a while, and it is said what it waited for', async () => {
     await using s = await stage(held, 50)
-    const asked = await s.waits.ask(
+    const asked = await s.awaitedJobs.ask(
       { ...SPEAK, requires: { gpu: 'nvidia-*' } },
       { withinS: 60, signal: never },
     )
@@ -107,7 +114,10 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
 
   test('what a job fails with is what whoever waits gets; what goes back is tried again, unseen', async () => {
     await using s = await stage(held)
-    const asked = await s.waits.ask({ ...ANSWER, max_tries: 1 }, { withinS: 60, signal: never })
+    const asked = await s.awaitedJobs.ask(
+      { ...ANSWER, max_tries: 1 },
+      { withinS: 60, signal: never },
+    )
     const first = await s.node.take()
     await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [first], {
       sentence: 'It stopped.',
@@ -124,7 +134,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
   test('what failed on two nodes, or twice on the only one, is told at once', async () => {
     await using s = await stage(held)
     const { pool } = s.test.db
-    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const asked = await s.awaitedJobs.ask(ANSWER, { withinS: 60, signal: never })
     const first = await s.node.take()
     await s.node.finish(first, { error: FAILURE })
     // There is no other node: it rests, as usual.
@@ -151,7 +161,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
 
   test('what the only node says that it lacks is told at once', async () => {
     await using s = await stage(held)
-    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const asked = await s.awaitedJobs.ask(ANSWER, { withinS: 60, signal: never })
     await s.node.finish(await s.node.take(), {
       error: {
         code: 'EARSHOT_ENGINE_MISSING',
@@ -170,7 +180,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     await using s = await stage(held)
     const { pool } = s.test.db
     await joinNode(s.test.db, 'other')
-    const asked = await s.waits.ask(
+    const asked = await s.awaitedJobs.ask(
       { ...ANSWER, requires: { platform: 'linux' } },
       { withinS: 60, signal: never },
     )
@@ -195,12 +205,12 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
 
   test('an answer comes with the node that gave it', async () => {
     await using s = await stage(held)
-    const asked = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const asked = await s.awaitedJobs.ask(ANSWER, { withinS: 60, signal: never })
     await s.node.finish(await s.node.take(), { output: { words: 3 } })
     expect(await asked.answer).toEqual({ node: 'box', result: { words: 3 } })
   })
   const listen = async (s: Stage) =>
-    s.waits.ask(
+    s.awaitedJobs.ask(
       { ...ANSWER },
       { withinS: 60, signal: never, hear: (delta) => void s.heard.push(delta) },
     )
@@ -210,7 +220,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asked = await listen(s)
     const job = await s.node.take()
     expect(job.payload).toEqual({ reply_to: 'http://127.0.0.1:1' })
-    const hearing = await s.waits.hearing(job.id, job)
+    const hearing = await s.awaitedJobs.hearing(job.id, job)
     await hearing.say({ content: 'Hel' })
     await hearing.say({ content: 'lo' })
     hearing.end({ output: { message: 'Hello' } })
@@ -225,7 +235,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asking = listen(s)
     await late.sent
     const job = await s.node.take()
-    const hearing = s.waits.hearing(job.id, job)
+    const hearing = s.awaitedJobs.hearing(job.id, job)
     late.arrive()
     await (await hearing).say({ content: 'Well' })
     await asking
@@ -238,7 +248,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const asked = await listen(s)
     await late.sent
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job)
+    const hearing = await s.awaitedJobs.hearing(job.id, job)
     late.arrive()
     // The next look comes after that one.
     await s.node.finish(job, { output: { message: 'Yes' } })
@@ -248,14 +258,14 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
 
   test('that is so short that its report is quicker than its first word is heard all the same', async () => {
     await using s = await stage(held)
-    const asked = await s.waits.ask(ANSWER, {
+    const asked = await s.awaitedJobs.ask(ANSWER, {
       withinS: 60,
       signal: never,
       hear: (delta) => void s.heard.push(delta),
     })
     const job = await s.node.take()
     await s.node.finish(job, { output: { message: 'Yes' } })
-    const hearing = await s.waits.hearing(job.id, job).catch(() => undefined)
+    const hearing = await s.awaitedJobs.hearing(job.id, job).catch(() => undefined)
     await hearing?.say({ content: 'Yes' })
     hearing?.end({ output: { message: 'Yes' } })
     // Whichever came first: one answer, and whole.
@@ -276,24 +286,26 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     const job = await s.node.take()
     const refused = { code: 'EARSHOT_CANCELLED' }
     await expect(
-      s.waits.hearing(job.id, { ...job, attempt: job.attempt + 1 }),
+      s.awaitedJobs.hearing(job.id, { ...job, attempt: job.attempt + 1 }),
     ).rejects.toMatchObject(refused)
     await expect(
-      s.waits.hearing(job.id, { ...job, fence: String(BigInt(job.fence) ^ 1n) }),
+      s.awaitedJobs.hearing(job.id, { ...job, fence: String(BigInt(job.fence) ^ 1n) }),
     ).rejects.toMatchObject(refused)
-    await expect(s.waits.hearing(job.id + 1, { ...job, attempt: 1 })).rejects.toMatchObject(refused)
-    const hearing = await s.waits.hearing(job.id, job)
-    await expect(s.waits.hearing(job.id, job)).rejects.toMatchObject(refused)
+    await expect(s.awaitedJobs.hearing(job.id + 1, { ...job, attempt: 1 })).rejects.toMatchObject(
+      refused,
+    )
+    const hearing = await s.awaitedJobs.hearing(job.id, job)
+    await expect(s.awaitedJobs.hearing(job.id, job)).rejects.toMatchObject(refused)
     hearing.end({ output: {} })
     await asked.answer
-    await expect(s.waits.hearing(job.id, job)).rejects.toMatchObject(refused)
+    await expect(s.awaitedJobs.hearing(job.id, job)).rejects.toMatchObject(refused)
   })
 
   test('that breaks off is not begun again: the job ends, and it is said why', async () => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job)
+    const hearing = await s.awaitedJobs.hearing(job.id, job)
     await hearing.say({ content: 'Hel' })
     hearing.broken()
     await expect(asked.answer).rejects.toMatchObject({
@@ -307,7 +319,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    const hearing = await s.waits.hearing(job.id, job)
+    const hearing = await s.awaitedJobs.hearing(job.id, job)
     hearing.broken()
     await s.node.finish(job, { error: FAILURE })
     await expect(asked.answer).rejects.toMatchObject({ code: 'EARSHOT_ENGINE_FAILED' })
@@ -318,7 +330,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     await using s = await stage(held)
     const asked = await listen(s)
     const job = await s.node.take()
-    await s.waits.hearing(job.id, job)
+    await s.awaitedJobs.hearing(job.id, job)
     await handBackJobs(s.test.db.pool, s.node.id, s.node.incarnation, [job], {
       sentence: 'Node box stopped.',
     })
@@ -331,16 +343,16 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
   test('of a coordinator that is gone leaves no job running for nobody; those of others go on', async () => {
     await using s = await stage(held)
     const { pool } = s.test.db
-    const left = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
-    const kept = await s.waits.ask(ANSWER, { withinS: 60, signal: never })
+    const left = await s.awaitedJobs.ask(ANSWER, { withinS: 60, signal: never })
+    const kept = await s.awaitedJobs.ask(ANSWER, { withinS: 60, signal: never })
     await pool.query(
       `update earshot.waiters set seen = seen - interval '1 minute' where job_id = $1`,
       [left.id],
     )
     const term = (await lead(pool, 'test', true))!
-    expect(await endUnawaitedJobs(pool, '0')).toEqual([])
-    expect(await endUnawaitedJobs(pool, term)).toEqual([left.id])
-    expect(await endUnawaitedJobs(pool, term)).toEqual([])
+    expect(await cancelUnawaitedJobs(pool, '0')).toEqual([])
+    expect(await cancelUnawaitedJobs(pool, term)).toEqual([left.id])
+    expect(await cancelUnawaitedJobs(pool, term)).toEqual([])
     expect(await s.statusOf(kept.id)).toBe('pending')
     await expect(left.answer).rejects.toMatchObject({ code: 'EARSHOT_CANCELLED' })
   })

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { PROTOCOL } from '@earshot/contract'
-import { greetCoordinator } from '@earshot/db/functions/leadership'
+import { touchCoordinator } from '@earshot/db/functions/leadership'
 import { createMediaStore } from '@earshot/shared/media/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
@@ -55,7 +55,7 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
     })
     expect(await mesh.client.get(job_id)).toMatchObject({
       payload: { language: 'de' },
-      requires: { hears: '*,de,*' },
+      requires: { languages: '*,de,*' },
     })
     await mesh.client.cancel(job_id)
     const text = await mesh.client.addMedia(Buffer.from('Guten Tag'))
@@ -101,7 +101,7 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
       /^1\r?\n00:00:00,000 --> 00:00:01,900\r?\nthe kettle is on/,
     )
     expect(await mesh.client.transcript(id, 'vtt')).toMatch(
-      /^WEBVTT\n[^]*01:01:01\.500 --> 01:01:03\.900\nand the door is open/,
+      /^WEBVTT\n[^]*01:01:01\.500 --> 01:01:03\.900\nand the openaiApi is open/,
     )
     expect(JSON.parse(await mesh.client.transcript(id, 'json'))).toMatchObject({
       segments: [{ text: 'the kettle is on' }, { start_s: 3661.5 }],
@@ -148,7 +148,7 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
     await expect(other.client.artifact(artifact.id)).rejects.toMatchObject({
       code: 'EARSHOT_MEDIA_GONE',
     })
-    await greetCoordinator(mesh.test.db.pool, {
+    await touchCoordinator(mesh.test.db.pool, {
       id: 'here',
       url: mesh.url,
       version: '0',

@@ -1,5 +1,5 @@
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { leaveNode, registerNode } from '@earshot/db/functions/nodes'
+import { deregisterNode, registerNode } from '@earshot/db/functions/nodes'
 import type { LanesView } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
@@ -136,7 +136,7 @@ describe.each(databases)('what is measured, on %s', (kind) => {
       any: null,
       gpu: 'No known node can run it; the nearest is plain: tag gpu missing, tag vram_gb missing.',
     })
-    await leaveNode(mesh.test.db.pool, 'plain', incarnation)
+    await deregisterNode(mesh.test.db.pool, 'plain', incarnation)
     expect(await stuck()).toMatchObject({ any: 'Only plain (offline) could run it.' })
     const { at, lanes }: LanesView = await mesh.client.lanes()
     expect(Math.abs(Date.parse(at) - Date.now())).toBeLessThan(3_600_000)

@@ -1,9 +1,9 @@
 import { finishJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
 import { lead } from '@earshot/db/functions/leadership'
-import { changeOffer, heartbeat, holdNode, registerNode } from '@earshot/db/functions/nodes'
+import { updateOffer, heartbeat, setNodeDrain, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
-import { type Precedents, createPrecedents } from '../src/routing/placement-cache.ts'
+import { type PlacementCache, createPlacementCache } from '../src/routing/placement-cache.ts'
 import { routeAll } from '../src/routing/route.ts'
 
 const lane = { lane: '1', class: 'batch', role: 'tts', requires: {}, aged: false } as const
@@ -22,11 +22,11 @@ const node = (id: string) => ({
 describe('precedents', () => {
   test('hold for five seconds, the latest of each lane and class, and no more than sixteen', () => {
     let now = 0
-    const precedents = createPrecedents(() => now)
-    precedents.note(lane, node('a'))
-    precedents.note(lane, node('b'))
-    precedents.note({ ...lane, class: 'interactive' }, node('c'))
-    expect(precedents.now()).toEqual([
+    const placementCache = createPlacementCache(() => now)
+    placementCache.note(lane, node('a'))
+    placementCache.note(lane, node('b'))
+    placementCache.note({ ...lane, class: 'interactive' }, node('c'))
+    expect(placementCache.now()).toEqual([
       { lane: '1', class: 'batch', node: 'b', incarnation: 1, roles: ['tts'], tags: { cores: 2 } },
       {
         lane: '1',
@@ -38,12 +38,12 @@ describe('precedents', () => {
       },
     ])
     now = 4999
-    expect(precedents.now()).toHaveLength(2)
-    precedents.note(lane, node('d'))
+    expect(placementCache.now()).toHaveLength(2)
+    placementCache.note(lane, node('d'))
     now = 5000
-    expect(precedents.now().map((one) => one.node)).toEqual(['d'])
-    for (let i = 0; i < 20; i++) precedents.note({ ...lane, lane: String(i) }, node('e'))
-    expect(precedents.now().map((one) => one.lane)).toEqual(
+    expect(placementCache.now().map((one) => one.node)).toEqual(['d'])
+    for (let i = 0; i < 20; i++) placementCache.note({ ...lane, lane: String(i) }, node('e'))
+    expect(placementCache.now().map((one) => one.lane)).toEqual(
       Array.from({ length: 16 }, (_, i) => String(i + 4)),
     )
   })
@@ -52,7 +52,7 @@ describe('precedents', () => {
 describe.each(databases)('a job that comes alone, on %s', (kind) => {
   let held: TestDatabase
   let term: string
-  let precedents: Precedents
+  let placementCache: PlacementCache
   beforeAll(async () => {
     held = await testDatabase(kind)
     await sql(`update earshot.settings set leadership = '1 hour', routable = '10 minutes'`)
@@ -80,7 +80,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
     let looked: number | null = null
     await routeAll(held.db, {
       term,
-      precedents,
+      placementCache,
       onNodes: (count) => {
         looked = count
       },
@@ -105,7 +105,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
   beforeEach(async () => {
     for (const table of ['jobs', 'quarantines', 'nodes']) await sql(`delete from earshot.${table}`)
     term = (await lead(db(), 'test', true))!
-    precedents = createPrecedents()
+    placementCache = createPlacementCache()
     a = await join('a')
     b = await join('b')
     const first = await submit()
@@ -139,7 +139,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
         ),
     ],
     ['winds something down', async () => heartbeat(db(), 'a', a, { tts: 1 })],
-    ['is held back by a person', async () => holdNode(db(), 'a')],
+    ['is held back by a person', async () => setNodeDrain(db(), 'a')],
     [
       'has a role in quarantine',
       async () =>
@@ -157,7 +157,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
     ['was started anew', async () => join('a')],
     [
       'offers something else',
-      async () => changeOffer(db(), a, { id: 'a', ...offer, tags: { cores: 2 } }),
+      async () => updateOffer(db(), a, { id: 'a', ...offer, tags: { cores: 2 } }),
     ],
     [
       'speaks another protocol',
@@ -195,14 +195,14 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
   })
 
   test('a choice that was made while another node was busy sets no precedent', async () => {
-    precedents = createPrecedents()
+    placementCache = createPlacementCache()
     await sql(
       `insert into earshot.jobs (kind, role, status, assigned_node, incarnation, fence) values ('count', 'tts', 'running', 'a', $1, 1)`,
       [a],
     )
     await submit()
     expect((await route()).looked).toBe(2)
-    expect(precedents.now()).toEqual([])
+    expect(placementCache.now()).toEqual([])
   })
 
   test('a leader that no longer leads assigns nothing by precedent either', async () => {

@@ -3,7 +3,7 @@ import { lead } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
-import { createWaits, type Waits } from '../src/jobs/awaited-jobs.ts'
+import { createAwaitedJobs, type AwaitedJobs } from '../src/jobs/awaited-jobs.ts'
 import { createQueryVectors, type QueryVectors } from '../src/search/query-vectors.ts'
 import { joinNode, type NodeByHand } from './node-by-hand.ts'
 
@@ -11,21 +11,21 @@ const MODEL = 'nomic-embed-text'
 
 describe.each(databases)('the meaning of a query (%s)', (kind) => {
   let held: TestDatabase
-  let waits: Waits
+  let awaitedJobs: AwaitedJobs
   let vectors: QueryVectors
   beforeAll(async () => {
     held = await testDatabase(kind)
     await held.db.pool.query('update earshot.settings set doorbell = false')
-    waits = createWaits({
+    awaitedJobs = createAwaitedJobs({
       db: held.db,
       waitMs: 60_000,
       url: () => 'http://127.0.0.1:1',
       log: silentLog(),
     })
-    waits.start()
+    awaitedJobs.start()
   })
   afterAll(async () => {
-    await waits.stop(AbortSignal.abort())
+    await awaitedJobs.stop(AbortSignal.abort())
     await held[Symbol.asyncDispose]()
   })
   beforeEach(async () => {
@@ -35,7 +35,7 @@ describe.each(databases)('the meaning of a query (%s)', (kind) => {
       floor: null,
     })
     await held.db.pool.query('update earshot.settings set embed_dimensions = 3')
-    vectors = createQueryVectors({ db: held.db.pool, waits, waitMs: 60_000 })
+    vectors = createQueryVectors({ db: held.db.pool, awaitedJobs, waitMs: 60_000 })
   })
   const join = () =>
     joinNode(held.db, 'box', {
@@ -54,7 +54,7 @@ describe.each(databases)('the meaning of a query (%s)', (kind) => {
     await node.finish(await node.take(), {
       output: { model: MODEL, vectors: [vector], engine: 'ollama' },
     })
-    waits.look()
+    awaitedJobs.look()
   }
 
   test('needs a model, and vectors of documents', async () => {
@@ -108,7 +108,7 @@ describe.each(databases)('the meaning of a query (%s)', (kind) => {
     await node.finish(await node.take(), {
       error: { code: 'EARSHOT_BAD_REQUEST', message: 'Not like this.', verdict: 'final' },
     })
-    waits.look()
+    awaitedJobs.look()
     expect(await asked).toEqual({ note: expect.stringContaining('Not like this.') })
     await held.db.pool.query('delete from earshot.jobs')
     const again = vectors.understand('ship')

@@ -3,7 +3,7 @@ import { lead } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
-import { createArchive } from '../src/leader/retention.ts'
+import { createRetention } from '../src/leader/retention.ts'
 import { type Mesh, startMesh } from './mesh.ts'
 import { joinNode } from './node-by-hand.ts'
 
@@ -47,7 +47,7 @@ describe.each(databases)('the archive on %s', (kind) => {
 
     const term = await lead(db.pool, 'archiver', true)
     let leading: string | null = '0'
-    const archive = createArchive({ db, term: () => leading, retention: {}, log: silentLog() })
+    const archive = createRetention({ db, term: () => leading, retention: {}, log: silentLog() })
     archive.start()
     archive.kick()
     await archive.stop()

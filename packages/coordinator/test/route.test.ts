@@ -3,13 +3,13 @@ import { lead, listFreeNodes, listLanes } from '@earshot/db/functions/leadership
 import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
-import { createRecall } from '../src/routing/rebalance.ts'
+import { createRebalance } from '../src/routing/rebalance.ts'
 import { routeAll } from '../src/routing/route.ts'
-import { type Turns, createTurns } from '../src/routing/batch-aging.ts'
+import { type BatchAging, createBatchAging } from '../src/routing/batch-aging.ts'
 
 describe.each(databases)('routing, on %s', (kind) => {
   let held: TestDatabase
-  let turns: Turns
+  let batchAging: BatchAging
   let term: string
   beforeAll(async () => {
     held = await testDatabase(kind)
@@ -23,7 +23,7 @@ describe.each(databases)('routing, on %s', (kind) => {
     for (const table of ['jobs', 'nodes', 'media']) await sql(`delete from earshot.${table}`)
     await sql(`update earshot.settings set batch_patience = '10 minutes'`)
     term = (await lead(db(), 'test', true))!
-    turns = createTurns()
+    batchAging = createBatchAging()
   })
   const db = () => held.db.pool
   const sql = (text: string, values: unknown[] = []) => held.db.pool.query(text, values)
@@ -57,7 +57,7 @@ describe.each(databases)('routing, on %s', (kind) => {
         Array.from({ length: count }, () => ({ kind: 'count', payload: {}, ...more })),
       )
     ).map(({ id }) => id)
-  const route = () => routeAll(held.db, { term, turns })
+  const route = () => routeAll(held.db, { term, batchAging })
   /** Who has what, as `node: ids`. */
   async function holders(): Promise<Record<string, number[]>> {
     const { rows } = await sql(
@@ -255,7 +255,7 @@ describe.each(databases)('routing, on %s', (kind) => {
       await join('box', 1, { measured: { speeds: { count: 50 } } })
       await submit(6)
       expect(await route()).toBe(6)
-      const recall = createRecall(held.db, 0)
+      const recall = createRebalance(held.db, 0)
       await age()
       expect(await recall.look(term)).toEqual([])
       const told = Promise.withResolvers<string>()
@@ -276,7 +276,7 @@ describe.each(databases)('routing, on %s', (kind) => {
       await route()
       await join('other')
       await age()
-      const recall = createRecall(held.db, 0)
+      const recall = createRebalance(held.db, 0)
       expect(await recall.look(term)).toEqual([])
       await finishAll('box', box)
       await submit(1, { requires: { node: 'box' } })

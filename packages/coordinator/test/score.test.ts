@@ -1,8 +1,14 @@
 import type { FreeNode } from '@earshot/db/functions/leadership'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Fitting, occupy, queueDepth, roomAtMost, roomFor } from '../src/routing/capacity.ts'
-import { chooseNode, weigh } from '../src/routing/score.ts'
+import {
+  type Fitting,
+  occupy,
+  queueDepth,
+  maxCapacity,
+  capacityFor,
+} from '../src/routing/capacity.ts'
+import { chooseNode, score } from '../src/routing/score.ts'
 
 const job: Fitting = { role: 'tts', kind: 'count', class: 'batch', whole: false }
 const speed = fc.option(fc.double({ min: 0.01, max: 1000, noNaN: true }), { nil: undefined })
@@ -45,13 +51,13 @@ describe('the weight of a slot', () => {
     fc.assert(
       fc.property(chance, fc.double({ min: 0, max: 1000, noNaN: true }), (one, faster) => {
         const fastest = Math.max(one.speed ?? 0, faster)
-        const weight = weigh(one, fastest)
+        const weight = score(one, fastest)
         expect(weight).toBeGreaterThan(0)
         expect(weight).toBeLessThanOrEqual(1)
-        expect(weigh({ ...one, warm: true }, fastest)).toBeGreaterThanOrEqual(weight)
-        expect(weigh({ ...one, near: true }, fastest)).toBeGreaterThanOrEqual(weight)
-        expect(weigh({ ...one, freeShare: 1 }, fastest)).toBeGreaterThanOrEqual(weight)
-        expect(weigh({ ...one, speed: fastest || undefined }, fastest)).toBeGreaterThanOrEqual(
+        expect(score({ ...one, warm: true }, fastest)).toBeGreaterThanOrEqual(weight)
+        expect(score({ ...one, near: true }, fastest)).toBeGreaterThanOrEqual(weight)
+        expect(score({ ...one, freeShare: 1 }, fastest)).toBeGreaterThanOrEqual(weight)
+        expect(score({ ...one, speed: fastest || undefined }, fastest)).toBeGreaterThanOrEqual(
           weight,
         )
       }),
@@ -64,13 +70,13 @@ describe('choosing nodes', () => {
     fc.assert(
       fc.property(nodes, (all) => {
         const slots = all.reduce((sum, one) => sum + one.free.tts!, 0)
-        const most = all.reduce((sum, one) => sum + roomAtMost(one, 'tts', 'batch'), 0)
-        const allowed = new Map(all.map((one) => [one.id, roomAtMost(one, 'tts', 'batch')]))
+        const most = all.reduce((sum, one) => sum + maxCapacity(one, 'tts', 'batch'), 0)
+        const allowed = new Map(all.map((one) => [one.id, maxCapacity(one, 'tts', 'batch')]))
         let given = 0
         for (;;) {
           const chosen = chooseNode(all, job, null, () => false)
           if (chosen === undefined) break
-          expect(roomFor(chosen, job, false)).toBe(given < slots ? 'slot' : 'queue')
+          expect(capacityFor(chosen, job, false)).toBe(given < slots ? 'slot' : 'queue')
           occupy(chosen, job)
           given += 1
           allowed.set(chosen.id, allowed.get(chosen.id)! - 1)
@@ -104,8 +110,8 @@ describe('choosing nodes', () => {
       fc.property(nodes, (all) => {
         for (const one of all) {
           one.free = { ...one.free, tts: 0 }
-          expect(roomFor(one, { ...job, whole: true }, false)).toBeNull()
-          expect(roomFor(one, job, true)).toBeNull()
+          expect(capacityFor(one, { ...job, whole: true }, false)).toBeNull()
+          expect(capacityFor(one, job, true)).toBeNull()
         }
       }),
     )

@@ -7,7 +7,7 @@ import {
   takeAssignments,
 } from '@earshot/db/functions/jobs'
 import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/db/functions/leadership'
-import { drainNode, holdNode, quarantineNode, registerNode } from '@earshot/db/functions/nodes'
+import { drainNode, setNodeDrain, quarantineNode, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
 import { type Mesh, startMesh } from './mesh.ts'
@@ -89,14 +89,14 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   })
 
   test('no node hears its language: those there are are named', async () => {
-    await join('ears', { roles: ['stt_batch'], tags: { hears: ',en,fr,' } })
-    const id = await count({ role: 'stt_batch', requires: { hears: '*,de,*' } })
+    await join('ears', { roles: ['stt_batch'], tags: { languages: ',en,fr,' } })
+    const id = await count({ role: 'stt_batch', requires: { languages: '*,de,*' } })
     expect(await why(id)).toMatchObject({
       sentence:
         'No known node can run it: there is no node that hears de (there are: en, fr). It starts when one joins.',
       nodes: [{ node: 'ears', chance: 'never', reasons: ['hears en, fr, not de'] }],
     })
-    await join('more ears', { roles: ['stt_batch'], tags: { hears: ',da,de,' } })
+    await join('more ears', { roles: ['stt_batch'], tags: { languages: ',da,de,' } })
     expect(await why(id)).toMatchObject({
       missing: [],
       nodes: [
@@ -191,8 +191,8 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     ])
     const third = await count({ class: 'interactive' })
     await give('box', box, 1)
-    const waits = await count({ class: 'interactive' })
-    const reasons = (await nodeOf(waits, 'box'))!.reasons
+    const awaitedJobs = await count({ class: 'interactive' })
+    const reasons = (await nodeOf(awaitedJobs, 'box'))!.reasons
     expect(reasons).toEqual([
       expect.stringMatching(/^full for about (3\d|40) s$/),
       expect.stringMatching(
@@ -201,7 +201,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
         ),
       ),
     ])
-    const answer = await why(waits)
+    const answer = await why(awaitedJobs)
     expect(answer).toMatchObject({ class: 'interactive', position: 1 })
     expect(answer.sentence).toContain(`cannot be cut`)
     expect((await why(third)).sentence).toMatch(/^It was given out/)
@@ -265,7 +265,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     const stopping = await join('stopping')
     await Promise.all(['drained', 'closed', 'broken', 'silent', 'gone'].map((id) => join(id)))
     await join('old', { protocol: 0 })
-    await holdNode(db(), 'drained')
+    await setNodeDrain(db(), 'drained')
     await drainNode(db(), 'stopping', stopping)
     await quarantineNode(db(), 'closed', 'It smells of smoke.')
     await sql(
@@ -310,7 +310,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
       `insert into earshot.media (hash, size, holder, path) values ($1, 1, 'study', '/x')`,
       [hash],
     )
-    await sql(`select earshot.greet_coordinator('study', 'http://study', '1', 1)`)
+    await sql(`select earshot.touch_coordinator('study', 'http://study', '1', 1)`)
     const [job] = await submitJobs(db(), [{ kind: 'transcribe', payload: { media: hash } }])
     expect(await nodeOf(job!.id, 'box')).toMatchObject({ chance: 'now', reasons: [] })
     await sql(`update earshot.coordinators set last_seen = '2026-01-02 03:04:05Z'`)
@@ -372,7 +372,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   test('it must run alone: on a node that is empty, which others keep away from', async () => {
     const box = await join('box', { slots: 2 })
     await join('spare')
-    const beside = await count()
+    const siblingModule = await count()
     await give('box', box)
     const [alone, other] = [await count(), await count({ requires: { node: 'spare' } })]
     await sql('update earshot.jobs set alone = true, due = false where id = $1', [alone])
@@ -384,7 +384,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     expect(await nodeOf(other, 'spare')).toMatchObject({
       reasons: [`kept free for job ${alone}, which runs alone`],
     })
-    expect((await why(beside)).sentence).toMatch(/^It was given out/)
+    expect((await why(siblingModule)).sentence).toMatch(/^It was given out/)
   })
 
   test('it has ended: how, when, and why', async () => {

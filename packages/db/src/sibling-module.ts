@@ -6,6 +6,6 @@ import path from 'node:path'
  * @example
  * new Worker(beside(import.meta.url, 'heartbeat-thread'))
  */
-export function beside(here: string, name: string): URL {
+export function siblingModule(here: string, name: string): URL {
   return new URL(`./${name}${path.extname(new URL(here).pathname)}`, here)
 }

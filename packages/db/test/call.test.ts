@@ -68,7 +68,7 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     await pool.query('create table slow (by float8); insert into slow values (0)')
     // Under the name of one that has a short limit; its first is 1.5 s.
     const asked = () =>
-      call(pool, 'list_waiting', 'select 1 as one from slow, pg_sleep(slow.by)', [])
+      call(pool, 'list_unstarted_jobs', 'select 1 as one from slow, pg_sleep(slow.by)', [])
     expect(await asked()).toEqual([{ one: 1 }])
     await pool.query('update slow set by = 1.7')
     await expect(asked()).rejects.toThrow('did not answer in time')

@@ -73,10 +73,10 @@ export type Config = {
   /** By which model documents are embedded besides the lexical one; null: as the mesh has it. `waitS`: how long a search waits for its query's vector. */
   embed: { model: string | null; floor: number | null; waitS: number }
   /** The door for OpenAI's clients. `aliases`: names of models and voices to those of the mesh. */
-  door: { aliases: Record<string, string>; waitS: number; timeoutS: number }
+  openaiApi: { aliases: Record<string, string>; waitS: number; timeoutS: number }
   ollamaHost: string
   /** Servers that speak OpenAI's protocol; the key goes to each of them. */
-  openai: { urls: string[]; key: string | null }
+  openaiServers: { urls: string[]; key: string | null }
   /** What whisper.cpp runs on; null: by the machine. */
   whisper: { build: 'cpu' | 'cuda' | 'vulkan' | 'metal' | null }
   engines: { silenceS: number }
@@ -267,16 +267,19 @@ function assemble(values: Values, cwd: string, machine: ConfigSources['machine']
     retention: retentionOf(values),
     whisper: { build: values['whisper.build'] ?? null },
     engines: { silenceS: values['engines.silence_s'] ?? 300 },
-    openai: { urls: values['openai.urls'] ?? [], key: values['openai.key'] ?? null },
+    openaiServers: {
+      urls: values['openai_servers.urls'] ?? [],
+      key: values['openai_servers.key'] ?? null,
+    },
     embed: {
       model: values['embed.model'] ?? null,
       floor: values['embed.floor'] ?? null,
       waitS: values['embed.wait_s'] ?? 1.5,
     },
-    door: {
-      aliases: values['door.aliases'] ?? {},
-      waitS: values['door.wait_s'] ?? 60,
-      timeoutS: values['door.timeout_s'] ?? 900,
+    openaiApi: {
+      aliases: values['openai_api.aliases'] ?? {},
+      waitS: values['openai_api.wait_s'] ?? 60,
+      timeoutS: values['openai_api.timeout_s'] ?? 900,
     },
     ollamaHost: reachableAddress(values.ollama_host ?? 'http://127.0.0.1:11434'),
   }

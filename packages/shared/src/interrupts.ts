@@ -28,7 +28,7 @@ export class Interrupted extends Error {
 }
 
 /** Hears the signals that ask this process to stop. For main programs only, which own their process and hand it in. */
-export function hearSignals(program: NodeJS.Process): Interrupts {
+export function onSignals(program: NodeJS.Process): Interrupts {
   const first = new AbortController()
   const second = new AbortController()
   const listeners: ((count: number) => void)[] = []

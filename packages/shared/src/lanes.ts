@@ -1,5 +1,5 @@
 import type { Requires } from '@earshot/contract'
-import { HEARS, languagesIn, languagesText } from './languages.ts'
+import { LANGUAGES_TAG, languagesIn, languagesText } from './languages.ts'
 
 /** What a node offers, as far as routing cares. */
 export type Offer = { id?: string; roles: string[]; tags: Record<string, unknown> }
@@ -55,7 +55,7 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
     return null
   }
   if (isSame(has, wanted)) return null
-  if (tag === HEARS && languagesIn(wanted).length > 0)
+  if (tag === LANGUAGES_TAG && languagesIn(wanted).length > 0)
     return `hears ${languagesText(languagesIn(has))}, not ${languagesIn(wanted).join(', ')}`
   return `tag ${tag} is ${String(has)}, not ${String(wanted)}`
 }
@@ -90,7 +90,7 @@ export function needsText(requires: Requires): string {
   const one = ([tag, wanted]: [string, Requires[string]]): string => {
     if (wanted === true) return tag
     if (wanted === false) return `no ${tag}`
-    if (tag === HEARS && languagesIn(wanted).length > 0)
+    if (tag === LANGUAGES_TAG && languagesIn(wanted).length > 0)
       return `hears ${languagesIn(wanted).join(', ')}`
     if (typeof wanted === 'object' && 'not' in wanted) return `${tag} not ${wanted.not}`
     return typeof wanted === 'object'

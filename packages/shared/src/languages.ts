@@ -2,7 +2,7 @@
  * Which languages a node hears, as one of its tags: `,de,en,`. Jobs of kind `transcribe` that name a language require `*,de,*` of it; submit_jobs
  * adds that. One tag, since nodes may hear a hundred languages and the leader reads the tags of all of them.
  */
-export const HEARS = 'hears'
+export const LANGUAGES_TAG = 'languages'
 
 /** What Whisper's models that know more than English hear, and what is taken to be heard by models that do not say. */
 export const WHISPER_LANGUAGES: readonly string[] = (
@@ -11,11 +11,11 @@ export const WHISPER_LANGUAGES: readonly string[] = (
 ).split(' ')
 
 /** The tag of a node that hears these. */
-export const hearsTag = (languages: Iterable<string>): string =>
+export const languagesTag = (languages: Iterable<string>): string =>
   `,${[...new Set(languages)].sort().join(',')},`
 
 /** What a job requires of the tag, by its language. */
-export const hearsNeed = (language: string): string => `*,${language},*`
+export const languageRequirement = (language: string): string => `*,${language},*`
 
 /** The languages of a tag; the one of a need. Empty for what is neither. */
 export const languagesIn = (text: unknown): string[] =>
@@ -42,7 +42,7 @@ export function canHear(
     languages = WHISPER_LANGUAGES,
     translates = true,
   }: { languages?: readonly string[]; translates?: boolean },
-  { language, translate }: HearingWish,
+  { language, translate }: SpeechNeeds,
 ): boolean {
   return (
     (language === undefined || languages.includes(language)) &&
@@ -51,4 +51,4 @@ export function canHear(
 }
 
 /** Of speech: its language, and whether it is to be written down in English. */
-export type HearingWish = { language?: string | undefined; translate?: boolean | undefined }
+export type SpeechNeeds = { language?: string | undefined; translate?: boolean | undefined }

@@ -341,7 +341,7 @@ test.each(['http://me:open-sesame@box:8000/v1', 'http://box:8000/v1?api_key=open
   '%s is refused as the address of a server, with where a key belongs, and without the secret',
   (address) => {
     const { message } = failure({ env: { EARSHOT_OPENAI_URLS: address } })
-    expect(message).toContain('openai.key')
+    expect(message).toContain('openai_servers.key')
     expect(message).not.toContain('open-sesame')
   },
 )

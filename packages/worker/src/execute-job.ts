@@ -13,7 +13,7 @@ import { type Offer, laneText, meets } from '@earshot/shared/lanes'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
-import { type End, type InHand, createHand } from './local-queue.ts'
+import { type End, type LocalJob, createLocalQueue } from './local-queue.ts'
 import { type JobContext, createJobContext } from './job-context.ts'
 import type { Measures } from './measure.ts'
 import type { Node, Report } from './node.ts'
@@ -66,7 +66,7 @@ const LONGEST_REST_S = 300
 /** Takes this node's assignments, runs each with its kind's handler, no more at once than there are slots, and reports how it ended. */
 export function createRunner(options: RunnerOptions): Runner {
   const { db, node, offer, handlers, dir, log } = options
-  const hand = createHand(options.slots)
+  const queue = createLocalQueue(options.slots)
   const reporter: Reporter = createReporter({ db, node, log })
   let stopping = false
   let recalled = false
@@ -90,8 +90,8 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     if (stopping) return
     const takenAt = monotonicMs()
-    await hand.during(async () =>
-      hand.add(await takeAssignments(db.pool, node.id, node.incarnation, hand.ids()), takenAt),
+    await queue.during(async () =>
+      queue.add(await takeAssignments(db.pool, node.id, node.incarnation, queue.ids()), takenAt),
     )
     begin()
   }
@@ -99,7 +99,7 @@ export function createRunner(options: RunnerOptions): Runner {
   /** Takes up what came with a message, where it is this incarnation's and cannot have been taken back since; false where the database is to be asked for it, or for some of it. */
   function takeGiven({ incarnation, at, jobs }: GivenToNode): boolean {
     if (stopping || recalled || incarnation !== node.incarnation || !node.isFresh(at)) return false
-    const all = hand.add(jobs, monotonicMs())
+    const all = queue.add(jobs, monotonicMs())
     begin()
     return all
   }
@@ -108,10 +108,11 @@ export function createRunner(options: RunnerOptions): Runner {
 
   function begin(): void {
     if (stopping) return
-    for (let held = hand.next(); held !== undefined; held = hand.next()) held.done = carryOut(held)
+    for (let held = queue.next(); held !== undefined; held = queue.next())
+      held.done = carryOut(held)
   }
 
-  async function carryOut(held: InHand): Promise<void> {
+  async function carryOut(held: LocalJob): Promise<void> {
     const { job, abort } = held
     try {
       if (!canRun(job))
@@ -125,7 +126,7 @@ export function createRunner(options: RunnerOptions): Runner {
       // Only the database's absence gets here; the lease gives the job back.
       about(job).warn({ err }, 'A job could not be handed back; it is taken up again')
     } finally {
-      hand.remove(held)
+      queue.remove(held)
       begin()
       if (abort.aborted) node.beat()
     }
@@ -135,7 +136,7 @@ export function createRunner(options: RunnerOptions): Runner {
     return handlers.has(job.kind) && meets(offer, job)
   }
 
-  async function runAndReport(held: InHand): Promise<void> {
+  async function runAndReport(held: LocalJob): Promise<void> {
     const { job, abort } = held
     if (log.isLevelEnabled('debug')) about(job).debug('A job begins')
     const showing = setTimeout(() => reporter.started(job), SHOW_RUNNING_MS)
@@ -169,7 +170,7 @@ export function createRunner(options: RunnerOptions): Runner {
     if ('away' in judged) return handBack(held, judged.away, 'away')
     const told = stream.end(judged.outcome)
     if (hangs) return takeAway(held, judged.outcome)
-    hand.report(held)
+    queue.report(held)
     // Short jobs that end while a report is on its way go with the next one, many at once.
     begin()
     const answer = await reporter.finished(job, { ...judged.outcome, ran_s: seconds }, abort)
@@ -181,22 +182,22 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
-  async function takeAway(held: InHand, outcome: Outcome): Promise<void> {
+  async function takeAway(held: LocalJob, outcome: Outcome): Promise<void> {
     about(held.job).error(
       'A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends',
     )
     await reporter.finished(held.job, outcome, held.abort)
-    hand.disown(held)
+    queue.disown(held)
     node.beat()
     void held.ended.then(() => {
-      hand.release(held)
+      queue.release(held)
       begin()
       node.beat()
     })
   }
 
   /** Runs the handler. Returns early only when that is silent for too long. */
-  async function run(held: InHand, { emit }: JobStream): Promise<unknown> {
+  async function run(held: LocalJob, { emit }: JobStream): Promise<unknown> {
     const { job, abort } = held
     const silence = watchSilence(job.silence_s)
     const progress = (fraction: number) => {
@@ -225,7 +226,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   async function handBack(
-    held: InHand,
+    held: LocalJob,
     sentence: string,
     cause: 'handed_back' | 'away' = 'handed_back',
   ): Promise<void> {
@@ -237,26 +238,26 @@ export function createRunner(options: RunnerOptions): Runner {
   }
 
   async function handBackWaiting(sentence: string): Promise<void> {
-    const jobs = hand.leave()
+    const jobs = queue.leave()
     if (jobs.length === 0) return
     try {
       await handBackJobs(db.pool, node.id, node.incarnation, jobs, { sentence })
-      hand.left()
+      queue.left()
     } finally {
-      hand.stay()
+      queue.stay()
       begin()
     }
   }
 
   function endAll(end: End): void {
-    if (end === 'lost') hand.drop(() => true)
-    for (const held of hand.started()) held.abort.abort(end)
+    if (end === 'lost') queue.drop(() => true)
+    for (const held of queue.started()) held.abort.abort(end)
   }
 
   /** By this machine's own clock: a node that cannot reach the database must not work on what others were given. */
   function checkLease(): void {
-    if (hand.ids().length === 0 || monotonicMs() < node.leaseUntil()) return
-    log.warn({ jobs: hand.ids() }, 'The lease could not be renewed; what was in hand is dropped')
+    if (queue.ids().length === 0 || monotonicMs() < node.leaseUntil()) return
+    log.warn({ jobs: queue.ids() }, 'The lease could not be renewed; what was in hand is dropped')
     endAll('lost')
   }
 
@@ -278,14 +279,14 @@ export function createRunner(options: RunnerOptions): Runner {
     },
     onReport({ held, askedAt }) {
       const ours = new Map(held.map((job) => [job.id, job.fence]))
-      const isGone = ({ job, takenAt }: InHand) =>
+      const isGone = ({ job, takenAt }: LocalJob) =>
         takenAt < askedAt && ours.get(job.id) !== job.fence
-      hand.drop(isGone)
-      for (const one of hand.started())
+      queue.drop(isGone)
+      for (const one of queue.started())
         if (one.state !== 'reporting' && isGone(one)) one.abort.abort('lost' satisfies End)
-      if (held.some((job) => !hand.has(job.id))) loop.kick()
+      if (held.some((job) => !queue.has(job.id))) loop.kick()
     },
-    busy: hand.busy,
+    busy: queue.busy,
     async stop(hurry) {
       stopping = true
       await loop.stop()
@@ -295,7 +296,7 @@ export function createRunner(options: RunnerOptions): Runner {
       await handBackWaiting(`Node ${node.id} stopped before it was started.`).catch(
         (err: unknown) => log.warn({ err }, 'Unstarted jobs could not be handed back'),
       )
-      await Promise.all(hand.started().map((held) => held.done))
+      await Promise.all(queue.started().map((held) => held.done))
       clearInterval(leaseTimer)
     },
   }

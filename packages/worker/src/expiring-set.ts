@@ -1,7 +1,7 @@
 import { monotonicMs } from '@earshot/db/monotonic'
 
 /** A set that forgets what was added longer ago. */
-export type Recent<T> = {
+export type ExpiringSet<T> = {
   add(one: T): void
   has(one: T): boolean
   /** Forgets nothing while this work runs. */
@@ -17,7 +17,10 @@ export type Recent<T> = {
  * ended.add('a')
  * ended.has('a') // true, for two seconds at least
  */
-export function createRecent<T>(ms: number, clock: () => number = monotonicMs): Recent<T> {
+export function createExpiringSet<T>(
+  ms: number,
+  clock: () => number = monotonicMs,
+): ExpiringSet<T> {
   let latest = new Set<T>()
   let before = new Set<T>()
   let since = clock()

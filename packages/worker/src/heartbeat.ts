@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { beside } from '@earshot/db/sibling-module'
+import { siblingModule } from '@earshot/db/sibling-module'
 import type { Database, DatabaseSettings } from '@earshot/db/database'
 import { type HeartbeatReply, type Measured, heartbeat } from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
@@ -93,7 +93,9 @@ function beatInThread({
   const seen = new Float64Array(tick)
   seen[0] = monotonicMs()
   const data: ThreadData = { settings, node, incarnation, tick, beatMs: BEAT_MS }
-  const thread = new Worker(beside(import.meta.url, 'heartbeat-thread'), { workerData: data })
+  const thread = new Worker(siblingModule(import.meta.url, 'heartbeat-thread'), {
+    workerData: data,
+  })
   const say = (message: ToThread) => thread.postMessage(message)
   let said = ''
   const ticking = setInterval(() => {

@@ -1,5 +1,5 @@
 /** An AbortController whose signal is made when somebody asks for it: most short jobs end before anybody does, and making one takes longer than they do. */
-export type LateAbort = {
+export type LazyAbortController = {
   readonly aborted: boolean
   readonly reason: unknown
   readonly signal: AbortSignal
@@ -13,7 +13,7 @@ export type LateAbort = {
  * end.abort('lost')
  * end.signal.aborted // true
  */
-export function createLateAbort(): LateAbort {
+export function createLazyAbortController(): LazyAbortController {
   let controller: AbortController | undefined
   let cause: { reason: unknown } | undefined
   return {

@@ -1,23 +1,23 @@
 import type { Assignment } from '@earshot/db/functions/jobs'
-import { type LateAbort, createLateAbort } from './lazy-abort-controller.ts'
-import { createRecent } from './expiring-set.ts'
+import { type LazyAbortController, createLazyAbortController } from './lazy-abort-controller.ts'
+import { createExpiringSet } from './expiring-set.ts'
 
 /** Why a running job is ended from outside. */
 export type End = 'lost' | 'stopping'
 /** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
 /** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
-export type InHand = {
+export type LocalJob = {
   job: Assignment
   takenAt: number
-  abort: LateAbort
+  abort: LazyAbortController
   state: State
   settled: boolean
   done: Promise<void>
   ended: Promise<void>
 }
 
-export type Hand = {
+export type LocalQueue = {
   ids(): number[]
   has(id: number): boolean
   /**
@@ -27,11 +27,11 @@ export type Hand = {
   add(jobs: readonly Assignment[], takenAt: number): boolean
   /** What ends while this work runs is known for as long. */
   during<T>(work: () => Promise<T>): Promise<T>
-  remove(held: InHand): void
+  remove(held: LocalJob): void
   /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
-  next(): InHand | undefined
+  next(): LocalJob | undefined
   /** A running job has its result: its slot is free. */
-  report(held: InHand): void
+  report(held: LocalJob): void
   /** Jobs that wait, marked as leaving: nothing starts them any more. */
   leave(): Assignment[]
   /** Those that leave were handed back. */
@@ -39,13 +39,13 @@ export type Hand = {
   /** Those that could not be handed back wait again. */
   stay(): void
   /** Jobs that were started, until they are removed. */
-  started(): InHand[]
+  started(): LocalJob[]
   /** Drops jobs that have not been started. */
-  drop(isGone: (held: InHand) => boolean): void
+  drop(isGone: (held: LocalJob) => boolean): void
   /** The job of a handler that hangs is no longer in hand, and may be given to this node again; its slot stays taken. */
-  disown(held: InHand): void
+  disown(held: LocalJob): void
   /** A handler whose job was disowned has ended after all. */
-  release(held: InHand): void
+  release(held: LocalJob): void
   /** Role to jobs that are no longer ours while their engine still winds down. */
   busy(): Record<string, number>
 }
@@ -58,20 +58,20 @@ const KNOWN_MS = 3000
  *
  * @param slots role to the number of jobs that run at once; `*` is the most of all roles together
  */
-export function createHand(slots: Record<string, number>): Hand {
-  const hand = new Map<number, InHand>()
-  let waiting: InHand[] = []
-  const hanging = new Set<InHand>()
+export function createLocalQueue(slots: Record<string, number>): LocalQueue {
+  const hand = new Map<number, LocalJob>()
+  let waiting: LocalJob[] = []
+  const hanging = new Set<LocalJob>()
   /** By fence, of which each assignment has its own. */
-  const settled = createRecent<string>(KNOWN_MS)
+  const settled = createExpiringSet<string>(KNOWN_MS)
   const running: Record<string, number> = {}
   const count = (role: string, by: 1 | -1) => {
     for (const key of [role, '*']) running[key] = (running[key] ?? 0) + by
   }
   const fits = (role: string) =>
     (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
-  const isStarted = ({ state }: InHand) => state === 'running' || state === 'reporting'
-  const forget = (held: InHand) => {
+  const isStarted = ({ state }: LocalJob) => state === 'running' || state === 'reporting'
+  const forget = (held: LocalJob) => {
     if (!hand.delete(held.job.id)) return
     if (held.settled) settled.add(held.job.fence)
     if (held.state === 'running') count(held.job.role, -1)
@@ -84,10 +84,10 @@ export function createHand(slots: Record<string, number>): Hand {
     add(jobs, takenAt) {
       for (const job of jobs) {
         if (hand.has(job.id) || settled.has(job.fence)) continue
-        const held: InHand = {
+        const held: LocalJob = {
           job,
           takenAt,
-          abort: createLateAbort(),
+          abort: createLazyAbortController(),
           state: 'waiting',
           settled: false,
           done: Promise.resolve(),
@@ -150,7 +150,7 @@ export function createHand(slots: Record<string, number>): Hand {
   }
 }
 
-function goesFirst({ job: a }: InHand, { job: b }: InHand): number {
+function goesFirst({ job: a }: LocalJob, { job: b }: LocalJob): number {
   if (a.class !== b.class) return a.class === 'interactive' ? -1 : 1
   return b.priority - a.priority || a.id - b.id
 }

@@ -6,7 +6,7 @@ import {
   type Registration,
   drainNode,
   leaseSeconds,
-  leaveNode,
+  deregisterNode,
   registerNode,
 } from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
@@ -116,7 +116,7 @@ export function createNode({
     drain: () => drainNode(db.pool, id, incarnation),
     leave: async () => {
       await heart?.stop()
-      if (incarnation > 0) await leaveNode(db.pool, id, incarnation)
+      if (incarnation > 0) await deregisterNode(db.pool, id, incarnation)
     },
     ended: ended.promise,
   }

@@ -1,6 +1,6 @@
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/db/database'
-import { changeOffer } from '@earshot/db/functions/nodes'
+import { updateOffer } from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 import type { Tags } from '@earshot/shared/platform'
@@ -27,7 +27,7 @@ export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags =>
  *
  * @param options.make what is offered now
  */
-export function createOffers(options: {
+export function createOfferRefresh(options: {
   db: Database
   node: Node
   log: Log
@@ -62,7 +62,7 @@ export function createOffers(options: {
     refill(offer.slots, slots)
     refill(tags, nextTags)
     offer.capabilities = capabilities
-    const done = await changeOffer(db.pool, node.incarnation, {
+    const done = await updateOffer(db.pool, node.incarnation, {
       id: node.id,
       roles,
       tags: nextTags,

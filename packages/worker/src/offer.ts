@@ -1,7 +1,7 @@
 import { KINDS, type Kind } from '@earshot/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/db/database'
-import { HEARS, WHISPER_LANGUAGES, hearsTag } from '@earshot/shared/languages'
+import { LANGUAGES_TAG, WHISPER_LANGUAGES, languagesTag } from '@earshot/shared/languages'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { EngineKind, ModelInfo } from './engines/engine.ts'
 import type { Engines } from './engines/registry.ts'
@@ -124,7 +124,9 @@ function hearingTags(models: readonly OfferedModel[]): Record<string, string | t
   const hearing = models.filter(({ kinds }) => kinds.includes('transcribe'))
   if (hearing.length === 0) return {}
   return {
-    [HEARS]: hearsTag(hearing.flatMap(({ languages = WHISPER_LANGUAGES }) => languages)),
+    [LANGUAGES_TAG]: languagesTag(
+      hearing.flatMap(({ languages = WHISPER_LANGUAGES }) => languages),
+    ),
     ...(hearing.some(({ translates }) => translates !== false) ? { translates: true } : {}),
   }
 }

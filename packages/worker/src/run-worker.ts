@@ -3,7 +3,7 @@ import { loadConfig } from '@earshot/shared/config'
 import { readSettingsFiles } from '@earshot/shared/config/files'
 import { thisMachine } from '@earshot/shared/config/machine'
 import { secretsOf, takeEnvironment } from '@earshot/shared/config/secrets'
-import { hearSignals } from '@earshot/shared/interrupts'
+import { onSignals } from '@earshot/shared/interrupts'
 import { createLog, type LogLevel } from '@earshot/shared/log'
 import { serve } from '@earshot/shared/serve'
 import { findEngines } from './engines/find.ts'
@@ -48,7 +48,7 @@ export async function runWorker({
   builtIn = false,
   ...given
 }: RunWorkerOptions): Promise<void> {
-  const interrupts = hearSignals(process)
+  const interrupts = onSignals(process)
   // Engines run programs of others, which have no business with the secrets; a user's own handlers may need their environment whole.
   const env = builtIn ? takeEnvironment(process.env) : { ...process.env }
   const config = configure(given, env)

@@ -56,10 +56,10 @@ async function readResults(home: string): Promise<Results> {
 }
 
 async function writeResults(home: string, results: Results): Promise<void> {
-  const beside = `${fileOf(home)}.${process.pid}.part`
+  const siblingModule = `${fileOf(home)}.${process.pid}.part`
   await mkdir(home, { recursive: true })
-  await writeFile(beside, `${JSON.stringify(results, null, 2)}\n`)
-  await rename(beside, fileOf(home))
+  await writeFile(siblingModule, `${JSON.stringify(results, null, 2)}\n`)
+  await rename(siblingModule, fileOf(home))
 }
 
 export type SelfTestOptions = {

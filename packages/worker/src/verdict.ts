@@ -2,7 +2,7 @@ import { EarshotError, type ErrorCode } from '@earshot/contract'
 import type { Outcome, Verdict } from '@earshot/db/functions/jobs'
 
 /** `away`: what the job needs is out of reach; it goes back, charging nobody. */
-export type Judgement = { outcome: Outcome } | { away: string }
+export type JobOutcome = { outcome: Outcome } | { away: string }
 
 /** Who is to blame, by what happened. Codes that are not listed are charged to the job. */
 const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
@@ -32,7 +32,7 @@ const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
  * @example
  * judge(new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.')) // { outcome: { error: { …, verdict: 'final' } } }
  */
-export function judge(err: unknown): Judgement {
+export function judge(err: unknown): JobOutcome {
   if (!(err instanceof EarshotError)) {
     if (isDiskFull(err))
       return {

@@ -10,7 +10,7 @@ import type { Loop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
 import { findHardware } from '@earshot/shared/platform'
 import type { Service } from '@earshot/shared/service'
-import { type NodeHearing, createNodeHearing } from '@earshot/shared/transport/hearing'
+import { type WakeListener, createWakeListener } from '@earshot/shared/transport/wake-listener'
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import type { Hint } from '@earshot/shared/transport/wakes'
 import { VERSION } from '@earshot/shared/version'
@@ -20,7 +20,7 @@ import { createMeasures } from './measure.ts'
 import { createMediaClient } from './media/client.ts'
 import { type Node, createNode } from './node.ts'
 import { createOffer } from './offer.ts'
-import { createOffers, tagsOf } from './offer-refresh.ts'
+import { createOfferRefresh, tagsOf } from './offer-refresh.ts'
 import { createProgress } from './progress.ts'
 import { type Runner, createRunner } from './execute-job.ts'
 import { startSelfTest } from './self-test.ts'
@@ -62,7 +62,7 @@ export function createWorker({
   let node: Node | undefined
   let runner: Runner | undefined
   let transport: Transport | undefined
-  let hearing: NodeHearing | undefined
+  let hearing: WakeListener | undefined
   let status: StatusPort | undefined
   let offers: Loop | undefined
   let selfTest: { stop(): Promise<void> } | undefined
@@ -121,7 +121,7 @@ export function createWorker({
       onMissing: () => offers?.kick(),
     })
     transport = await openTransport({ db, url: config.redis.url, log })
-    hearing = createNodeHearing({ db, transport, node: config.node.id, onHint: wake, log })
+    hearing = createWakeListener({ db, transport, node: config.node.id, onHint: wake, log })
     await hearing.open()
     if (kinds.length > 0) {
       const changed = await registerKinds(
@@ -133,7 +133,7 @@ export function createWorker({
         'Made its kinds known to the mesh',
       )
     }
-    offers = createOffers({
+    offers = createOfferRefresh({
       db,
       node,
       log,

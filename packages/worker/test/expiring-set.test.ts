@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createRecent } from '../src/expiring-set.ts'
+import { createExpiringSet } from '../src/expiring-set.ts'
 
 const MS = 100
 
@@ -12,7 +12,7 @@ test('what was added is known for as long as asked, and forgotten before three t
   fc.assert(
     fc.property(steps, (all) => {
       let now = 0
-      const recent = createRecent<number>(MS, () => now)
+      const recent = createExpiringSet<number>(MS, () => now)
       const added = new Map<number, number>()
       for (const { wait, one } of all) {
         now += wait
@@ -29,7 +29,7 @@ test('what was added is known for as long as asked, and forgotten before three t
 
 test('while some work runs, nothing is forgotten', async () => {
   let now = 0
-  const recent = createRecent<string>(MS, () => now)
+  const recent = createExpiringSet<string>(MS, () => now)
   await recent.during(async () => {
     recent.add('a')
     now += 100 * MS
@@ -50,7 +50,7 @@ test.each(['while it runs', 'between'])(
   'work that runs again and again does not keep it from forgetting what is added %s',
   async (when) => {
     let now = 0
-    const recent = createRecent<number>(MS, () => now)
+    const recent = createExpiringSet<number>(MS, () => now)
     for (let one = 0; one < 100; one += 1) {
       await recent.during(async () => {
         now += MS / 4

@@ -1,7 +1,7 @@
 import type { Assignment } from '@earshot/db/functions/jobs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createHand } from '../src/local-queue.ts'
+import { createLocalQueue } from '../src/local-queue.ts'
 
 const job = (id: number, more: Partial<Assignment> = {}): Assignment => ({
   id,
@@ -45,11 +45,11 @@ describe('what a node has in hand', () => {
     fc.assert(
       fc.property(jobs, jobs, (some, more) => {
         const all = [...some, ...more.filter((one) => !some.some(({ id }) => id === one.id))]
-        const hand = createHand({ tts: 100, stt: 100 })
-        hand.add(some, 0)
-        hand.add(all.slice(some.length), 0)
+        const queue = createLocalQueue({ tts: 100, stt: 100 })
+        queue.add(some, 0)
+        queue.add(all.slice(some.length), 0)
         const order = []
-        for (let held = hand.next(); held !== undefined; held = hand.next()) order.push(held.job)
+        for (let held = queue.next(); held !== undefined; held = queue.next()) order.push(held.job)
         expect(order).toEqual(all.toSorted(first))
       }),
     )
@@ -58,132 +58,132 @@ describe('what a node has in hand', () => {
   test('runs no more at once than there are slots, of a role and in all, and leaves no slot empty that something waits for', () => {
     fc.assert(
       fc.property(jobs, slots, fc.infiniteStream(fc.nat()), (all, of, picks) => {
-        const hand = createHand(of)
-        hand.add(all, 0)
+        const queue = createLocalQueue(of)
+        queue.add(all, 0)
         let done = 0
         while (done < all.length) {
-          while (hand.next() !== undefined);
-          const running = hand.started()
+          while (queue.next() !== undefined);
+          const running = queue.started()
           const count = (role: string) => running.filter((held) => held.job.role === role).length
           expect(running.length).toBeLessThanOrEqual(of['*'])
           for (const role of ['tts', 'stt'] as const) {
             expect(count(role)).toBeLessThanOrEqual(of[role])
             const waiting =
-              hand.ids().length > running.length &&
+              queue.ids().length > running.length &&
               all.some(
                 (one) =>
                   one.role === role &&
-                  hand.has(one.id) &&
+                  queue.has(one.id) &&
                   !running.some((held) => held.job === one),
               )
             if (waiting) expect(count(role) === of[role] || running.length === of['*']).toBe(true)
           }
-          hand.remove(running[picks.next().value! % running.length]!)
+          queue.remove(running[picks.next().value! % running.length]!)
           done += 1
         }
-        expect(hand.ids()).toEqual([])
+        expect(queue.ids()).toEqual([])
       }),
     )
   })
 
   test('hands back only what was not started, and starts none of it meanwhile', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1), job(2), job(3)], 0)
-    const running = hand.next()!
-    expect(hand.leave().map(({ id }) => id)).toEqual([2, 3])
-    hand.remove(running)
-    expect(hand.next()).toBeUndefined()
-    hand.stay()
-    expect(hand.next()!.job.id).toBe(2)
-    hand.leave()
-    hand.drop(({ state }) => state === 'leaving')
-    expect(hand.ids()).toEqual([2])
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1), job(2), job(3)], 0)
+    const running = queue.next()!
+    expect(queue.leave().map(({ id }) => id)).toEqual([2, 3])
+    queue.remove(running)
+    expect(queue.next()).toBeUndefined()
+    queue.stay()
+    expect(queue.next()!.job.id).toBe(2)
+    queue.leave()
+    queue.drop(({ state }) => state === 'leaving')
+    expect(queue.ids()).toEqual([2])
   })
 
   test('a job whose result is on its way leaves its slot to the next, and is in hand all the same', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1), job(2), job(3)], 0)
-    const running = hand.next()!
-    hand.report(running)
-    expect(hand.next()!.job.id).toBe(2)
-    expect(hand.next()).toBeUndefined()
-    hand.remove(running)
-    expect(hand.next()).toBeUndefined()
-    expect(hand.ids()).toEqual([2, 3])
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1), job(2), job(3)], 0)
+    const running = queue.next()!
+    queue.report(running)
+    expect(queue.next()!.job.id).toBe(2)
+    expect(queue.next()).toBeUndefined()
+    queue.remove(running)
+    expect(queue.next()).toBeUndefined()
+    expect(queue.ids()).toEqual([2, 3])
   })
 
   test('counts a lost job as busy until it is removed, and keeps its slot', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1), job(2)], 0)
-    const lost = hand.next()!
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1), job(2)], 0)
+    const lost = queue.next()!
     lost.abort.abort('lost')
-    expect(hand.busy()).toEqual({ tts: 1 })
-    expect(hand.next()).toBeUndefined()
-    hand.remove(lost)
-    expect(hand.busy()).toEqual({})
-    expect(hand.next()!.job.id).toBe(2)
+    expect(queue.busy()).toEqual({ tts: 1 })
+    expect(queue.next()).toBeUndefined()
+    queue.remove(lost)
+    expect(queue.busy()).toEqual({})
+    expect(queue.next()!.job.id).toBe(2)
   })
 
   test('a handler that hangs keeps its slot and not its job, which may come again', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1)], 0)
-    const hanging = hand.next()!
-    hand.disown(hanging)
-    hand.remove(hanging)
-    hand.add([job(1, { attempt: 2, fence: '1 again' })], 0)
-    expect(hand.busy()).toEqual({ tts: 1 })
-    expect(hand.next()).toBeUndefined()
-    hand.release(hanging)
-    expect(hand.busy()).toEqual({})
-    expect(hand.next()!.job.attempt).toBe(2)
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1)], 0)
+    const hanging = queue.next()!
+    queue.disown(hanging)
+    queue.remove(hanging)
+    queue.add([job(1, { attempt: 2, fence: '1 again' })], 0)
+    expect(queue.busy()).toEqual({ tts: 1 })
+    expect(queue.next()).toBeUndefined()
+    queue.release(hanging)
+    expect(queue.busy()).toEqual({})
+    expect(queue.next()!.job.attempt).toBe(2)
   })
 
   test('an assignment is taken up once, however often and by whichever way it is told of; the next one of the same job is another', async () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1)], 0)
-    hand.add([job(1)], 1)
-    const held = hand.next()!
-    expect(hand.next()).toBeUndefined()
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1)], 0)
+    queue.add([job(1)], 1)
+    const held = queue.next()!
+    expect(queue.next()).toBeUndefined()
     held.settled = true
     // The database was asked before the job ended, and answers afterwards.
-    await hand.during(async () => {
-      hand.remove(held)
-      hand.add([job(1)], 2)
+    await queue.during(async () => {
+      queue.remove(held)
+      queue.add([job(1)], 2)
     })
-    expect(hand.ids()).toEqual([])
-    hand.add([job(1, { attempt: 2, fence: 'another' })], 3)
-    expect(hand.next()!.job.attempt).toBe(2)
+    expect(queue.ids()).toEqual([])
+    queue.add([job(1, { attempt: 2, fence: 'another' })], 3)
+    expect(queue.next()!.job.attempt).toBe(2)
   })
 
   test('what was dropped without a word to the database is taken up again when that says so', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1)], 0)
-    hand.drop(() => true)
-    hand.add([job(1)], 1)
-    expect(hand.next()!.job.id).toBe(1)
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1)], 0)
+    queue.drop(() => true)
+    queue.add([job(1)], 1)
+    expect(queue.next()!.job.id).toBe(1)
   })
 
   test('what was handed back is not taken up by a message that comes late; what could not be handed back waits on', () => {
-    const hand = createHand({ tts: 1 })
-    hand.add([job(1), job(2)], 0)
-    hand.next()
-    expect(hand.leave().map(({ id }) => id)).toEqual([2])
-    hand.stay()
-    hand.leave()
-    hand.left()
-    hand.add([job(2)], 1)
-    expect(hand.ids()).toEqual([1])
+    const queue = createLocalQueue({ tts: 1 })
+    queue.add([job(1), job(2)], 0)
+    queue.next()
+    expect(queue.leave().map(({ id }) => id)).toEqual([2])
+    queue.stay()
+    queue.leave()
+    queue.left()
+    queue.add([job(2)], 1)
+    expect(queue.ids()).toEqual([1])
   })
 
   test('what is given again while it is being handed back is told from what is in hand already, so that it is asked for once it went back', () => {
-    const hand = createHand({ tts: 1 })
+    const queue = createLocalQueue({ tts: 1 })
     const again = job(1, { attempt: 2, fence: 'another' })
-    expect(hand.add([job(1)], 0)).toBe(true)
-    expect(hand.add([job(1)], 1)).toBe(true)
-    hand.leave()
-    expect(hand.add([again, job(2)], 2)).toBe(false)
-    hand.left()
-    expect(hand.add([again], 3)).toBe(true)
-    expect(hand.ids()).toEqual([2, 1])
+    expect(queue.add([job(1)], 0)).toBe(true)
+    expect(queue.add([job(1)], 1)).toBe(true)
+    queue.leave()
+    expect(queue.add([again, job(2)], 2)).toBe(false)
+    queue.left()
+    expect(queue.add([again], 3)).toBe(true)
+    expect(queue.ids()).toEqual([2, 1])
   })
 })

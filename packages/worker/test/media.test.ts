@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { submitDocument } from '@earshot/db/functions/documents'
-import { greetCoordinator } from '@earshot/db/functions/leadership'
+import { touchCoordinator } from '@earshot/db/functions/leadership'
 import { expect, test } from 'vitest'
 import { testDatabase } from '../../../test/helpers/database.ts'
 import { createMediaClient } from '../src/media/client.ts'
@@ -20,7 +20,7 @@ test('a holder that has not greeted for long is not tried: the job goes back wit
   }).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
-  await greetCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
+  await touchCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
   await submitDocument(held.db.pool, {
     hash: HASH,
     size: 1,
@@ -48,7 +48,7 @@ test('what one holder has lost is waited for while another that holds it is away
   await once(lost, 'listening')
   const url = `http://127.0.0.1:${(lost.address() as AddressInfo).port}`
   for (const id of ['desk', 'attic']) {
-    await greetCoordinator(held.db.pool, { id, url, version: '1', protocol: 1 })
+    await touchCoordinator(held.db.pool, { id, url, version: '1', protocol: 1 })
     await submitDocument(held.db.pool, {
       hash: HASH,
       size: 1,
@@ -75,7 +75,7 @@ test('what lies on a disk of this box is read there, and only when its content i
   await using held = await testDatabase('embedded')
   const [content, name] = ['words words words', path.join(held.home, 'a.txt')]
   const hash = createHash('sha256').update(content).digest('hex')
-  await greetCoordinator(held.db.pool, {
+  await touchCoordinator(held.db.pool, {
     id: 'desk',
     url: 'http://127.0.0.1:1',
     version: '1',

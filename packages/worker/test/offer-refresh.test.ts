@@ -10,7 +10,7 @@ import { type Known, createRegistry } from '../src/engines/registry.ts'
 import type { MediaClient } from '../src/media/client.ts'
 import type { Node } from '../src/node.ts'
 import { createOffer } from '../src/offer.ts'
-import { createOffers, tagsOf } from '../src/offer-refresh.ts'
+import { createOfferRefresh, tagsOf } from '../src/offer-refresh.ts'
 
 const engine = (kind: Engine['kind'], more: object = {}) =>
   ({ kind, name: `the ${kind}`, ...more }) as Engine
@@ -55,7 +55,7 @@ test('what a node offers follows its engines: roles, a tag for each name of a mo
     'model:base': true,
     'model:small:1b': true,
     'model:big:70b': true,
-    hears: expect.stringMatching(/^,af,.*,de,.*,zh,$/),
+    languages: expect.stringMatching(/^,af,.*,de,.*,zh,$/),
     translates: true,
   })
   expect(offer.capabilities).toMatchObject({
@@ -81,9 +81,9 @@ test('a node whose models hear some languages says which, and that it translates
     }).tags
   }
   const english = model('sphinx', null, { languages: ['en'], translates: false })
-  expect(tagsOf(english)).toEqual({ 'model:sphinx': true, hears: ',en,' })
+  expect(tagsOf(english)).toEqual({ 'model:sphinx': true, languages: ',en,' })
   expect(tagsOf(english, model('vosk', null, { languages: ['de', 'en'] }))).toMatchObject({
-    hears: ',de,en,',
+    languages: ',de,en,',
     translates: true,
   })
 })
@@ -140,7 +140,7 @@ test('a model that came or went is told to the mesh, and the runner, which holds
     capabilities: offer.capabilities,
     slots,
   })
-  const offers = createOffers({
+  const offers = createOfferRefresh({
     db: held.db,
     node: { id: 'attic', incarnation } as Node,
     log: silentLog(),
@@ -178,7 +178,7 @@ test('a model that came or went is told to the mesh, and the runner, which holds
   let failures = 0
   const query = pool.query.bind(pool)
   pool.query = ((...asked: unknown[]) => {
-    if (JSON.stringify(asked).includes('change_offer') && failures === 0) {
+    if (JSON.stringify(asked).includes('update_offer') && failures === 0) {
       failures += 1
       return Promise.reject(new Error('The database is away.'))
     }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { greetCoordinator } from '@earshot/db/functions/leadership'
+import { touchCoordinator } from '@earshot/db/functions/leadership'
 import type { Assignment } from '@earshot/db/functions/jobs'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -41,9 +41,9 @@ beforeAll(async () => {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  await greetCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
+  await touchCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
   // What stands there may be anything: it keeps nobody from being heard.
-  await greetCoordinator(held.db.pool, { id: 'odd', url: 'nonsense', version: '1', protocol: 1 })
+  await touchCoordinator(held.db.pool, { id: 'odd', url: 'nonsense', version: '1', protocol: 1 })
 })
 afterAll(async () => {
   server.closeAllConnections()
@@ -72,7 +72,7 @@ test('what nobody asked to hear goes nowhere, and so does what is asked for by a
   }).listen(0, '127.0.0.1')
   await once(other, 'listening')
   const gone = `http://localhost:${(other.address() as AddressInfo).port}`
-  await greetCoordinator(held.db.pool, { id: 'gone', url: gone, version: '1', protocol: 1 })
+  await touchCoordinator(held.db.pool, { id: 'gone', url: gone, version: '1', protocol: 1 })
   await held.db.pool.query(
     `update earshot.coordinators set last_seen = last_seen - interval '1 hour' where id = 'gone'`,
   )

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type AudioPiece, piecesOf } from '../src/audio/pieces.ts'
 import { BYTES_PER_S, HEADER_BYTES, wavHeader } from '../src/audio/wav.ts'
 import type { SpeechToText } from '../src/engines/engine.ts'
-import { createTurns } from '../src/engines/serial-queue.ts'
+import { createSerialQueue } from '../src/engines/serial-queue.ts'
 import { findBuild } from '../src/engines/whisper-build.ts'
 import { type WhisperProcess, startWhisper } from '../src/engines/whisper-process.ts'
 import { segmentsOf, wordsOf } from '../src/engines/whisper-words.ts'
@@ -239,10 +239,10 @@ describe("words of whisper's tokens", () => {
 })
 
 test('who is aborted while waiting for a turn leaves, and holds up nobody', async () => {
-  const turns = createTurns()
+  const serialQueue = createSerialQueue()
   const first = Promise.withResolvers<void>()
   const order: string[] = []
-  const one = turns.take(
+  const one = serialQueue.take(
     signal,
     () => {},
     async () => {
@@ -251,14 +251,14 @@ test('who is aborted while waiting for a turn leaves, and holds up nobody', asyn
     },
   )
   const abort = new AbortController()
-  const two = turns.take(
+  const two = serialQueue.take(
     abort.signal,
     () => {},
     async () => {
       order.push('two')
     },
   )
-  const three = turns.take(
+  const three = serialQueue.take(
     signal,
     () => {},
     async () => {

@@ -1,10 +1,10 @@
 // Many simulated nodes in one process. Each joins, hears and renews its lease every 2 s; with WORKS they do what they are given at once, and share an ear.
 import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { heartbeat, leaveNode, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
+import { heartbeat, deregisterNode, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
 import { openDatabase } from '@earshot/db/open'
 import { silentLog } from '@earshot/shared/log'
-import { createNodeHearing } from '@earshot/shared/transport/hearing'
+import { createWakeListener } from '@earshot/shared/transport/wake-listener'
 import { openTransport } from '@earshot/shared/transport/open'
 import { createTally } from './tally.ts'
 
@@ -59,7 +59,7 @@ if (works) {
   await db.listen(channels, () => {})
 } else {
   for (const { id, incarnation } of nodes) {
-    const hearing = createNodeHearing({ db, transport, node: id, onHint: () => {}, log })
+    const hearing = createWakeListener({ db, transport, node: id, onHint: () => {}, log })
     await hearing.open()
     hearing.joined(incarnation)
   }
@@ -78,8 +78,8 @@ const beats = nodes.map((node, i) =>
 )
 process.once('SIGTERM', () => {
   for (const beat of beats) clearTimeout(beat)
-  void Promise.all(nodes.map(({ id, incarnation }) => leaveNode(db.pool, id, incarnation))).finally(
-    () => process.exit(0),
-  )
+  void Promise.all(
+    nodes.map(({ id, incarnation }) => deregisterNode(db.pool, id, incarnation)),
+  ).finally(() => process.exit(0))
 })
 tally.ready()

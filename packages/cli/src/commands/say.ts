@@ -63,16 +63,19 @@ async function writeBeside(
   body: ReadableStream<Uint8Array>,
   signal: AbortSignal,
 ): Promise<void> {
-  const beside = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`)
+  const siblingModule = path.join(
+    path.dirname(file),
+    `.${path.basename(file)}.${randomUUID()}.part`,
+  )
   try {
     await pipeline(
       Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]),
-      createWriteStream(beside, { flags: 'wx', flush: true }),
+      createWriteStream(siblingModule, { flags: 'wx', flush: true }),
       { signal },
     )
-    await rename(beside, file)
+    await rename(siblingModule, file)
   } catch (error) {
-    await rm(beside, { force: true })
+    await rm(siblingModule, { force: true })
     throw writeFailure(file, error)
   }
 }

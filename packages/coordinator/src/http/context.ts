@@ -8,7 +8,7 @@ import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from '../events/event-stream.ts'
 import type { Uploads } from './openai/uploads.ts'
 import type { ProgressBoard } from './progress-board.ts'
-import type { Waits } from '../jobs/awaited-jobs.ts'
+import type { AwaitedJobs } from '../jobs/awaited-jobs.ts'
 
 export type HttpSettings = {
   host: string
@@ -31,7 +31,7 @@ export type HttpParts = {
   /** Where recordings lie that are kept for one answer only: used for nothing else, and emptied at the start. */
   uploads: MediaStore
   /** The door for OpenAI's clients. */
-  door?: Config['door']
+  openaiApi?: Config['openaiApi']
   /** How long a search waits for the vector of its query; 1.5 s unless given. */
   embedWaitMs?: number
   /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
@@ -48,11 +48,11 @@ export type HttpParts = {
 export type Context = Omit<HttpParts, 'uploads'> & {
   metrics: Metrics
   limits: { mediaBytes: number; stuckMs?: number }
-  door: Config['door']
+  openaiApi: Config['openaiApi']
   embedWaitMs: number
   events: EventStream
   progress: ProgressBoard
   uploads: Uploads
-  waits: Waits
+  awaitedJobs: AwaitedJobs
   url: () => string
 }

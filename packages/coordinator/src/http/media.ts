@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { hasSignature } from './guard.ts'
-import { missing, openHeld } from './open-media.ts'
+import { missing, openMedia } from './open-media.ts'
 import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from '../queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
@@ -51,7 +51,7 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
 
   app.get('/v1/media/:hash', { config: { access: 'signed' } }, async (request, reply) => {
     const { held } = await find(request, context)
-    const file = await openHeld(held, context.inbox)
+    const file = await openMedia(held, context.inbox)
     return reply
       .type('application/octet-stream')
       .header('content-length', held.size)
@@ -142,7 +142,7 @@ async function hasContent(
   { inbox }: Context,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const file = await openHeld(held, inbox).catch((error: unknown) => {
+  const file = await openMedia(held, inbox).catch((error: unknown) => {
     if (error instanceof EarshotError && error.code === 'EARSHOT_MEDIA_CHANGED') return undefined
     throw error
   })

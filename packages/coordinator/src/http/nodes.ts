@@ -1,5 +1,5 @@
 import { EarshotError, type NodeView } from '@earshot/contract'
-import { holdNode, quarantineNode, resumeNode } from '@earshot/db/functions/nodes'
+import { setNodeDrain, quarantineNode, resumeNode } from '@earshot/db/functions/nodes'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Context } from './context.ts'
@@ -28,7 +28,7 @@ export function nodeRoutes(app: FastifyInstance, { db }: Context): void {
   app.get<ById>('/v1/nodes/:id', async ({ params }) => view(params.id))
 
   app.post<ById>('/v1/nodes/:id/drain', async ({ params }) => {
-    await holdNode(db.pool, params.id)
+    await setNodeDrain(db.pool, params.id)
     return view(params.id)
   })
   app.post<ById>('/v1/nodes/:id/resume', async ({ params }) => {

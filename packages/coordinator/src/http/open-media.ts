@@ -16,7 +16,7 @@ const REPLACED = new Set(['ELOOP', 'ENXIO'])
  *
  * @throws EarshotError EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED; EARSHOT_UNREACHABLE when it cannot be read now, or its disk may come back
  */
-export async function openHeld(
+export async function openMedia(
   { path, size }: HeldMedia,
   inbox: Context['inbox'],
 ): Promise<FileHandle> {

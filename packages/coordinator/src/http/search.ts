@@ -14,8 +14,11 @@ export const SearchQuery = z
   .strict()
 
 /** GET /v1/search?q=: what was said where. */
-export function searchRoutes(app: FastifyInstance, { db, waits, embedWaitMs }: Context): void {
-  const vectors = createQueryVectors({ db: db.pool, waits, waitMs: embedWaitMs })
+export function searchRoutes(
+  app: FastifyInstance,
+  { db, awaitedJobs, embedWaitMs }: Context,
+): void {
+  const vectors = createQueryVectors({ db: db.pool, awaitedJobs, waitMs: embedWaitMs })
   app.addHook('preClose', async () => vectors.stop())
 
   app.get('/v1/search', async (request): Promise<SearchAnswer> => {

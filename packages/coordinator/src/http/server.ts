@@ -19,7 +19,7 @@ import { laneRoutes } from './lanes.ts'
 import { mediaRoutes } from './media.ts'
 import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
-import { DOOR_DEFAULTS } from './openai/door.ts'
+import { OPENAI_API_DEFAULTS } from './openai/api.ts'
 import { openAiRoutes } from './openai/routes.ts'
 import { createUploads } from './openai/uploads.ts'
 import { openApiRoutes } from './openapi.ts'
@@ -27,7 +27,7 @@ import { createProgressBoard } from './progress-board.ts'
 import { progressRoutes, readProgress } from './progress.ts'
 import { searchRoutes } from './search.ts'
 import { streamRoutes } from './stream.ts'
-import { createWaits } from '../jobs/awaited-jobs.ts'
+import { createAwaitedJobs } from '../jobs/awaited-jobs.ts'
 import { whyRoutes } from './why.ts'
 
 export type { HttpParts, HttpSettings } from './context.ts'
@@ -69,8 +69,13 @@ export function createHttp(parts: HttpParts): HttpService {
   const progress = createProgressBoard()
   const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
-  const door = parts.door ?? DOOR_DEFAULTS
-  const waits = createWaits({ db: parts.db, waitMs: door.waitS * 1000, url: () => url, log })
+  const openaiApi = parts.openaiApi ?? OPENAI_API_DEFAULTS
+  const awaitedJobs = createAwaitedJobs({
+    db: parts.db,
+    waitMs: openaiApi.waitS * 1000,
+    url: () => url,
+    log,
+  })
   const uploads = createUploads({
     db: parts.db.pool,
     store: parts.uploads,
@@ -81,11 +86,11 @@ export function createHttp(parts: HttpParts): HttpService {
     metrics,
     limits: { mediaBytes: Infinity, ...parts.limits },
     embedWaitMs: parts.embedWaitMs ?? EMBED_WAIT_MS,
-    door,
+    openaiApi,
     events,
     progress,
     uploads,
-    waits,
+    awaitedJobs,
     url: () => url,
   }
 
@@ -129,7 +134,7 @@ export function createHttp(parts: HttpParts): HttpService {
       checkKeyPresent(settings)
       await metrics.open()
       await uploads.open()
-      waits.start()
+      awaitedJobs.start()
       await app.listen({ host: settings.host, port: settings.port }).catch((error: unknown) => {
         throw cannotListen(error, settings)
       })
@@ -149,7 +154,7 @@ export function createHttp(parts: HttpParts): HttpService {
         for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
       }, SWEEP_MS)
       try {
-        await Promise.all([app.close(), waits.stop(hurry)])
+        await Promise.all([app.close(), awaitedJobs.stop(hurry)])
       } finally {
         clearInterval(sweeping)
         hurry?.removeEventListener('abort', cut)
@@ -157,7 +162,7 @@ export function createHttp(parts: HttpParts): HttpService {
     },
     changed() {
       events.changed()
-      waits.look()
+      awaitedJobs.look()
     },
     progressed: (message) => progress.report(readProgress(message)),
   }

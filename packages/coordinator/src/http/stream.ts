@@ -30,7 +30,7 @@ const Last = z.object({
  * POST /v1/jobs/:id/stream: a worker sends the answer of a job as it comes, a JSON object a line, the last one with `done`. Nothing is stored.
  * When nobody waits for it any more the connection is cut: the job is cancelled then.
  */
-export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
+export function streamRoutes(app: FastifyInstance, { awaitedJobs }: Context): void {
   // A scope of its own: here the body is a stream that nobody reads beforehand.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
@@ -40,7 +40,7 @@ export function streamRoutes(app: FastifyInstance, { waits }: Context): void {
         Headers,
         request.headers,
       )
-      const hearing = await waits.hearing(idOf(request.params), { attempt, fence })
+      const hearing = await awaitedJobs.hearing(idOf(request.params), { attempt, fence })
       const cut = (): void => void request.raw.destroy()
       if (hearing.over.aborted) cut()
       hearing.over.addEventListener('abort', cut, { once: true })

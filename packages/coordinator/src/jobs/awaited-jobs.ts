@@ -5,7 +5,7 @@ import { cancelJobs, type Submission } from '@earshot/db/functions/jobs'
 import {
   type AwaitedState,
   beginAnswer,
-  keepWaiting,
+  renewWaiters,
   readAwaited,
   submitAwaitedJob,
 } from '@earshot/db/functions/waiters'
@@ -35,7 +35,7 @@ export type Hearing = {
   broken(): void
 }
 
-export type Waits = {
+export type AwaitedJobs = {
   /**
    * Enqueues a job whose answer somebody waits for. When the signal fires, the job is cancelled, wherever it is. With `hear` the worker
    * sends its answer piece by piece. `withinS`: how long it may take in all, in seconds.
@@ -87,7 +87,7 @@ const GRACE_MS = 5_000
  * @param options.waitMs how long a job may wait for a node
  * @param options.url where workers reach this coordinator
  */
-export function createWaits({
+export function createAwaitedJobs({
   db,
   waitMs,
   url,
@@ -97,7 +97,7 @@ export function createWaits({
   waitMs: number
   url: () => string
   log: Log
-}): Waits {
+}): AwaitedJobs {
   const waiting = new Map<number, Waiting>()
   const cancelling = new Set<Promise<unknown>>()
   const submitting = new Set<Promise<Waiting>>()
@@ -107,7 +107,7 @@ export function createWaits({
     everyMs: KEEP_MS,
     log,
     work: async () => {
-      if (waiting.size > 0) await keepWaiting(db.pool, [...waiting.keys()])
+      if (waiting.size > 0) await renewWaiters(db.pool, [...waiting.keys()])
     },
   })
 
@@ -202,7 +202,7 @@ export function createWaits({
 
   async function noNode(id: number): Promise<EarshotError> {
     const facts = await readFacts(db, id).catch(() => undefined)
-    const hint = 'How long a request waits for a node is the setting door.wait_s.'
+    const hint = 'How long a request waits for a node is the setting openai_api.wait_s.'
     return new EarshotError(
       'EARSHOT_NO_NODE',
       `No node began with it within ${Math.round(waitMs / 1000)} s. ${facts === undefined ? '' : explain(facts).sentence}`.trim(),

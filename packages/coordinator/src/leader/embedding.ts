@@ -1,6 +1,6 @@
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/db/database'
-import { keepVectors, setEmbedding } from '@earshot/db/functions/vectors'
+import { reconcileVectors, setEmbedding } from '@earshot/db/functions/vectors'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 
@@ -33,7 +33,7 @@ export function createEmbedding(options: {
     if (current === null) return
     if (begun !== current && model !== null) await setEmbedding(db.pool, current, { model, floor })
     begun = current
-    const { asked, removed } = await keepVectors(db.pool, current)
+    const { asked, removed } = await reconcileVectors(db.pool, current)
     gone += removed
     if (asked > 0)
       log.info(

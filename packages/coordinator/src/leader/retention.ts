@@ -3,7 +3,7 @@ import {
   type Retention,
   archiveJobs,
   forgetNodes,
-  healEvents,
+  renumberEvents,
   pruneEvents,
   setRetention,
 } from '@earshot/db/functions/retention'
@@ -19,7 +19,7 @@ const BATCH = 1000
  * earshot.all_jobs), deletes old events and forgets nodes that never came back. How long things stay is in earshot.settings, into
  * which a new leader writes what its own settings say. A new leader also mends the events of a restored database.
  */
-export function createArchive(options: {
+export function createRetention(options: {
   db: Database
   term: () => string | null
   retention: Retention
@@ -56,8 +56,8 @@ export function createArchive(options: {
 
   async function begin(current: string): Promise<void> {
     await setRetention(db.pool, current, retention)
-    let upto = await healEvents(db.pool, current, null)
-    while (upto !== null) upto = await healEvents(db.pool, current, upto)
+    let upto = await renumberEvents(db.pool, current, null)
+    while (upto !== null) upto = await renumberEvents(db.pool, current, upto)
     begun = current
   }
   const loop = createLoop({ everyMs: EVERY_MS, work, log })

@@ -1,6 +1,6 @@
 import type { Database } from '@earshot/db/database'
 import { type Swept, sweep } from '@earshot/db/functions/leadership'
-import { endUnawaitedJobs } from '@earshot/db/functions/waiters'
+import { cancelUnawaitedJobs } from '@earshot/db/functions/waiters'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
@@ -48,7 +48,7 @@ export function createSweep(options: {
   async function endUnawaited(term: string): Promise<void> {
     if (monotonicMs() - lookedForUnawaited < UNAWAITED_MS) return
     lookedForUnawaited = monotonicMs()
-    const jobs = await endUnawaitedJobs(db.pool, term)
+    const jobs = await cancelUnawaitedJobs(db.pool, term)
     if (jobs.length > 0)
       log.info({ term, jobs }, 'Jobs were cancelled for whose answer nobody waits any more')
   }

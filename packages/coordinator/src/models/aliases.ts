@@ -1,19 +1,19 @@
 import type { Kind } from '@earshot/contract'
 
 /** What the door serves, each by a kind of job. */
-export const DOOR_KINDS = [
+export const OPENAI_KINDS = [
   'transcribe',
   'speak',
   'generate',
   'vectors',
 ] as const satisfies readonly Kind[]
-export type DoorKind = (typeof DOOR_KINDS)[number]
+export type OpenAiKind = (typeof OPENAI_KINDS)[number]
 
 /**
  * The names that clients of OpenAI have built in, by what they are for. They stand for whatever the mesh offers; the setting
- * door.aliases says otherwise.
+ * openai_api.aliases says otherwise.
  */
-const BUILT_IN: Record<DoorKind, RegExp> = {
+const BUILT_IN: Record<OpenAiKind, RegExp> = {
   transcribe: /^(whisper-1|gpt-4o(-mini)?-transcribe(-.+)?)$/,
   speak: /^(tts-1(-hd)?|gpt-4o-mini-tts)(-.+)?$/,
   generate: /^(gpt-[345]|chatgpt-|o[134](-|$))(?!.*(transcribe|tts))/,
@@ -40,12 +40,12 @@ export type Aliases = {
   /** A model's name as the mesh knows it. */
   model(name: string): string
   /** Whether a name means "whatever there is" for this kind, and whether rather a small model than a large one. */
-  builtIn(kind: DoorKind, name: string): false | 'small' | 'large'
+  builtIn(kind: OpenAiKind, name: string): false | 'small' | 'large'
   /** A voice's name as engines know it; undefined for the engine's own choice. */
   voice(name: string): string | undefined
 }
 
-/** @param own the setting door.aliases */
+/** @param own the setting openai_api.aliases */
 export function createAliases(own: Readonly<Record<string, string>>): Aliases {
   const lookUp = (name: string): string => (Object.hasOwn(own, name) ? own[name]! : name)
   return {

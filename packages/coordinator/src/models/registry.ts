@@ -1,7 +1,7 @@
 import { EarshotError, KINDS, type Requires } from '@earshot/contract'
 import type { Queryable } from '@earshot/db/functions/call'
 import {
-  type HearingWish,
+  type SpeechNeeds,
   WHISPER_LANGUAGES,
   canHear,
   languagesText,
@@ -9,7 +9,7 @@ import {
 import { monotonicMs } from '@earshot/db/monotonic'
 import { type NodeModels, readNodeModels } from '../queries/models.ts'
 import { list } from '../why/words.ts'
-import type { Aliases, DoorKind } from './aliases.ts'
+import type { Aliases, OpenAiKind } from './aliases.ts'
 
 /** One model as the mesh offers it. */
 export type Model = {
@@ -35,7 +35,7 @@ export type Model = {
 }
 
 /** What a request wants of whoever does it, beside the model. */
-export type Wishes = HearingWish & {
+export type Wishes = SpeechNeeds & {
   /** That it is to speak in: any engine will do that has it. */
   voice?: string | undefined
 }
@@ -57,7 +57,7 @@ export type Models = {
    * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it; EARSHOT_BAD_REQUEST,
    *   with the languages there are, when nobody at all hears the one that is asked for
    */
-  pick(kind: DoorKind, asked: string, wishes?: Wishes): Promise<Picked>
+  pick(kind: OpenAiKind, asked: string, wishes?: Wishes): Promise<Picked>
 }
 
 type Known = { nodes: NodeModels[]; models: Model[]; at: number }
@@ -75,7 +75,7 @@ export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases 
   }
 
   function find(
-    kind: DoorKind,
+    kind: OpenAiKind,
     asked: string,
     wishes: Wishes,
     { nodes, models }: Known,
@@ -156,7 +156,7 @@ function exactly({ name, role, dimensions }: Model): Picked {
 
 /** Tokens and vectors of different models do not go together: one model is meant, and everybody finds the same one. */
 function oneOf(
-  kind: DoorKind,
+  kind: OpenAiKind,
   able: readonly Model[],
   size: 'small' | 'large',
 ): Picked | EarshotError {
@@ -253,14 +253,14 @@ function notOffered(name: string, nodes: readonly NodeModels[]): EarshotError | 
       )
 }
 
-const DOES: Record<DoorKind, string> = {
+const DOES: Record<OpenAiKind, string> = {
   transcribe: 'hears speech',
   speak: 'speaks',
   generate: 'runs a language model',
   vectors: 'makes vectors',
 }
 
-function nobody(kind: DoorKind): EarshotError {
+function nobody(kind: OpenAiKind): EarshotError {
   return noNode(`No node of this mesh ${DOES[kind]}.`, 'On a box that should, run: earshot doctor')
 }
 
@@ -269,7 +269,7 @@ const noNode = (
   hint = 'Start such a node, or ask for another model: GET /v1/models lists them.',
 ): EarshotError => new EarshotError('EARSHOT_NO_NODE', sentence, { hint })
 
-function unknown(asked: string, kind: DoorKind, able: readonly Model[]): EarshotError {
+function unknown(asked: string, kind: OpenAiKind, able: readonly Model[]): EarshotError {
   const there = able.filter(({ up }) => up.length > 0).map(({ name }) => name)
   const hint =
     there.length === 0

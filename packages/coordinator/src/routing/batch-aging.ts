@@ -1,7 +1,7 @@
 /** Of so many starts in a role, one is for batch work that has waited too long. */
 const ONE_IN = 10
 
-export type Turns = {
+export type BatchAging = {
   /** Whether the next start in this role is for batch work that has waited too long. */
   isDue(role: string): boolean
   /** An interactive job started. */
@@ -11,7 +11,7 @@ export type Turns = {
 }
 
 /** Counts the starts of interactive jobs, by role, so that batch work that has waited too long gets its turn. In memory: a new leader begins with a turn for batch. */
-export function createTurns(): Turns {
+export function createBatchAging(): BatchAging {
   const counts = new Map<string, number>()
   const of = (role: string) => counts.get(role) ?? ONE_IN - 1
   return {

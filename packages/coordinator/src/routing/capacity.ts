@@ -4,7 +4,7 @@ import type { FreeNode } from '@earshot/db/functions/leadership'
 /** What of a job decides whether a node has room for it. `whole`: it cannot be cut. */
 export type Fitting = { role: string; kind: string; class: JobClass; whole: boolean }
 /** A slot in which it starts at once, or a place in the node's queue. */
-export type Room = 'slot' | 'queue'
+export type Capacity = 'slot' | 'queue'
 
 /** Work that waits on a node is to take no longer than this, and is no more than so many jobs a slot. */
 const QUEUED_S = 0.2
@@ -22,7 +22,7 @@ export function queueDepth(speed: number | undefined): number {
 }
 
 /** Whether a node takes a job now, and how. Under `closed`, by role, nothing is queued: a job that goes first waits for that node. */
-export function roomFor(node: FreeNode, job: Fitting, closed: boolean): Room | null {
+export function capacityFor(node: FreeNode, job: Fitting, closed: boolean): Capacity | null {
   if (isHeldBack(node, job)) return null
   if ((node.free[job.role] ?? 0) > 0) return 'slot'
   return !closed && mayQueue(node, job) ? 'queue' : null
@@ -64,7 +64,7 @@ function queueOf({ load }: FreeNode, role: string): Queue | undefined {
 }
 
 /** How many jobs of a role a node takes at most, whatever their kinds. */
-export function roomAtMost(node: FreeNode, role: string, jobClass: JobClass): number {
+export function maxCapacity(node: FreeNode, role: string, jobClass: JobClass): number {
   const free = node.free[role] ?? 0
   const queue = queueOf(node, role)
   if (queue === undefined) return free

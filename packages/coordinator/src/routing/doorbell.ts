@@ -17,7 +17,7 @@ export type Doorbell = {
 const PATIENCE_MS = 24 * 3600 * 1000
 
 /**
- * The doorbell of the leader: an advisory lock that it holds alone while it sleeps (sql/functions/ring_bell.sql), on a direct
+ * The doorbell of the leader: an advisory lock that it holds alone while it sleeps (sql/functions/ring_doorbell.sql), on a direct
  * connection of its own, since the request blocks and the lock belongs to the session. When that connection is lost, the bell is down
  * until it is hung anew; whoever uses it must not sleep deeply meanwhile.
  *
@@ -45,7 +45,7 @@ export function createDoorbell({
       const session = (client ??= await open())
       if (closed) return await drop()
       await session.query({
-        text: 'select earshot.hang_bell()',
+        text: 'select earshot.arm_doorbell()',
         query_timeout: PATIENCE_MS,
       } as pg.QueryConfig)
       // Taken down while it was being hung.
@@ -61,7 +61,7 @@ export function createDoorbell({
   async function takeIt(): Promise<void> {
     state = 'down'
     try {
-      await client?.query('select earshot.take_bell()')
+      await client?.query('select earshot.disarm_doorbell()')
     } catch {
       await drop()
     }

@@ -3,9 +3,9 @@ import type { Database } from '@earshot/db/database'
 import {
   type AloneJob,
   type LoneNode,
-  listAloneJobs,
-  listLoneNodes,
-  routeAloneJob,
+  listIsolatedJobs,
+  listIsolationNodes,
+  routeIsolatedJob,
 } from '@earshot/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
 
@@ -16,22 +16,22 @@ import { meets } from '@earshot/shared/lanes'
  * @param term the leadership under which to act; a stale one assigns nothing
  * @returns how many jobs were assigned
  */
-export async function routeAlone(db: Database, term: string): Promise<number> {
-  const jobs = await listAloneJobs(db.pool)
+export async function routeIsolatedJobs(db: Database, term: string): Promise<number> {
+  const jobs = await listIsolatedJobs(db.pool)
   if (jobs.length === 0) return 0
-  const nodes = await listLoneNodes(db.pool, PROTOCOL)
+  const nodes = await listIsolationNodes(db.pool, PROTOCOL)
   let total = 0
   for (const job of jobs) {
-    const node = chooseLoneNode(nodes, job)
+    const node = chooseIsolationNode(nodes, job)
     if (node === undefined) continue
     node.reserved_for = job.id
-    if (await routeAloneJob(db.pool, term, job.id, node)) total += 1
+    if (await routeIsolatedJob(db.pool, term, job.id, node)) total += 1
   }
   return total
 }
 
 /** The node that is reserved for this job already, else the emptiest one that nobody reserved. */
-export function chooseLoneNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
+export function chooseIsolationNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
   const able = nodes.filter(
     (node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id),
   )

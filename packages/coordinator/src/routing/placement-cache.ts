@@ -8,7 +8,7 @@ const HOLDS_MS = 5000
 const MOST = 16
 
 /** Where a job that comes alone goes without a look over all nodes: to where such a job went a moment ago, when all that could run it were idle. */
-export type Precedents = {
+export type PlacementCache = {
   /** Those that still hold. */
   now(): Precedent[]
   /** Notes that the only job of a look went to a node; all of the lane's nodes were idle. */
@@ -16,7 +16,7 @@ export type Precedents = {
 }
 
 /**
- * Keeps what was chosen lately, by lane and class. sql/functions/route_by_precedent.sql looks whether the node is still there, as it was, and idle.
+ * Keeps what was chosen lately, by lane and class. sql/functions/route_by_cached_placement.sql looks whether the node is still there, as it was, and idle.
  *
  * @param clock milliseconds that only grow
  * @example
@@ -24,7 +24,7 @@ export type Precedents = {
  * precedents.note(lane, node)
  * precedents.now() // [{ lane, class, node, incarnation, roles, tags }]
  */
-export function createPrecedents(clock: () => number = monotonicMs): Precedents {
+export function createPlacementCache(clock: () => number = monotonicMs): PlacementCache {
   const kept = new Map<string, { precedent: Precedent; until: number }>()
   return {
     now() {

@@ -1,21 +1,21 @@
 import type { FreeNode, Given, Lane, NextJob } from '@earshot/db/functions/leadership'
 import { occupy } from './capacity.ts'
-import type { Turns } from './batch-aging.ts'
+import type { BatchAging } from './batch-aging.ts'
 import { chooseNode } from './score.ts'
 
 /** A lane of one class, with the nodes that meet its needs. */
 export type OpenLane = Lane & { able: FreeNode[] }
-export type Placing = {
+export type PlacementInput = {
   /** By {@link laneKey}. */
   lanes: ReadonlyMap<string, OpenLane>
   /** What is next, best first. */
   jobs: readonly NextJob[]
   /** Batch jobs that have waited too long, best first; they may be among `jobs` too. */
   aged: readonly NextJob[]
-  turns: Turns
+  batchAging: BatchAging
 }
 /** `full`: the lanes, by key, of which a job found no room. */
-export type Placed = { given: Given[]; full: Set<string> }
+export type Placement = { given: Given[]; full: Set<string> }
 
 export const laneKey = ({ lane, class: jobClass }: Pick<Lane, 'lane' | 'class'>): string =>
   `${lane} ${jobClass}`
@@ -24,7 +24,7 @@ export const laneKey = ({ lane, class: jobClass }: Pick<Lane, 'lane' | 'class'>)
  * Gives jobs to nodes, in their order, and notes in the nodes' books what they got. No job is queued on a node that one before it
  * waits for: it would take the slot from under it.
  */
-export function place({ lanes, jobs, aged, turns }: Placing): Placed {
+export function choosePlacements({ lanes, jobs, aged, batchAging }: PlacementInput): Placement {
   const given: Given[] = []
   const full = new Set<string>()
   const done = new Set<number>()
@@ -45,14 +45,14 @@ export function place({ lanes, jobs, aged, turns }: Placing): Placed {
     occupy(node, fitting)
     done.add(job.id)
     given.push({ job: job.id, node: node.id, incarnation: node.incarnation })
-    if (job.class === 'interactive') turns.count(lane.role)
-    else if (lane.aged) turns.reset(lane.role)
+    if (job.class === 'interactive') batchAging.count(lane.role)
+    else if (lane.aged) batchAging.reset(lane.role)
     return true
   }
 
   /** One that found no room is not tried again this time: nothing becomes free meanwhile. */
   function giveTurn(role: string): void {
-    while (turns.isDue(role)) {
+    while (batchAging.isDue(role)) {
       const next = old.find((job) => lanes.get(laneKey(job))!.role === role && !done.has(job.id))
       if (next === undefined) return
       old = old.filter((job) => job !== next)

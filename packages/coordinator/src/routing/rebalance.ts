@@ -3,8 +3,8 @@ import type { Database } from '@earshot/db/database'
 import {
   type FreeNode,
   listFreeNodes,
-  listWaiting,
-  recallJobs,
+  listUnstartedJobs,
+  rebalanceNodes,
 } from '@earshot/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
 import { monotonicMs } from '@earshot/db/monotonic'
@@ -12,7 +12,7 @@ import { monotonicMs } from '@earshot/db/monotonic'
 /** Between two looks: what is queued on a node is a moment's work, unless something went otherwise than measured. */
 const EVERY_MS = 500
 
-export type Recall = {
+export type Rebalance = {
   /**
    * Asks nodes for what they have not started where others could start it; answers which. Looks no more than twice a second, and not at
    * all while nothing was given to anybody since it last saw that no node holds more than it runs.
@@ -21,7 +21,7 @@ export type Recall = {
 }
 
 /** Takes back what waits on a node while another one that can do it idles. What was started stays where it is. */
-export function createRecall(db: Database, everyMs = EVERY_MS): Recall {
+export function createRebalance(db: Database, everyMs = EVERY_MS): Rebalance {
   let lookedAt = -Infinity
   // A leader that just began does not know what the one before gave.
   let since = 1
@@ -34,7 +34,7 @@ export function createRecall(db: Database, everyMs = EVERY_MS): Recall {
       const crowded = nodes.filter(isCrowded)
       since = crowded.length
       if (crowded.length === 0 || nodes.length < 2) return []
-      const waiting = await listWaiting(
+      const waiting = await listUnstartedJobs(
         db.pool,
         crowded.map(({ id }) => id),
       )
@@ -47,7 +47,7 @@ export function createRecall(db: Database, everyMs = EVERY_MS): Recall {
           )
           .map(({ node }) => node),
       )
-      if (asked.size > 0) await recallJobs(db.pool, term, [...asked])
+      if (asked.size > 0) await rebalanceNodes(db.pool, term, [...asked])
       return [...asked]
     },
   }

@@ -7,17 +7,17 @@ import {
   type Look,
   type NextJob,
   listNextJobs,
-  look,
+  routingSnapshot,
   routeJobs,
-  routeOrLook,
+  routeOrSnapshot,
 } from '@earshot/db/functions/leadership'
 import { meets } from '@earshot/shared/lanes'
-import { type OpenLane, laneKey, place } from './placement.ts'
-import { type Precedents, createPrecedents, isIdle } from './placement-cache.ts'
-import { roomAtMost } from './capacity.ts'
-import { routeAlone } from './isolate.ts'
-import { type Turns, createTurns } from './batch-aging.ts'
-import type { Waking } from './wake-nodes.ts'
+import { type OpenLane, laneKey, choosePlacements } from './placement.ts'
+import { type PlacementCache, createPlacementCache, isIdle } from './placement-cache.ts'
+import { maxCapacity } from './capacity.ts'
+import { routeIsolatedJobs } from './isolate.ts'
+import { type BatchAging, createBatchAging } from './batch-aging.ts'
+import type { NodeWaker } from './wake-nodes.ts'
 
 /** Jobs assigned by one statement at most: longer statements would hold row locks for longer. */
 const BATCH = 500
@@ -30,10 +30,10 @@ export type Routing = {
   /** Acts under this leadership; a stale one assigns nothing. */
   term: string
   /** Whose turn it is between interactive and batch work. */
-  turns?: Turns
-  precedents?: Precedents
+  batchAging?: BatchAging
+  placementCache?: PlacementCache
   /** Wakes the nodes that hear through Redis; without it the database wakes all. */
-  waking?: Waking | undefined
+  waking?: NodeWaker | undefined
   /** Told over how many nodes a look was; not at all when nothing waits, or what waits went by precedent. */
   onNodes?: (count: number) => void
 }
@@ -48,14 +48,20 @@ export type Routing = {
  */
 export async function routeAll(
   db: Database,
-  { term, turns = createTurns(), precedents = createPrecedents(), waking, onNodes }: Routing,
+  {
+    term,
+    batchAging = createBatchAging(),
+    placementCache = createPlacementCache(),
+    waking,
+    onNodes,
+  }: Routing,
 ): Promise<number> {
-  const seen = await routeOrLook(
+  const seen = await routeOrSnapshot(
     db.pool,
     term,
     PROTOCOL,
     GLANCE,
-    precedents.now(),
+    placementCache.now(),
     waking?.byRedis(),
   )
   if (seen === null) return 0
@@ -64,14 +70,14 @@ export async function routeAll(
     return seen.assigned.length
   }
   onNodes?.(seen.nodes.length)
-  const rest = { term, turns, precedents, waking }
+  const rest = { term, batchAging, placementCache, waking }
   if (!seen.alone) return routeSeen(db, seen, rest)
-  const alone = await routeAlone(db, term)
-  const left = await look(db.pool, PROTOCOL, GLANCE)
+  const alone = await routeIsolatedJobs(db, term)
+  const left = await routingSnapshot(db.pool, PROTOCOL, GLANCE)
   return alone + (left === null ? 0 : await routeSeen(db, left, rest))
 }
 
-type Kept = Required<Omit<Routing, 'onNodes' | 'waking'>> & { waking: Waking | undefined }
+type Kept = Required<Omit<Routing, 'onNodes' | 'waking'>> & { waking: NodeWaker | undefined }
 
 function routeSeen(db: Database, { lanes, nodes }: Look, kept: Kept): Promise<number> {
   return routeLanes(
@@ -92,7 +98,7 @@ export function openLanes(lanes: readonly Lane[], nodes: FreeNode[]): OpenLane[]
 async function routeLanes(
   db: Database,
   lanes: OpenLane[],
-  { term, turns, precedents, waking }: Kept,
+  { term, batchAging, placementCache, waking }: Kept,
   glanced: Glanced,
 ): Promise<number> {
   let open = lanes
@@ -111,10 +117,10 @@ async function routeLanes(
     known = undefined
     const idle = jobs.length === 1 ? idleLane(byKey.get(laneKey(jobs[0]!))!) : undefined
     const aged = shares.filter((share) => byKey.get(laneKey(share))!.aged)
-    const { given, full } = place({
+    const { given, full } = choosePlacements({
       lanes: byKey,
       jobs,
-      turns,
+      batchAging,
       aged:
         aged.length > 0 && jobs[0]?.class === 'interactive'
           ? await listNextJobs(db.pool, aged, AGED_BATCH, holders)
@@ -125,7 +131,7 @@ async function routeLanes(
     waking?.assigned(assigned)
     const [one] = assigned
     if (idle !== undefined && one !== undefined)
-      precedents.note(
+      placementCache.note(
         idle,
         idle.able.find(({ id }) => id === one.node)!,
       )
@@ -169,6 +175,6 @@ function fromGlance(
 
 /** What may be asked of a lane; the choosier go first among equals, or the others would fill the only nodes that can run them. */
 function shareOf({ lane, class: jobClass, role, able }: OpenLane): LaneShare {
-  const most = able.reduce((sum, node) => sum + roomAtMost(node, role, jobClass), 0)
+  const most = able.reduce((sum, node) => sum + maxCapacity(node, role, jobClass), 0)
   return { lane, class: jobClass, rank: able.length, most: Math.min(BATCH, most) }
 }

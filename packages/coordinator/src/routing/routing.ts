@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '@earshot/db/database'
-import { passOnEvents } from '@earshot/db/functions/leadership'
+import { relayEvents } from '@earshot/db/functions/leadership'
 import type { Log } from '@earshot/shared/log'
 import type { Loop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
@@ -55,7 +55,7 @@ export function createRouting({
   db,
   route,
   mayHang,
-  tell = () => passOnEvents(db.pool),
+  tell = () => relayEvents(db.pool),
   log,
   asleepMs = ASLEEP_MS,
 }: RoutingOptions): Loop {

@@ -1,8 +1,8 @@
 import type { FreeNode } from '@earshot/db/functions/leadership'
-import { type Fitting, type Room, roomFor } from './capacity.ts'
+import { type Fitting, type Capacity, capacityFor } from './capacity.ts'
 
 /** What speaks for one slot. */
-export type Chance = {
+export type Candidate = {
   /** Of the node's slots in this role, how large a part is free: above 0, up to 1. */
   freeShare: number
   /** The node's measured speed in this kind; undefined before it was measured. */
@@ -26,7 +26,7 @@ const FAR = 0.9
  *
  * @param fastest the greatest measured speed among those to choose from; 0 when none was measured
  */
-export function weigh({ freeShare, speed, warm, near }: Chance, fastest: number): number {
+export function score({ freeShare, speed, warm, near }: Candidate, fastest: number): number {
   const pace = speed === undefined || fastest <= 0 ? 1 : speed / fastest
   return pace * (CROWDED + (1 - CROWDED) * freeShare) * (warm ? 1 : COLD) * (near ? 1 : FAR)
 }
@@ -44,7 +44,7 @@ export function chooseNode<N extends FreeNode>(
   isClosed: (node: N) => boolean,
 ): N | undefined {
   const open = able.flatMap((node) => {
-    const room = roomFor(node, job, isClosed(node))
+    const room = capacityFor(node, job, isClosed(node))
     return room === null ? [] : [{ node, room }]
   })
   const slots = open.filter(({ room }) => room === 'slot')
@@ -53,7 +53,7 @@ export function chooseNode<N extends FreeNode>(
   const fastest = Math.max(0, ...choice.map(({ node }) => node.speeds[job.kind] ?? 0))
   let best: { node: N; weight: number } | undefined
   for (const { node, room } of choice) {
-    const weight = weigh(chanceOf(node, room, job, holders), fastest)
+    const weight = score(chanceOf(node, room, job, holders), fastest)
     if (best === undefined || weight > best.weight) best = { node, weight }
   }
   return best?.node
@@ -61,10 +61,10 @@ export function chooseNode<N extends FreeNode>(
 
 function chanceOf(
   node: FreeNode,
-  room: Room,
+  room: Capacity,
   job: Fitting,
   holders: readonly string[] | null,
-): Chance {
+): Candidate {
   const { slots = 1, open = 0 } = node.load[job.role] ?? {}
   return {
     freeShare:

@@ -1,6 +1,6 @@
 import type { Database } from '@earshot/db/database'
-import { type Assigned, passOnEvents } from '@earshot/db/functions/leadership'
-import { livingNodes, notifyNode } from '@earshot/db/functions/nodes'
+import { type Assigned, relayEvents } from '@earshot/db/functions/leadership'
+import { livingNodes, wakeNodeByNotify } from '@earshot/db/functions/nodes'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 import type { Transport } from '@earshot/shared/transport/open'
@@ -9,7 +9,7 @@ import type { Hint, Wake } from '@earshot/shared/transport/wakes'
 const CLEAN_MS = 60_000
 const LEAD_MS = 1000
 
-export type Waking = Pick<Loop, 'start' | 'stop'> & {
+export type NodeWaker = Pick<Loop, 'start' | 'stop'> & {
   /** Whether nodes that hear through Redis are woken by `assigned`; the database notifies the others. */
   byRedis(): boolean
   /** Wakes the nodes of these jobs that the database did not notify. Nobody waits for it. */
@@ -21,12 +21,12 @@ export type Waking = Pick<Loop, 'start' | 'stop'> & {
 }
 
 /** Wakes nodes through Redis for the leader. What Redis does not take goes by NOTIFY; what is lost comes with the next heartbeat. */
-export function createWaking(options: {
+export function createNodeWaker(options: {
   db: Database
   transport: Transport | undefined
   term: () => string | null
   log: Log
-}): Waking {
+}): NodeWaker {
   const { db, transport, term, log } = options
   const byRedis = () => transport?.redis.up === true
 
@@ -36,7 +36,7 @@ export function createWaking(options: {
         ? Promise.reject(new Error('There is no Redis here'))
         : transport.wakes.send(wake)
     sent
-      .catch(() => notifyNode(db.pool, wake.node, wake.hint === 'assigned' ? '' : wake.hint))
+      .catch(() => wakeNodeByNotify(db.pool, wake.node, wake.hint === 'assigned' ? '' : wake.hint))
       .catch((err: unknown) =>
         log.debug({ err, node: wake.node }, 'A node could not be woken; its heartbeat tells it'),
       )
@@ -92,7 +92,7 @@ export function createWaking(options: {
             () => false,
           )
         : false
-      if (!heard) await passOnEvents(db.pool)
+      if (!heard) await relayEvents(db.pool)
     },
   }
 }

@@ -4,7 +4,7 @@ import { readEmbedding } from '@earshot/db/functions/vectors'
 import { knownOf } from '@earshot/shared/embedding-models'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import { createModels } from '../models/registry.ts'
-import type { Waits } from '../jobs/awaited-jobs.ts'
+import type { AwaitedJobs } from '../jobs/awaited-jobs.ts'
 import type { Meaning } from './search.ts'
 
 /** What a search has beside the words: the meaning of its query, or why it has none although the mesh has a model. */
@@ -25,11 +25,11 @@ const REMEMBERED = 500
 /** @param options.waitMs how long a search waits for its query's vector */
 export function createQueryVectors({
   db,
-  waits,
+  awaitedJobs,
   waitMs,
 }: {
   db: Queryable
-  waits: Pick<Waits, 'ask'>
+  awaitedJobs: Pick<AwaitedJobs, 'ask'>
   waitMs: number
 }): QueryVectors {
   // Here a name means itself: vectors of two models do not go together.
@@ -43,7 +43,7 @@ export function createQueryVectors({
   async function embed(model: string, text: string): Promise<number[]> {
     // Where nobody offers it, the job would only wait.
     await models.pick('vectors', model)
-    const { answer } = await waits.ask(
+    const { answer } = await awaitedJobs.ask(
       { kind: 'vectors', payload: { model, texts: [text] } },
       { withinS: ANSWER_S, signal: stopping.signal },
     )

@@ -1,5 +1,5 @@
 import type { Requires } from '@earshot/contract'
-import { HEARS, languagesIn, languagesText } from '@earshot/shared/languages'
+import { LANGUAGES_TAG, languagesIn, languagesText } from '@earshot/shared/languages'
 import { unmet } from '@earshot/shared/lanes'
 import type { NodeFacts } from './facts.ts'
 
@@ -22,7 +22,7 @@ export function missing(
   )
   if (unheard.length > 0)
     return unheard.map(([tag, wanted]) => {
-      const [language] = tag === HEARS ? languagesIn(wanted) : []
+      const [language] = tag === LANGUAGES_TAG ? languagesIn(wanted) : []
       if (language !== undefined)
         return `a node that hears ${language} (there are: ${languagesText(heardBy(nodes)) || 'none'})`
       return tag === 'node' ? `node ${wish(wanted)}` : `a node with tag ${tag} ${wish(wanted)}`
@@ -34,7 +34,7 @@ export function missing(
 }
 
 const heardBy = (nodes: readonly NodeFacts[]): string[] =>
-  [...new Set(nodes.flatMap(({ tags }) => languagesIn(tags[HEARS])))].sort()
+  [...new Set(nodes.flatMap(({ tags }) => languagesIn(tags[LANGUAGES_TAG])))].sort()
 
 function wish(wanted: Requires[string]): string {
   if (wanted === true) return 'set'

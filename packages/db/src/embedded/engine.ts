@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { beside } from '../sibling-module.ts'
+import { siblingModule } from '../sibling-module.ts'
 import { EarshotError } from '@earshot/contract'
 import type { Logger as Log } from 'pino'
 import type { FromEngine, ToEngine } from './engine-thread.ts'
@@ -104,7 +104,7 @@ function startThread(
   { directory }: EngineSettings,
   onLost: (error: EarshotError) => void,
 ): Promise<Running> {
-  const worker = new Worker(beside(import.meta.url, 'engine-thread'), {
+  const worker = new Worker(siblingModule(import.meta.url, 'engine-thread'), {
     workerData: { directory },
     execArgv: [],
   })

@@ -7,8 +7,8 @@ import type { Measured } from './nodes.ts'
 export async function lead(db: Queryable, holder: string, force: boolean): Promise<string | null> {
   const [row] = await call<{ term: string | null }>(
     db,
-    'lead',
-    'select earshot.lead($1, $2)::text as term',
+    'acquire_leadership',
+    'select earshot.acquire_leadership($1, $2)::text as term',
     [holder, force],
   )
   return row?.term ?? null
@@ -16,15 +16,15 @@ export async function lead(db: Queryable, holder: string, force: boolean): Promi
 
 /** Gives leadership up at an orderly stop. */
 export async function resign(db: Queryable, holder: string): Promise<void> {
-  await call(db, 'resign', 'select earshot.resign($1)', [holder])
+  await call(db, 'release_leadership', 'select earshot.release_leadership($1)', [holder])
 }
 
 /** Says that this coordinator is there and where workers reach it. */
-export async function greetCoordinator(
+export async function touchCoordinator(
   db: Queryable,
   who: { id: string; url: string; version: string; protocol: number },
 ): Promise<void> {
-  await call(db, 'greet_coordinator', 'select earshot.greet_coordinator($1, $2, $3, $4)', [
+  await call(db, 'touch_coordinator', 'select earshot.touch_coordinator($1, $2, $3, $4)', [
     who.id,
     who.url,
     who.version,
@@ -121,11 +121,15 @@ export type Look = {
 }
 
 /** Lanes that have work with their next `each` jobs, and the nodes of this protocol that may get work; null when no job waits. */
-export async function look(db: Queryable, protocol: number, each: number): Promise<Look | null> {
+export async function routingSnapshot(
+  db: Queryable,
+  protocol: number,
+  each: number,
+): Promise<Look | null> {
   const [row] = await call<{ seen: Look | null }>(
     db,
-    'look',
-    'select earshot.look($1, $2) as seen',
+    'routing_snapshot',
+    'select earshot.routing_snapshot($1, $2) as seen',
     [protocol, each],
   )
   return row!.seen
@@ -137,19 +141,19 @@ export type Precedent = Pick<Lane, 'lane' | 'class'> & Slot & Pick<FreeNode, 'ro
 export type RoutedOrSeen = { assigned: Assigned[] } | Look | null
 
 /** Assigns the one job that waits by precedent, or looks. A stale term assigns nothing. */
-export async function routeOrLook(
+export async function routeOrSnapshot(
   db: Queryable,
   term: string,
   protocol: number,
   each: number,
-  precedents: readonly Precedent[],
+  placementCache: readonly Precedent[],
   redis = false,
 ): Promise<RoutedOrSeen> {
   const [row] = await call<{ done: RoutedOrSeen }>(
     db,
-    'route_or_look',
-    'select earshot.route_or_look($1::bigint, $2, $3, $4::jsonb, $5) as done',
-    [term, protocol, each, JSON.stringify(precedents), redis],
+    'route_or_snapshot',
+    'select earshot.route_or_snapshot($1::bigint, $2, $3, $4::jsonb, $5) as done',
+    [term, protocol, each, JSON.stringify(placementCache), redis],
   )
   return row!.done
 }
@@ -202,22 +206,28 @@ export async function routeJobs(
 export type WaitingNeeds = { node: string; role: string; requires: Requires }
 
 /** What waits on these nodes: one entry for each node and sort of needs. */
-export function listWaiting(db: Queryable, nodes: readonly string[]): Promise<WaitingNeeds[]> {
+export function listUnstartedJobs(
+  db: Queryable,
+  nodes: readonly string[],
+): Promise<WaitingNeeds[]> {
   return call<WaitingNeeds>(
     db,
-    'list_waiting',
-    'select node, role, requires from earshot.list_waiting($1::text[])',
+    'list_unstarted_jobs',
+    'select node, role, requires from earshot.list_unstarted_jobs($1::text[])',
     [nodes],
   )
 }
 
 /** Asks nodes to hand back what they have not started. A stale term asks nobody. */
-export async function recallJobs(
+export async function rebalanceNodes(
   db: Queryable,
   term: string,
   nodes: readonly string[],
 ): Promise<void> {
-  await call(db, 'recall_jobs', 'select earshot.recall_jobs($1::bigint, $2::text[])', [term, nodes])
+  await call(db, 'rebalance_nodes', 'select earshot.rebalance_nodes($1::bigint, $2::text[])', [
+    term,
+    nodes,
+  ])
 }
 
 export type Swept = { woken: number; requeued: number; overdue: number; next_due_s: number | null }
@@ -236,8 +246,8 @@ export async function sweep(
 }
 
 /** Tells the coordinators' readers of events that there may be some: while the leader is awake, nobody else does. */
-export async function passOnEvents(db: Queryable): Promise<void> {
-  await call(db, 'pass_on_events', 'select earshot.pass_on_events()', [])
+export async function relayEvents(db: Queryable): Promise<void> {
+  await call(db, 'relay_events', 'select earshot.relay_events()', [])
 }
 
 /** A job that must run alone, and what it needs. */
@@ -253,19 +263,22 @@ export type LoneNode = {
 }
 
 /** Jobs that must run alone and wait for a node. */
-export function listAloneJobs(db: Queryable): Promise<AloneJob[]> {
-  return call<AloneJob>(db, 'list_alone_jobs', 'select * from earshot.list_alone_jobs()', [])
+export function listIsolatedJobs(db: Queryable): Promise<AloneJob[]> {
+  return call<AloneJob>(db, 'list_isolated_jobs', 'select * from earshot.list_isolated_jobs()', [])
 }
 
 /** The nodes that may run a job alone, of this protocol. */
-export function listLoneNodes(db: Queryable, protocol: number): Promise<LoneNode[]> {
-  return call<LoneNode>(db, 'list_lone_nodes', 'select * from earshot.list_lone_nodes($1)', [
-    protocol,
-  ])
+export function listIsolationNodes(db: Queryable, protocol: number): Promise<LoneNode[]> {
+  return call<LoneNode>(
+    db,
+    'list_isolation_nodes',
+    'select * from earshot.list_isolation_nodes($1)',
+    [protocol],
+  )
 }
 
 /** Reserves a node for a job that must run alone, and assigns it once the node is empty; whether it was assigned. */
-export async function routeAloneJob(
+export async function routeIsolatedJob(
   db: Queryable,
   term: string,
   job: number,
@@ -273,8 +286,8 @@ export async function routeAloneJob(
 ): Promise<boolean> {
   const [row] = await call<{ given: boolean }>(
     db,
-    'route_alone_job',
-    'select earshot.route_alone_job($1::bigint, $2, $3, $4) as given',
+    'route_isolated_job',
+    'select earshot.route_isolated_job($1::bigint, $2, $3, $4) as given',
     [term, job, node.id, node.incarnation],
   )
   return row!.given

@@ -38,15 +38,15 @@ export async function registerNode(db: Queryable, node: Registration): Promise<n
 }
 
 /** Says anew what a node offers; false when a newer process with the same id took over. */
-export async function changeOffer(
+export async function updateOffer(
   db: Queryable,
   incarnation: number,
   node: Pick<Registration, 'id' | 'roles' | 'tags' | 'capabilities' | 'slots'>,
 ): Promise<boolean> {
   const [row] = await call<{ done: boolean }>(
     db,
-    'change_offer',
-    'select earshot.change_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
+    'update_offer',
+    'select earshot.update_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
     [
       node.id,
       incarnation,
@@ -86,11 +86,15 @@ export async function heartbeat(
 }
 
 /** An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many jobs went back. */
-export async function leaveNode(db: Queryable, node: string, incarnation: number): Promise<number> {
+export async function deregisterNode(
+  db: Queryable,
+  node: string,
+  incarnation: number,
+): Promise<number> {
   const [row] = await call<{ count: number }>(
     db,
-    'leave_node',
-    'select earshot.leave_node($1, $2) as count',
+    'deregister_node',
+    'select earshot.deregister_node($1, $2) as count',
     [node, incarnation],
   )
   return row!.count
@@ -108,7 +112,7 @@ export async function nodeChannel(db: Queryable, node: string): Promise<string> 
 }
 
 /** Says how this incarnation hears that there is something for it; false when a newer one took over. */
-export async function setHearing(
+export async function setWakeTransport(
   db: Queryable,
   node: string,
   incarnation: number,
@@ -116,16 +120,16 @@ export async function setHearing(
 ): Promise<boolean> {
   const [row] = await call<{ done: boolean }>(
     db,
-    'set_hearing',
-    'select earshot.set_hearing($1, $2, $3) as done',
+    'set_wake_transport',
+    'select earshot.set_wake_transport($1, $2, $3) as done',
     [node, incarnation, hears],
   )
   return row!.done
 }
 
 /** Wakes a node by notification, whatever it says that it hears. */
-export async function notifyNode(db: Queryable, node: string, hint: string): Promise<void> {
-  await call(db, 'notify_node', 'select earshot.notify_node($1, $2)', [node, hint])
+export async function wakeNodeByNotify(db: Queryable, node: string, hint: string): Promise<void> {
+  await call(db, 'wake_node_by_notify', 'select earshot.wake_node_by_notify($1, $2)', [node, hint])
 }
 
 /** The nodes that are up or may come back, with their latest incarnation. */
@@ -161,8 +165,8 @@ export async function drainNode(db: Queryable, node: string, incarnation: number
 }
 
 /** A person drains a node: it finishes what it has and gets nothing more until it is resumed. False when it is unknown. */
-export function holdNode(db: Queryable, node: string): Promise<boolean> {
-  return control(db, 'hold_node', 'select earshot.hold_node($1) as known', [node])
+export function setNodeDrain(db: Queryable, node: string): Promise<boolean> {
+  return control(db, 'set_node_drain', 'select earshot.set_node_drain($1) as known', [node])
 }
 
 /** Lets a drained or quarantined node work again. False when it is unknown. */

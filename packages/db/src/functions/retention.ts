@@ -56,15 +56,15 @@ export async function forgetNodes(db: Queryable, term: string): Promise<string[]
  * @param upto where the last call left off; null looks whether there is anything to heal
  * @returns from where to go on, or null when nothing is left
  */
-export async function healEvents(
+export async function renumberEvents(
   db: Queryable,
   term: string,
   upto: number | null,
 ): Promise<number | null> {
   const [row] = await call<{ upto: number | null }>(
     db,
-    'heal_events',
-    'select earshot.heal_events($1::bigint, $2::bigint) as upto',
+    'renumber_events',
+    'select earshot.renumber_events($1::bigint, $2::bigint) as upto',
     [term, upto],
   )
   return row!.upto

@@ -35,14 +35,14 @@ export async function setEmbedding(
 }
 
 /** Does the next part of what keeps vectors in step with the settings; returns how many documents were asked to be embedded, and how many former vectors removed. */
-export async function keepVectors(
+export async function reconcileVectors(
   db: Queryable,
   term: string,
 ): Promise<{ asked: number; removed: number }> {
   const [row] = await call<{ asked: number; removed: number }>(
     db,
-    'keep_vectors',
-    'select * from earshot.keep_vectors($1::bigint)',
+    'reconcile_vectors',
+    'select * from earshot.reconcile_vectors($1::bigint)',
     [term],
   )
   return row!

@@ -2,7 +2,7 @@ import { type Queryable, call } from './call.ts'
 import type { Submission } from './jobs.ts'
 
 /**
- * Enqueues one job whose answer somebody waits for with an open connection. It is cancelled once nobody says {@link keepWaiting} for 20 s.
+ * Enqueues one job whose answer somebody waits for with an open connection. It is cancelled once nobody says {@link renewWaiters} for 20 s.
  *
  * @param withinS how long it may take in all, in seconds
  * @throws EarshotError EARSHOT_BAD_REQUEST naming the field that is wrong
@@ -22,8 +22,8 @@ export async function submitAwaitedJob(
 }
 
 /** Says that somebody still waits for these jobs. */
-export async function keepWaiting(db: Queryable, ids: readonly number[]): Promise<void> {
-  await call(db, 'keep_waiting', 'select earshot.keep_waiting($1::bigint[])', [ids])
+export async function renewWaiters(db: Queryable, ids: readonly number[]): Promise<void> {
+  await call(db, 'renew_waiters', 'select earshot.renew_waiters($1::bigint[])', [ids])
 }
 
 /** Notes that a job's answer begins to be sent by its holder: it is not run again. The node that answers; null when this attempt is over, another one began, or the fence is not the holder's. */
@@ -42,11 +42,11 @@ export async function beginAnswer(
 }
 
 /** Cancels jobs for which nobody waits any more; returns their ids. A stale term cancels none. */
-export async function endUnawaitedJobs(db: Queryable, term: string): Promise<number[]> {
+export async function cancelUnawaitedJobs(db: Queryable, term: string): Promise<number[]> {
   const rows = await call<{ id: number }>(
     db,
-    'end_unawaited_jobs',
-    'select id from earshot.end_unawaited_jobs($1::bigint) as id',
+    'cancel_unawaited_jobs',
+    'select id from earshot.cancel_unawaited_jobs($1::bigint) as id',
     [term],
   )
   return rows.map((row) => row.id)

@@ -2,12 +2,12 @@ import type { Config } from '../config.ts'
 import { parseRedisAddress } from '../transport/address.ts'
 
 /** The settings that no log may show: the key, and the passwords of addresses, as they are written there and as they are meant. */
-export function secretsOf({ key, database, redis, openai }: Config): string[] {
+export function secretsOf({ key, database, redis, openaiServers }: Config): string[] {
   const redisPassword = redis.url === null ? undefined : parseRedisAddress(redis.url)?.password
   const asWritten =
     redisPassword === undefined ? [] : [redisPassword, encodeURIComponent(redisPassword)]
   return [
-    ...[key, openai.key].filter((secret) => secret !== null),
+    ...[key, openaiServers.key].filter((secret) => secret !== null),
     ...[database.url, database.directUrl].flatMap(passwordsOf),
     ...asWritten,
   ]

@@ -398,26 +398,26 @@ export const SETTINGS = {
       'How long a search waits for a node to embed its query by that model, before it goes by words alone',
     default: '1.5',
   }),
-  'openai.urls': setting({
+  'openai_servers.urls': setting({
     schema: z.array(webAddress.refine(isPlain)).max(32),
     env: ['EARSHOT_OPENAI_URLS'],
     text: 'list',
     expected:
-      'a list of addresses such as http://gaming-pc:8080/v1, without names, passwords and ?: a key belongs into openai.key',
+      'a list of addresses such as http://gaming-pc:8080/v1, without names, passwords and ?: a key belongs into openai_servers.key',
     about:
       "Servers that speak OpenAI's protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1",
     default: 'none',
   }),
-  'openai.key': setting({
+  'openai_servers.key': setting({
     schema: z.string().regex(/^[\x21-\x7e]{1,2000}$/),
     env: ['EARSHOT_OPENAI_KEY'],
     text: 'text',
     secret: true,
     expected: 'a key without spaces',
-    about: 'Key that is sent to each of openai.urls',
+    about: 'Key that is sent to each of openai_servers.urls',
     default: 'none',
   }),
-  'door.aliases': setting({
+  'openai_api.aliases': setting({
     schema: z.record(z.string().min(1), z.union([z.string().min(1), z.number()]).transform(String)),
     env: ['EARSHOT_ALIASES'],
     text: 'tags',
@@ -426,7 +426,7 @@ export const SETTINGS = {
       "What names of models and voices that OpenAI's clients have built in mean here, beside what is built in (openai.md)",
     default: 'none',
   }),
-  'door.wait_s': setting({
+  'openai_api.wait_s': setting({
     schema: seconds,
     env: [],
     text: 'duration',
@@ -434,7 +434,7 @@ export const SETTINGS = {
     about: "How long a request over OpenAI's protocol waits for a node to begin with it",
     default: '60',
   }),
-  'door.timeout_s': setting({
+  'openai_api.timeout_s': setting({
     schema: seconds,
     env: [],
     text: 'duration',

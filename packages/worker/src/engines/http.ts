@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { EarshotError, type ErrorCode } from '@earshot/contract'
 import { linesOf } from '@earshot/shared/lines'
 import type { z } from 'zod'
-import type { Life, Watching } from './server-watchdog.ts'
+import type { ServerWatchdog, Watching } from './server-watchdog.ts'
 
 /** Past what a model can hold, however the servers word it. */
 const TOO_LONG =
@@ -29,7 +29,7 @@ export type Asking = Watching & {
   who: string
   signal?: AbortSignal | undefined
   /** Watches over the answer, where that may take long. */
-  life?: Life | undefined
+  watchdog?: ServerWatchdog | undefined
 }
 
 /** A request's body: text, or a form with files, which is held in memory as a whole. */
@@ -50,16 +50,16 @@ export type Asked = {
 export async function askServer(
   url: string,
   asked: Asked,
-  { who, signal, life, onAlive, whole }: Asking,
+  { who, signal, watchdog, onAlive, whole }: Asking,
 ): Promise<Response> {
   let answer: Response
-  await life?.check()
+  await watchdog?.check()
   try {
     answer = await send(
       new URL(url),
       asked,
       signal,
-      life && ((request) => life.watch(request, { onAlive, whole })),
+      watchdog && ((request) => watchdog.watch(request, { onAlive, whole })),
     )
   } catch (err) {
     throw connectionError(err, { who, signal })

@@ -33,14 +33,17 @@ export type EngineOptions = {
 export const engineOptions = ({
   home,
   ollamaHost,
-  openai,
+  openaiServers,
   whisper,
   engines,
-}: Pick<Config, 'home' | 'ollamaHost' | 'openai' | 'whisper' | 'engines'>): EngineOptions => ({
+}: Pick<
+  Config,
+  'home' | 'ollamaHost' | 'openaiServers' | 'whisper' | 'engines'
+>): EngineOptions => ({
   home,
   ollamaHost,
-  openaiUrls: openai.urls,
-  openaiKey: openai.key ?? undefined,
+  openaiUrls: openaiServers.urls,
+  openaiKey: openaiServers.key ?? undefined,
   whisperBuild: whisper.build ?? undefined,
   patience: { silenceS: engines.silenceS },
 })

@@ -11,7 +11,12 @@ import {
   linesFrom,
   refusal,
 } from './http.ts'
-import { PATIENCE, PROMPT_ANSWER_S, type Patience, createLife } from './server-watchdog.ts'
+import {
+  PATIENCE,
+  PROMPT_ANSWER_S,
+  type Patience,
+  createServerWatchdog,
+} from './server-watchdog.ts'
 import { fromToolCalls, toOllama } from './ollama-messages.ts'
 
 /** How long a server may take to say that it is there. */
@@ -24,7 +29,7 @@ const PROBE_MS = 3_000
 export function ollamaClient(
   host: string,
   signal?: AbortSignal,
-  more: Pick<Asking, 'life' | 'onAlive' | 'whole'> = {},
+  more: Pick<Asking, 'watchdog' | 'onAlive' | 'whole'> = {},
 ): Ollama {
   const asking = { who: `Ollama at ${new URL(host).host}`, signal, ...more }
   return new Ollama({
@@ -93,7 +98,7 @@ export function createOllama({
     remote: true,
     runsHere: /^(localhost|127\.|\[::1\])/.test(new URL(host).host),
   }
-  const life = createLife({
+  const watchdog = createServerWatchdog({
     who,
     ask: (signal) => askAnything(new URL('/api/version', host).href, {}, signal),
     patience: () => ({ ...PATIENCE, answerS: PROMPT_ANSWER_S, ...patience }),
@@ -101,7 +106,7 @@ export function createOllama({
   const asking = (signal: AbortSignal, onAlive?: () => void): Asking => ({
     who,
     signal,
-    life,
+    watchdog,
     onAlive,
   })
 
@@ -186,7 +191,7 @@ export function createOllama({
       async embed(texts, { model, signal, onTokens }) {
         try {
           const { embeddings, prompt_eval_count } = await ollamaClient(host, signal, {
-            life,
+            watchdog,
             whole: true,
           }).embed({ model, input: [...texts], truncate: false })
           if (prompt_eval_count) onTokens?.(prompt_eval_count)

@@ -16,7 +16,7 @@ import {
   PROMPT_ANSWER_S,
   type Patience,
   type Watching,
-  createLife,
+  createServerWatchdog,
 } from './server-watchdog.ts'
 import { hearWith, speakWith } from './openai-audio.ts'
 import { chatWith } from './openai-chat.ts'
@@ -100,7 +100,7 @@ function enginesOf(
   const headers: Record<string, string> =
     key === undefined ? {} : { authorization: `Bearer ${key}` }
   let prompt = false
-  const life = createLife({
+  const watchdog = createServerWatchdog({
     who,
     ask: (signal) => askAnything(`${base}/models`, { headers }, signal),
     patience: () => ({ ...PATIENCE, ...(prompt ? { answerS: PROMPT_ANSWER_S } : {}), ...patience }),
@@ -119,7 +119,7 @@ function enginesOf(
           },
           body: body instanceof FormData ? body : JSON.stringify(body),
         },
-        { who, signal, life, ...watching },
+        { who, signal, watchdog, ...watching },
       ).catch((err: unknown) => {
         // It may not be what it was.
         last = undefined

@@ -8,7 +8,7 @@ const SIGN_MS = 10_000
  * const turns = createTurns()
  * await turns.take(signal, () => progress(0), () => hear(recording))
  */
-export function createTurns(): {
+export function createSerialQueue(): {
   take<T>(signal: AbortSignal, stillWaiting: () => void, work: () => Promise<T>): Promise<T>
 } {
   let last: Promise<unknown> = Promise.resolve()

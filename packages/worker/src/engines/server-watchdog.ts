@@ -25,7 +25,7 @@ const TICK_MS = 1_000
 export type Watching = { onAlive?: (() => void) | undefined; whole?: boolean | undefined }
 
 /** Tells a server that hangs from one that is busy. */
-export type Life = {
+export type ServerWatchdog = {
   /** Throws EARSHOT_ENGINE_MISSING at once when the server was found to hang, and still does. */
   check(): Promise<void>
   /**
@@ -44,7 +44,7 @@ export type Life = {
  * @example
  * createLife({ who: 'Ollama at box:11434', ask: (signal) => askAnything(`${host}/api/version`, signal), patience: () => PATIENCE })
  */
-export function createLife({
+export function createServerWatchdog({
   who,
   ask,
   patience,
@@ -52,7 +52,7 @@ export function createLife({
   who: string
   ask(signal: AbortSignal): Promise<unknown>
   patience: () => Patience
-}): Life {
+}): ServerWatchdog {
   let hung = false
   const hangs = (seconds: number) =>
     new EarshotError(

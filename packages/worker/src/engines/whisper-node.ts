@@ -1,7 +1,7 @@
 import { access, copyFile, open, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { beside } from '@earshot/db/sibling-module'
+import { siblingModule } from '@earshot/db/sibling-module'
 import { EarshotError, type Segment } from '@earshot/contract'
 import { type AudioPiece, piecesOf } from '../audio/pieces.ts'
 import { BYTES_PER_S, wavHeader } from '../audio/wav.ts'
@@ -9,7 +9,7 @@ import type { EngineReport, Heard, SpeechToText } from './engine.ts'
 import { reportOf } from './probe.ts'
 import { endedBadly, runProgram } from '../process/run-program.ts'
 import { inFolder } from '../process/scratch.ts'
-import { createTurns } from './serial-queue.ts'
+import { createSerialQueue } from './serial-queue.ts'
 import { resolveFrom } from './whisper-build.ts'
 import { type WhisperModel, listWhisperModels, quietLimitOf } from './whisper-models.ts'
 import { segmentsOf } from './whisper-words.ts'
@@ -35,7 +35,7 @@ export function createWhisperNode({
   home,
   quietLimitS,
 }: { home?: string | undefined; quietLimitS?: number } = {}): SpeechToText {
-  const turns = createTurns()
+  const serialQueue = createSerialQueue()
   const nameOf = ({ name }: WhisperModel): string => name.replace(/^whisper-/, 'whisper-node-')
   const listModels = async () =>
     home === undefined ? [] : (await listWhisperModels(home)).toSorted((a, b) => a.size - b.size)
@@ -135,7 +135,7 @@ export function createWhisperNode({
         ...(model.multilingual ? {} : { languages: ['en'] }),
       })),
     transcribe: (input) =>
-      turns.take(
+      serialQueue.take(
         input.signal,
         () => input.onProgress?.(0),
         () => hear(input),
@@ -182,7 +182,7 @@ function hearPiece(
     const task: WhisperNodeTask = { entry: installed.entry, dir, language }
     const ended = await runProgram({
       program: process.execPath,
-      args: [fileURLToPath(beside(import.meta.url, 'whisper-node-child'))],
+      args: [fileURLToPath(siblingModule(import.meta.url, 'whisper-node-child'))],
       input: JSON.stringify(task),
       signal,
       quietLimitS,

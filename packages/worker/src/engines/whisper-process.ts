@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { beside } from '@earshot/db/sibling-module'
+import { siblingModule } from '@earshot/db/sibling-module'
 import { EarshotError } from '@earshot/contract'
 import { killTree, treeOptions } from '@earshot/shared/platform'
 import { fileURLToPath } from 'node:url'
@@ -47,7 +47,7 @@ export async function startWhisper(
   { quietLimitS, signal }: { quietLimitS: number; signal: AbortSignal },
 ): Promise<WhisperProcess> {
   signal.throwIfAborted()
-  const child = fork(fileURLToPath(beside(import.meta.url, 'whisper-child')), [], {
+  const child = fork(fileURLToPath(siblingModule(import.meta.url, 'whisper-child')), [], {
     ...treeOptions(),
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -5,7 +5,7 @@ import { piecesOf } from '../audio/pieces.ts'
 import { BYTES_PER_S } from '../audio/wav.ts'
 import { wordsToSegments } from '../text/segments.ts'
 import type { EngineReport, Heard, SpeechToText } from './engine.ts'
-import { createTurns } from './serial-queue.ts'
+import { createSerialQueue } from './serial-queue.ts'
 import { type FoundBuild, findBuild } from './whisper-build.ts'
 import { type WhisperModel, listWhisperModels, quietLimitOf } from './whisper-models.ts'
 import {
@@ -39,7 +39,7 @@ export function createWhisper({
   whisperBuild,
   quietLimitS,
 }: WhisperOptions = {}): SpeechToText {
-  const turns = createTurns()
+  const serialQueue = createSerialQueue()
   let found: FoundBuild | undefined
   let running: { model: string; process: WhisperProcess } | undefined
   let idle: NodeJS.Timeout | undefined
@@ -198,7 +198,7 @@ export function createWhisper({
               aliases: [name.slice('whisper-'.length)],
             })),
     transcribe: (input) =>
-      turns.take(
+      serialQueue.take(
         input.signal,
         () => input.onProgress?.(0),
         async () => {

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { type HearingWish, canHear } from '@earshot/shared/languages'
+import { type SpeechNeeds, canHear } from '@earshot/shared/languages'
 import { decode } from '../audio/decode.ts'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
@@ -10,7 +10,7 @@ import { wordsToSegments } from '../text/segments.ts'
 const DECODED = 0.05
 
 /** The first model that can do it, where the default cannot. */
-function modelFor(engines: Engines, wish: HearingWish): string | undefined {
+function modelFor(engines: Engines, wish: SpeechNeeds): string | undefined {
   const first = engines.pick('transcribe')
   if (first === undefined || canHear(first.model, wish)) return undefined
   return engines.serving

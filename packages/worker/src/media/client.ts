@@ -120,11 +120,11 @@ async function firstHolder<Result>(
     `The coordinator that holds this media, ${away[0]}, is away.`,
   )
   if (places.length === 0) throw unreachable
-  let waits = away.length > 0 ? unreachable : undefined
+  let awaitedJobs = away.length > 0 ? unreachable : undefined
   try {
     return await firstThatWorks(places, (place) =>
       work(place).catch((err: unknown) => {
-        if (err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE') waits ??= err
+        if (err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE') awaitedJobs ??= err
         throw err
       }),
     )
@@ -132,7 +132,7 @@ async function firstHolder<Result>(
     const settled =
       err instanceof EarshotError &&
       (err.code === 'EARSHOT_MEDIA_GONE' || err.code === 'EARSHOT_MEDIA_CHANGED')
-    throw settled && waits !== undefined ? waits : err
+    throw settled && awaitedJobs !== undefined ? awaitedJobs : err
   }
 }
 

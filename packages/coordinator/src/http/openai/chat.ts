@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { parse } from '../input.ts'
 import type { Delta } from '../../jobs/awaited-jobs.ts'
 import { ChatRequest, generatePayload } from './chat-request.ts'
-import { type Door, headerText } from './door.ts'
+import { type OpenAiApi, headerText } from './api.ts'
 import type { Picked } from '../../models/registry.ts'
 import { answerBySse, createSse } from './sse.ts'
 
@@ -11,12 +11,12 @@ import { answerBySse, createSse } from './sse.ts'
 const BODY_LIMIT = 32 * 2 ** 20
 
 /** POST /v1/chat/completions: whole, or token by token as server-sent events. */
-export function chatRoutes(scope: FastifyInstance, door: Door): void {
+export function chatRoutes(scope: FastifyInstance, openaiApi: OpenAiApi): void {
   scope.post('/v1/chat/completions', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
     const asked = parse(ChatRequest, request.body)
-    const picked = await door.models.pick('generate', asked.model)
-    if (asked.stream === true) return stream(asked, picked, reply, door)
-    const { id, answer } = await door.ask(reply, 'generate', picked, generatePayload(asked))
+    const picked = await openaiApi.models.pick('generate', asked.model)
+    if (asked.stream === true) return stream(asked, picked, reply, openaiApi)
+    const { id, answer } = await openaiApi.ask(reply, 'generate', picked, generatePayload(asked))
     return completion(id, generated((await answer.catch(tooLong)).result))
   })
 }
@@ -25,7 +25,7 @@ async function stream(
   asked: ChatRequest,
   picked: Picked,
   reply: FastifyReply,
-  door: Door,
+  openaiApi: OpenAiApi,
 ): Promise<FastifyReply> {
   const sse = createSse(reply)
   const created = now()
@@ -45,7 +45,7 @@ async function stream(
     await chunk(id, [{ index: 0, delta, logprobs: null, finish_reason: null }])
   }
 
-  const { id, answer } = await door.ask(
+  const { id, answer } = await openaiApi.ask(
     reply,
     'generate',
     picked,

@@ -2,7 +2,7 @@ import { EarshotError } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { parse } from '../input.ts'
-import type { Door } from './door.ts'
+import type { OpenAiApi } from './api.ts'
 
 const BODY_LIMIT = 16 * 2 ** 20
 const MOST = 2_048
@@ -21,7 +21,7 @@ export const EmbeddingsRequest = z.object({
 })
 
 /** POST /v1/embeddings: texts to vectors. */
-export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
+export function embeddingRoutes(scope: FastifyInstance, openaiApi: OpenAiApi): void {
   scope.post('/v1/embeddings', { bodyLimit: BODY_LIMIT }, async (request, reply) => {
     const {
       model,
@@ -29,9 +29,9 @@ export function embeddingRoutes(scope: FastifyInstance, door: Door): void {
       encoding_format: encoding,
       dimensions,
     } = parse(EmbeddingsRequest, request.body)
-    const picked = await door.models.pick('vectors', model)
+    const picked = await openaiApi.models.pick('vectors', model)
     checkDimensions(dimensions, picked.dimensions)
-    const { answer } = await door.ask(reply, 'vectors', picked, { texts: [input].flat() })
+    const { answer } = await openaiApi.ask(reply, 'vectors', picked, { texts: [input].flat() })
     const { result } = await answer.catch(tooLong)
     const vectors = result.vectors as number[][]
     checkDimensions(dimensions, vectors[0]?.length)

@@ -1,11 +1,11 @@
 import { EarshotError } from '@earshot/contract'
 import type { FastifyInstance } from 'fastify'
-import { DOOR_KINDS } from '../../models/aliases.ts'
-import type { Door } from './door.ts'
+import { OPENAI_KINDS } from '../../models/aliases.ts'
+import type { OpenAiApi } from './api.ts'
 import type { Model } from '../../models/registry.ts'
 
 /** GET /v1/models: what the mesh offers, by the names that requests may give. */
-export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): void {
+export function modelRoutes(scope: FastifyInstance, { models, aliases }: OpenAiApi): void {
   const offered = async (): Promise<Model[]> =>
     (await models.list()).filter(({ up }) => up.length > 0)
 
@@ -17,7 +17,7 @@ export function modelRoutes(scope: FastifyInstance, { models, aliases }: Door): 
     const name = aliases.model(params['*'])
     const model = there.find((one) => one.name === name || one.aliases.includes(name))
     if (model !== undefined) return view(model)
-    for (const kind of DOOR_KINDS) {
+    for (const kind of OPENAI_KINDS) {
       const able = there.filter(({ kinds }) => kinds.includes(kind))
       if (able.length > 0 && aliases.builtIn(kind, name))
         return {

@@ -5,7 +5,7 @@ import { openBytes } from '../artifacts.ts'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
 import { readArtifact } from '../../queries/media.ts'
-import { type Door, goneSignal } from './door.ts'
+import { type OpenAiApi, goneSignal } from './api.ts'
 
 const TYPES = {
   mp3: 'audio/mpeg',
@@ -35,7 +35,7 @@ export const SpeechRequest = z.object({
 })
 
 /** POST /v1/audio/speech: text to speech, as a file. */
-export function speechRoutes(scope: FastifyInstance, door: Door, context: Context): void {
+export function speechRoutes(scope: FastifyInstance, openaiApi: OpenAiApi, context: Context): void {
   scope.post('/v1/audio/speech', async (request, reply) => {
     const {
       model,
@@ -44,10 +44,10 @@ export function speechRoutes(scope: FastifyInstance, door: Door, context: Contex
       response_format: format,
       speed,
     } = parse(SpeechRequest, request.body)
-    const named = voice == null ? undefined : door.aliases.voice(voice)
+    const named = voice == null ? undefined : openaiApi.aliases.voice(voice)
     if (named !== undefined) parse(Voice, named, 'voice')
-    const picked = await door.models.pick('speak', model, { voice: named })
-    const { answer } = await door.ask(reply, 'speak', picked, {
+    const picked = await openaiApi.models.pick('speak', model, { voice: named })
+    const { answer } = await openaiApi.ask(reply, 'speak', picked, {
       text: input,
       format,
       ...(named !== undefined && { voice: named }),

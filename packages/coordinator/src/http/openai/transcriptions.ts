@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
 import { readHeld, writeHeld } from '../../queries/media.ts'
-import { type Door, headerText } from './door.ts'
+import { type OpenAiApi, headerText } from './api.ts'
 import { readForm } from './form.ts'
 import { answerBySse, createSse } from './sse.ts'
 import { formatHeard, type Heard, RESPONSE_FORMATS, textOf } from './transcript-formats.ts'
@@ -42,7 +42,11 @@ type Task = 'transcribe' | 'translate'
 type Kept = Awaited<ReturnType<MediaStore['put']>>
 
 /** POST /v1/audio/transcriptions and /v1/audio/translations. */
-export function transcriptionRoutes(scope: FastifyInstance, door: Door, context: Context): void {
+export function transcriptionRoutes(
+  scope: FastifyInstance,
+  openaiApi: OpenAiApi,
+  context: Context,
+): void {
   const hear = (task: Task) => async (request: FastifyRequest, reply: FastifyReply) => {
     if (parse(TranscriptionQuery, request.query).async) return takeIn(request, reply, context)
     const keep = (stream: AsyncIterable<Uint8Array>) =>
@@ -53,7 +57,7 @@ export function transcriptionRoutes(scope: FastifyInstance, door: Door, context:
     await using upload = file
     if (upload.size === 0)
       throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.', { field: 'file' })
-    return await answer(parse(TranscriptionFields, fields), upload, task, reply, door)
+    return await answer(parse(TranscriptionFields, fields), upload, task, reply, openaiApi)
   }
   scope.post('/v1/audio/transcriptions', hear('transcribe'))
   scope.post('/v1/audio/translations', hear('translate'))
@@ -64,10 +68,10 @@ async function answer(
   upload: Upload,
   task: Task,
   reply: FastifyReply,
-  door: Door,
+  openaiApi: OpenAiApi,
 ): Promise<unknown> {
   const { language, prompt, temperature, timestamp_granularities: wanted } = fields
-  const picked = await door.models.pick('transcribe', fields.model, {
+  const picked = await openaiApi.models.pick('transcribe', fields.model, {
     language,
     translate: task === 'translate',
   })
@@ -79,8 +83,8 @@ async function answer(
     ...(prompt && { prompt }),
     ...(temperature !== undefined && { temperature }),
   }
-  if (fields.stream) return stream(payload, reply, door, picked)
-  const asked = await door.ask(reply, 'transcribe', picked, payload)
+  if (fields.stream) return stream(payload, reply, openaiApi, picked)
+  const asked = await openaiApi.ask(reply, 'transcribe', picked, payload)
   const heard = (await asked.answer).result as Heard
   const { type, body } = formatHeard(heard, fields.response_format, {
     task,
@@ -94,11 +98,11 @@ async function answer(
 async function stream(
   payload: Record<string, unknown>,
   reply: FastifyReply,
-  door: Door,
-  picked: Awaited<ReturnType<Door['models']['pick']>>,
+  openaiApi: OpenAiApi,
+  picked: Awaited<ReturnType<OpenAiApi['models']['pick']>>,
 ): Promise<unknown> {
   const sse = createSse(reply)
-  const { answer: answered } = await door.ask(
+  const { answer: answered } = await openaiApi.ask(
     reply,
     'transcribe',
     picked,

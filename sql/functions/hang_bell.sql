@@ -1,5 +1,0 @@
--- From now on whoever changes something rings. Waits until nobody is left who found the leader awake; then the leader looks once more,
--- and sleeps. Belongs to the session: it ends with the connection, or with take_bell.
-create or replace function earshot.hang_bell() returns void
-language sql security definer set search_path = earshot, pg_temp
-as $$ select pg_advisory_lock(1163153235, 2) $$;

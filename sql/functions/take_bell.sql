@@ -1,4 +1,0 @@
--- The leader is awake: it looks for itself, and changes are silent.
-create or replace function earshot.take_bell() returns void
-language sql security definer set search_path = earshot, pg_temp
-as $$ select pg_advisory_unlock(1163153235, 2) $$;
