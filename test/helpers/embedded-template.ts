@@ -25,12 +25,12 @@ export async function embeddedTemplate(
   await make(made)
   await mkdir(KEPT, { recursive: true })
   // Beside first: the temporary folder may lie on another disk, from which nothing can be renamed.
-  const siblingModule = `${place}.${process.pid}`
-  await cp(made, siblingModule, { recursive: true })
-  await rename(siblingModule, place).catch(async (error: NodeJS.ErrnoException) => {
+  const beside = `${place}.${process.pid}`
+  await cp(made, beside, { recursive: true })
+  await rename(beside, place).catch(async (error: NodeJS.ErrnoException) => {
     // Another run was faster, with the same content.
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
-    await rm(siblingModule, { recursive: true, force: true })
+    await rm(beside, { recursive: true, force: true })
   })
   await forgetOthers(place)
   return made

@@ -47,6 +47,7 @@ export function createContext(
     colours: Boolean(stderr.isTTY) && !noColor,
     secrets: secretsOf(config),
   })
+  for (const warning of config.warnings) log.warn(warning)
   return {
     config,
     client: createClient({ url: config.url, key: config.key ?? undefined }),

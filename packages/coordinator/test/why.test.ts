@@ -191,8 +191,8 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     ])
     const third = await count({ class: 'interactive' })
     await give('box', box, 1)
-    const awaitedJobs = await count({ class: 'interactive' })
-    const reasons = (await nodeOf(awaitedJobs, 'box'))!.reasons
+    const waits = await count({ class: 'interactive' })
+    const reasons = (await nodeOf(waits, 'box'))!.reasons
     expect(reasons).toEqual([
       expect.stringMatching(/^full for about (3\d|40) s$/),
       expect.stringMatching(
@@ -201,7 +201,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
         ),
       ),
     ])
-    const answer = await why(awaitedJobs)
+    const answer = await why(waits)
     expect(answer).toMatchObject({ class: 'interactive', position: 1 })
     expect(answer.sentence).toContain(`cannot be cut`)
     expect((await why(third)).sentence).toMatch(/^It was given out/)
@@ -372,7 +372,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   test('it must run alone: on a node that is empty, which others keep away from', async () => {
     const box = await join('box', { slots: 2 })
     await join('spare')
-    const siblingModule = await count()
+    const beside = await count()
     await give('box', box)
     const [alone, other] = [await count(), await count({ requires: { node: 'spare' } })]
     await sql('update earshot.jobs set alone = true, due = false where id = $1', [alone])
@@ -384,7 +384,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     expect(await nodeOf(other, 'spare')).toMatchObject({
       reasons: [`kept free for job ${alone}, which runs alone`],
     })
-    expect((await why(siblingModule)).sentence).toMatch(/^It was given out/)
+    expect((await why(beside)).sentence).toMatch(/^It was given out/)
   })
 
   test('it has ended: how, when, and why', async () => {

@@ -80,6 +80,8 @@ export type Config = {
   /** What whisper.cpp runs on; null: by the machine. */
   whisper: { build: 'cpu' | 'cuda' | 'vulkan' | 'metal' | null }
   engines: { silenceS: number }
+  /** Sentences about what was read and should be written otherwise, for the log. */
+  warnings: string[]
 }
 
 export type ConfigSources = {
@@ -103,7 +105,7 @@ export type ConfigSources = {
  * loadConfig({ flags: { port: '7701' }, env: {}, files: {}, cwd: '/srv/mesh', machine }).http.port   // 7701
  */
 export function loadConfig({ flags, env, files, cwd, machine }: ConfigSources): Config {
-  const { given, problems } = readAll({ flags, env, files, cwd })
+  const { given, problems, warnings = [] } = readAll({ flags, env, files, cwd })
   const values: Record<string, unknown> = {}
   // The weakest first, so that the strongest is what remains; all are checked, or a slip would hide behind a flag.
   for (const one of given.toReversed()) {
@@ -112,7 +114,7 @@ export function loadConfig({ flags, env, files, cwd, machine }: ConfigSources): 
     else values[one.key] = checked.value
   }
   if (problems.length > 0) throw badConfig(problems)
-  return assemble(values as Values, cwd, machine)
+  return { ...assemble(values as Values, cwd, machine), warnings }
 }
 
 function readAll({ flags, env, files, cwd }: Omit<ConfigSources, 'machine'>): Reading {
@@ -134,6 +136,7 @@ function readAll({ flags, env, files, cwd }: Omit<ConfigSources, 'machine'>): Re
   return {
     given: readings.flatMap((reading) => reading.given),
     problems: readings.flatMap((reading) => reading.problems),
+    warnings: readings.flatMap((reading) => reading.warnings ?? []),
   }
 }
 
@@ -223,7 +226,11 @@ function badConfig(problems: Problem[]): EarshotError {
   })
 }
 
-function assemble(values: Values, cwd: string, machine: ConfigSources['machine']): Config {
+function assemble(
+  values: Values,
+  cwd: string,
+  machine: ConfigSources['machine'],
+): Omit<Config, 'warnings'> {
   const home = values.home ?? path.join(cwd, '.earshot')
   const host = values['http.host'] ?? '127.0.0.1'
   const port = values['http.port'] ?? 7700

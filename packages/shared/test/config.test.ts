@@ -32,6 +32,21 @@ function failure(sources: Partial<ConfigSources>): EarshotError {
   throw new Error('The settings were taken although they are bad.')
 }
 
+test('settings under their former names are read, and named in a warning', () => {
+  const { openaiApi, openaiServers, warnings } = load({
+    files: yaml('door:\n  wait_s: 7\nopenai:\n  urls: [http://box:8080/v1]\n'),
+  })
+  expect({ openaiApi, openaiServers }).toMatchObject({
+    openaiApi: { waitS: 7 },
+    openaiServers: { urls: ['http://box:8080/v1'] },
+  })
+  expect(warnings).toEqual([
+    'config.yaml:door.wait_s is now called openai_api.wait_s; write it so.',
+    'config.yaml:openai.urls is now called openai_servers.urls; write it so.',
+  ])
+  expect(load({ files: yaml('openai_api:\n  wait_s: 7\n') }).warnings).toEqual([])
+})
+
 describe('bad settings', () => {
   test('are all named in one error: where, what was found, what is expected', () => {
     const { message, field } = failure({

@@ -68,6 +68,7 @@ export async function runWorker({
     colours: human && !env.NO_COLOR,
     secrets: secretsOf(config),
   })
+  for (const warning of config.warnings) log.warn(warning)
   await serve(
     { database: config.database, log, interrupts, note: (line) => log.info(line) },
     {

@@ -56,10 +56,10 @@ async function readResults(home: string): Promise<Results> {
 }
 
 async function writeResults(home: string, results: Results): Promise<void> {
-  const siblingModule = `${fileOf(home)}.${process.pid}.part`
+  const beside = `${fileOf(home)}.${process.pid}.part`
   await mkdir(home, { recursive: true })
-  await writeFile(siblingModule, `${JSON.stringify(results, null, 2)}\n`)
-  await rename(siblingModule, fileOf(home))
+  await writeFile(beside, `${JSON.stringify(results, null, 2)}\n`)
+  await rename(beside, fileOf(home))
 }
 
 export type SelfTestOptions = {

@@ -63,19 +63,16 @@ async function writeBeside(
   body: ReadableStream<Uint8Array>,
   signal: AbortSignal,
 ): Promise<void> {
-  const siblingModule = path.join(
-    path.dirname(file),
-    `.${path.basename(file)}.${randomUUID()}.part`,
-  )
+  const beside = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`)
   try {
     await pipeline(
       Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]),
-      createWriteStream(siblingModule, { flags: 'wx', flush: true }),
+      createWriteStream(beside, { flags: 'wx', flush: true }),
       { signal },
     )
-    await rename(siblingModule, file)
+    await rename(beside, file)
   } catch (error) {
-    await rm(siblingModule, { force: true })
+    await rm(beside, { force: true })
     throw writeFailure(file, error)
   }
 }

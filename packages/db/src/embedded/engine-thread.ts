@@ -22,12 +22,11 @@ const open = (dataDir: string) => PGlite.create({ dataDir, extensions: { vector 
 /** Killed during its first creation, PGlite can leave a directory that never opens: create beside, then rename. */
 async function create(): Promise<void> {
   const home = path.dirname(directory)
-  const siblingModule = `${path.basename(directory)}.creating`
+  const beside = `${path.basename(directory)}.creating`
   for (const name of await readdir(home)) {
-    if (name.startsWith(siblingModule))
-      await rm(path.join(home, name), { recursive: true, force: true })
+    if (name.startsWith(beside)) await rm(path.join(home, name), { recursive: true, force: true })
   }
-  const made = path.join(home, `${siblingModule}-${process.pid}`)
+  const made = path.join(home, `${beside}-${process.pid}`)
   try {
     // Somebody may have made the folder by hand. One that holds anything is left alone: this fails.
     if (existsSync(directory)) await rmdir(directory)

@@ -15,11 +15,19 @@ export type Given = {
 }
 export type Problem = { where: string; what: string }
 /** What one place says, and what is wrong with it. */
-export type Reading = { given: Given[]; problems: Problem[] }
+export type Reading = { given: Given[]; problems: Problem[]; warnings?: string[] }
 
 export type ConfigFile = { path: string; text: string }
 export type Variables = Record<string, string | undefined>
 
+/** Former names of settings. They are read for one more version, with a warning. */
+const FORMER_KEYS = new Map<string, SettingKey>([
+  ['door.aliases', 'openai_api.aliases'],
+  ['door.wait_s', 'openai_api.wait_s'],
+  ['door.timeout_s', 'openai_api.timeout_s'],
+  ['openai.urls', 'openai_servers.urls'],
+  ['openai.key', 'openai_servers.key'],
+])
 const KEYS = Object.keys(SETTINGS) as SettingKey[]
 const settingOf = (key: SettingKey): Setting => SETTINGS[key]
 const isSettingKey = (name: string): name is SettingKey => Object.hasOwn(SETTINGS, name)
@@ -136,6 +144,7 @@ export function readYaml(file: ConfigFile): Reading {
     what: `is not YAML: ${error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '')}`,
   }))
   const given: Given[] = []
+  const warnings: string[] = []
   if (problems.length > 0 || document.contents === null) return { given, problems }
   if (!isMap(document.contents))
     return {
@@ -148,8 +157,10 @@ export function readYaml(file: ConfigFile): Reading {
   const folder = path.dirname(file.path)
   const walk = (map: YAMLMap, prefix: string): void => {
     for (const { key: keyNode, value: node } of map.items) {
-      const key = prefix + String(isScalar(keyNode) ? keyNode.value : keyNode)
-      const where = `${label}:${key}`
+      const written = prefix + String(isScalar(keyNode) ? keyNode.value : keyNode)
+      const key = FORMER_KEYS.get(written) ?? written
+      const where = `${label}:${written}`
+      if (key !== written) warnings.push(`${where} is now called ${key}; write it so.`)
       const resolved = isAlias(node) ? node.resolve(document) : node
       if (isSettingKey(key)) {
         const value: unknown =
@@ -158,7 +169,7 @@ export function readYaml(file: ConfigFile): Reading {
             : resolved.value
         if (value !== null && value !== undefined)
           given.push({ key, value, where, folder, written: 'yaml' })
-      } else if (KEYS.some((known) => known.startsWith(`${key}.`))) {
+      } else if ([...KEYS, ...FORMER_KEYS.keys()].some((known) => known.startsWith(`${key}.`))) {
         if (isMap(resolved)) walk(resolved, `${key}.`)
         else if (!isScalar(resolved) || resolved.value !== null)
           problems.push({
@@ -171,7 +182,7 @@ export function readYaml(file: ConfigFile): Reading {
     }
   }
   walk(document.contents, '')
-  return { given, problems }
+  return { given, problems, warnings }
 }
 
 const membersOf = (group: string) =>
