@@ -15,12 +15,12 @@ begin
     raise exception 'document % is gone', coalesce(p_job.document_id::text, '(none)');
   end if;
   if jsonb_array_length(p_output -> 'vectors') > 0 then
-    v_size := jsonb_array_length(p_output -> 'vectors' -> 0 -> 'embedding');
+    v_size := public.vector_dims((p_output -> 'vectors' -> 0 ->> 'embedding')::public.vector);
     -- The first ones say what the size is.
     update earshot.settings s set embed_dimensions = v_size where s.embed_model = v_model and s.embed_dimensions is null;
     select s.embed_model, s.embed_dimensions into v_now from earshot.settings s;
     if v_now.embed_model = v_model then
-      if exists (select from jsonb_array_elements(p_output -> 'vectors') v where jsonb_array_length(v -> 'embedding') <> v_now.embed_dimensions) then
+      if exists (select from jsonb_array_elements(p_output -> 'vectors') v where public.vector_dims((v ->> 'embedding')::public.vector) <> v_now.embed_dimensions) then
         raise exception 'model "%" makes vectors of % dimensions here, and those of other documents have %', v_model, v_size, v_now.embed_dimensions;
       end if;
       insert into earshot.chunk_vectors (chunk_id, model, embedding)

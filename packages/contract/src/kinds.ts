@@ -92,7 +92,7 @@ export const KINDS = {
     payload: z.object({ document_id: Id, model: ModelName.optional() }),
     output: z.union([
       z.object({ chunks: z.array(Chunk) }),
-      z.object({ vectors: z.array(z.object({ chunk: Id, embedding: z.array(z.number()) })) }),
+      z.object({ vectors: z.array(z.object({ chunk: Id, embedding: z.string() })) }),
     ]),
     result: z.object({ document_id: Id, model: z.string().optional(), chunks: z.number().int() }),
   },

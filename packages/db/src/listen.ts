@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
+import pgListen from 'pg-listen'
 import { EarshotError } from '@earshot/contract'
 import type { Logger as Log } from 'pino'
 import { monotonicMs } from './monotonic.ts'
@@ -8,8 +9,8 @@ import type { Listener, ListenerState } from './database.ts'
 import { type LimitedQuery, waitsLimited } from './pool.ts'
 
 export type ListenerSettings = {
-  /** A new, unconnected client; to the direct address where there is one. */
-  connect: () => pg.Client
+  /** How to connect; asked again before each attempt. To the direct address where there is one. */
+  connection: () => pg.ClientConfig
   /** Where the probe is sent from: it must be another connection than the one that listens. */
   pool: pg.Pool
   channels: Record<string, (payload: string) => void>
@@ -30,7 +31,7 @@ const LONGEST_WAIT_MS = 5_000
  * was not heard. It probes itself on connect and every 30 s; resolves when the first attempt is decided.
  *
  * @example
- * const listener = await createListener({ connect, pool, channels: { earshot: wake }, onMissed: readTables })
+ * const listener = await createListener({ connection, pool, channels: { earshot: wake }, onMissed: readTables })
  */
 export async function createListener(settings: ListenerSettings): Promise<Listener> {
   const { log, keepAliveMs = 30_000 } = settings
@@ -122,23 +123,28 @@ type Connection = {
 }
 
 async function connectListener({
-  connect,
+  connection,
   pool,
   channels,
   log,
   probeMs = 2_000,
 }: ListenerSettings): Promise<Connection> {
-  const client = connect()
+  // One connection each: reconnecting is left to us, since pg-listen cannot be told to stop trying.
+  const subscriber = pgListen.default(connection(), {
+    paranoidChecking: false,
+    parse: (payload) => payload,
+    retryLimit: 1,
+  })
   const probeChannel = `earshot_probe_${randomUUID().replaceAll('-', '').slice(0, 16)}`
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {}) // somebody may be about to wait for it
   let heard: () => void = () => {}
-  client.on('error', lost.reject)
-  client.on('end', () => lost.reject(new Error('the connection ended')))
-  client.on('notification', ({ channel, payload = '' }) => {
-    if (channel === probeChannel) heard()
-    else deliver(channels[channel], channel, payload, log)
-  })
+  subscriber.events.on('error', lost.reject)
+  subscriber.notifications.on(probeChannel, () => heard())
+  for (const [name, handler] of Object.entries(channels))
+    subscriber.notifications.on(name, (payload: string = '') =>
+      deliver(handler, name, payload, log),
+    )
 
   async function probe(): Promise<boolean> {
     const arrived = new Promise<true>((resolve) => (heard = () => resolve(true)))
@@ -152,14 +158,10 @@ async function connectListener({
   }
 
   const end = async () =>
-    void (await Promise.race([client.end(), sleep(1000, undefined, { ref: false })]))
+    void (await Promise.race([subscriber.close(), sleep(1000, undefined, { ref: false })]))
   try {
-    await client.connect()
-    await client.query(
-      [...Object.keys(channels), probeChannel]
-        .map((name) => `listen "${name.replaceAll('"', '""')}"`)
-        .join(';'),
-    )
+    await subscriber.connect()
+    for (const name of [...Object.keys(channels), probeChannel]) await subscriber.listenTo(name)
   } catch (error) {
     await end()
     throw error
@@ -168,13 +170,13 @@ async function connectListener({
 }
 
 function deliver(
-  handler: ((payload: string) => void) | undefined,
+  handler: (payload: string) => void,
   channel: string,
   payload: string,
   log?: Log,
 ): void {
   try {
-    handler?.(payload)
+    handler(payload)
   } catch (err) {
     log?.error({ err, channel }, 'A notification could not be handled')
   }

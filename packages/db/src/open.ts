@@ -59,7 +59,13 @@ export async function openDatabase(settings: DatabaseSettings, log?: Log): Promi
     ...createTransactions(pool, opened.begin),
     direct,
     async listen(channels, onMissed) {
-      const listener = await createListener({ connect: direct, pool, channels, onMissed, log })
+      const listener = await createListener({
+        connection: () => opened.listening,
+        pool,
+        channels,
+        onMissed,
+        log,
+      })
       listeners.add(listener)
       return listener
     },

@@ -1,5 +1,16 @@
 import type pg from 'pg'
+import pgvector from 'pgvector'
 import { EarshotError } from '@earshot/contract'
+
+/**
+ * A vector in pgvector's text form, which travels as one string.
+ *
+ * @example
+ * await db.pool.query('select $1::public.vector', [vectorText([0.1, 0.2])])
+ */
+export function vectorText(vector: readonly number[]): string {
+  return pgvector.toSql([...vector])!
+}
 
 /**
  * Stops when pgvector lies outside schema public, where neither our functions nor our queries would find it.

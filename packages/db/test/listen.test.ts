@@ -18,7 +18,7 @@ describe.each(databases)('a listener (%s)', (kind) => {
     const heard = Promise.withResolvers<string>()
     const listener = await createListener({
       pool: own.db.pool,
-      connect: clientOf(own),
+      connection: connectionOf(own),
       channels: {
         bad: () => {
           throw new Error('handler broke')
@@ -47,7 +47,7 @@ describe.each(databases)('a listener (%s)', (kind) => {
     const probes: string[] = []
     const listener = await createListener({
       pool: own.db.pool,
-      connect: clientOf(own),
+      connection: connectionOf(own),
       channels: {},
       keepAliveMs: 20,
       onMissed: () => void probes.push('missed'),
@@ -80,7 +80,7 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
       ++connected === 2 ? again.resolve() : undefined,
     )
     await db.pool.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen "wake"%' and datname = current_database()`,
+      `select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen earshot_probe%' and datname = current_database()`,
     )
     await again.promise
     await db.pool.query(`notify wake, 'back'`)
@@ -99,7 +99,7 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     let missed = 0
     const listener = await createListener({
       pool: own.db.pool,
-      connect: () => new pg.Client({ connectionString: target }),
+      connection: () => ({ connectionString: target }),
       channels: {},
       log,
       onMissed: () => void missed++,
@@ -112,7 +112,7 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     const admin = new pg.Client({ connectionString: elsewhere.href })
     await admin.connect()
     await admin.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen "earshot_probe%' and datname = 'postgres'`,
+      `select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen earshot_probe%' and datname = 'postgres'`,
     )
     await admin.end()
     await expect.poll(() => listener.state, { timeout: 10_000 }).toBe('listening')
@@ -140,7 +140,7 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     let connected = 0
     const listener = await createListener({
       pool: own.db.pool,
-      connect: () => new pg.Client({ connectionString: gate.url }),
+      connection: () => ({ connectionString: gate.url }),
       channels: {},
       onMissed: () => (++connected === 2 ? again.resolve() : undefined),
       keepAliveMs: 100,
@@ -161,7 +161,7 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
     let connected = 0
     const listener = await createListener({
       pool: db.pool,
-      connect: () => new pg.Client({ connectionString: own.url! }),
+      connection: () => ({ connectionString: own.url! }),
       channels: {},
       onMissed: () => (++connected === 2 ? again.resolve() : undefined),
       keepAliveMs: 100,
@@ -184,12 +184,12 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
   })
 })
 
-function clientOf(own: TestDatabase): () => pg.Client {
-  // The pool's own way to connect serves a single client too: a socket to the server, or a stream to the engine.
+function connectionOf(own: TestDatabase): () => pg.ClientConfig {
+  // The pool's own way to connect serves the listener too: a socket to the server, or a stream to the engine.
   const { host, port, user, password, database, stream, connectionString, ssl, types } =
     own.db.pool.options
   return () =>
-    new pg.Client({
+    ({
       host,
       port,
       user,
@@ -199,7 +199,7 @@ function clientOf(own: TestDatabase): () => pg.Client {
       connectionString,
       ssl,
       types,
-    } as pg.ClientConfig)
+    }) as pg.ClientConfig
 }
 
 type Gate = { url: string; open(): Promise<void>; close(): Promise<void>; freeze(): void }

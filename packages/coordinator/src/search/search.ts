@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Hit } from '@earshot/contract'
 import { type Queryable, call } from '@earshot/db/functions/call'
+import { vectorText } from '@earshot/db/vector'
 import {
   LEXICAL_DIMENSIONS,
   LEXICAL_MODEL,
@@ -46,12 +47,12 @@ export async function search(
   // Chunks overlap by a segment: what was said there would come twice, so that more are asked for than are shown.
   const values = [
     text,
-    JSON.stringify(Array.from(embedLexical(text))),
+    vectorText(Array.from(embedLexical(text))),
     SIMILARITY_FLOOR,
     limit * 2,
     corpus ?? null,
   ]
-  if (meaning !== undefined) values.push(JSON.stringify(meaning.vector), meaning.floor)
+  if (meaning !== undefined) values.push(vectorText(meaning.vector), meaning.floor)
   // A statement is prepared under its name, and each model has its own.
   const name = `search_${createHash('sha256').update(sql).digest('hex').slice(0, 16)}`
   const rows = await call<Row>(db, name, sql, values)

@@ -2,6 +2,7 @@ import { type Chunk, type Output } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
 import { readSegments } from '@earshot/db/functions/documents'
 import { readChunks } from '@earshot/db/functions/vectors'
+import { vectorText } from '@earshot/db/vector'
 import { knownOf } from '@earshot/shared/embedding-models'
 import { LEXICAL_MODEL } from '@earshot/shared/lexical'
 import type { Engines } from '../engines/registry.ts'
@@ -24,7 +25,7 @@ export function createEmbed({ db, engines }: { db: Database; engines: Engines })
       chunks: pieces.map((piece, at): Chunk => ({
         ...piece,
         model: LEXICAL_MODEL,
-        embedding: vectors[at]!,
+        embedding: vectorText(vectors[at]!),
       })),
     }
   }
@@ -45,7 +46,10 @@ export function createEmbed({ db, engines }: { db: Database; engines: Engines })
       },
     )
     return {
-      vectors: chunks.map(({ id }, at) => ({ chunk: id, embedding: vectors[at]!.map(shortened) })),
+      vectors: chunks.map(({ id }, at) => ({
+        chunk: id,
+        embedding: vectorText(vectors[at]!.map(shortened)),
+      })),
     }
   }
 
