@@ -25,6 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     if (server.kind === 'local') await stopStaleCluster(server, folder)
     await removeRunFolder(folder)
   }
+  if (server.kind === 'container') process.env.EARSHOT_TEST_CONTAINERS = '1'
   const folder = await createRunFolder()
   let cluster: Cluster | undefined
   const [postgres, embedded] = await Promise.all([

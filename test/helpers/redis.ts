@@ -6,13 +6,18 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import ioredis, { type Redis } from 'ioredis'
 import { freePort } from './cluster.ts'
+import { type ContainerRedis, startContainerRedis } from './container.ts'
 
-/** The program of a Redis server, where this machine has it. */
+/** What redis-server is started with where this machine lacks the program and a container engine answers. */
+const CONTAINER = 'container'
+
+/** The program of a Redis server, or `container` where only a container engine can bring one. */
 export function findRedis(): string | undefined {
-  return (process.env.PATH ?? '')
+  const program = (process.env.PATH ?? '')
     .split(delimiter)
     .map((folder) => join(folder, 'redis-server'))
     .find((path) => existsSync(path))
+  return program ?? (process.env.EARSHOT_TEST_CONTAINERS === '1' ? CONTAINER : undefined)
 }
 
 /** A Redis of a test's own, which it may break. */
@@ -42,10 +47,7 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
   const port = await freePort()
   const password = randomBytes(16).toString('hex')
   const args = [
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
+    ...(program === CONTAINER ? [] : ['--port', String(port), '--bind', '127.0.0.1']),
     '--save',
     '',
     '--appendonly',
@@ -56,7 +58,7 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
     password,
     ...more,
   ]
-  let child: ChildProcess | undefined
+  const server = program === CONTAINER ? inContainer(port, args) : asProcess(program, args, folder)
   const client = new ioredis.Redis({
     port,
     password,
@@ -65,18 +67,9 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
     retryStrategy: () => 30,
   })
   client.on('error', () => {})
-  const killNow = () => void child?.kill('SIGKILL')
-  const stop = async () => {
-    process.off('exit', killNow)
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
-    child.kill('SIGKILL')
-    await ended
-  }
   const start = async () => {
-    child = spawn(program, args, { stdio: 'ignore', cwd: folder })
-    process.once('exit', killNow)
-    await answers(client, child)
+    await server.start()
+    await answers(client, server)
   }
   await start()
   return {
@@ -85,18 +78,64 @@ export async function startRedis(more: string[] = [], folder = '/'): Promise<Tes
     password,
     client,
     start,
-    stop,
-    freeze: () => void child?.kill('SIGSTOP'),
-    thaw: () => void child?.kill('SIGCONT'),
+    stop: server.stop,
+    freeze: server.freeze,
+    thaw: server.thaw,
     async [Symbol.asyncDispose]() {
       client.disconnect()
-      await stop()
+      await server.stop()
     },
   }
 }
 
+type Server = {
+  start(): Promise<void>
+  stop(): Promise<void>
+  freeze(): void
+  thaw(): void
+  ended(): boolean
+}
+
+function asProcess(program: string, args: string[], folder: string): Server {
+  let child: ChildProcess | undefined
+  const ended = () => child === undefined || child.exitCode !== null || child.signalCode !== null
+  const killNow = () => void child?.kill('SIGKILL')
+  return {
+    async start() {
+      child = spawn(program, args, { stdio: 'ignore', cwd: folder })
+      process.once('exit', killNow)
+    },
+    async stop() {
+      process.off('exit', killNow)
+      if (child === undefined || ended()) return
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    },
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+    ended,
+  }
+}
+
+function inContainer(port: number, args: string[]): Server {
+  let container: ContainerRedis | undefined
+  return {
+    async start() {
+      container = await startContainerRedis(port, args)
+    },
+    async stop() {
+      await container?.stop()
+      container = undefined
+    },
+    freeze: () => void container?.pause(),
+    thaw: () => void container?.unpause(),
+    ended: () => false,
+  }
+}
+
 /** It tells nobody when it is ready, so it is asked. */
-async function answers(client: Redis, child: ChildProcess): Promise<void> {
+async function answers(client: Redis, server: Server): Promise<void> {
   const deadline = Date.now() + 10_000
   for (;;) {
     if (client.status === 'wait') client.connect().catch(() => {})
@@ -105,7 +144,7 @@ async function answers(client: Redis, child: ChildProcess): Promise<void> {
       () => false,
     )
     if (well) return
-    if (child.exitCode !== null || Date.now() > deadline)
+    if (server.ended() || Date.now() > deadline)
       throw new Error('The private Redis did not come up')
     await sleep(20)
   }
