@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { EarshotError } from '@earshot/contract'
 import type { Database } from './database.ts'
 import { databaseError } from './errors.ts'
 import { refuseVectorElsewhere, vectorMissing } from './vector.ts'
 import type { LimitedQuery } from './pool.ts'
-import { compare, LEDGER_SQL, type Pending, readLedger } from './ledger.ts'
+import { compare, type Ledger, LEDGER_SQL, type Pending, readLedger } from './ledger.ts'
 import { readSqlFiles, type SqlFile, type SqlFiles } from './sql-files.ts'
 
 export { checkSchema, schemaVersion, type SchemaReport } from './check.ts'
@@ -28,16 +29,23 @@ export type Migrated = {
 }
 
 /**
- * How every step begins: migrators wait for each other (the key is any number that nobody else uses), and what a file does
+ * How it begins: migrators wait for each other (the key is any number that nobody else uses), and what a file does
  * not name in full goes to public. A user called earshot would otherwise get pgvector into the schema of that name.
  */
-const BEGIN_STEP = unhurried(
+const BEGIN = unhurried(
   'select pg_advisory_xact_lock(1163153235, 1); set local search_path = public',
 )
 
+/** For so long, in milliseconds, a migration waits for a table: whoever asks for the table after it waits as long. */
+const LOCK_MS = 2_000
+/** A try that could not get a table, or was chosen to end a deadlock, is made again after a rest. */
+const TRIES = 30
+const REST_MS = 1_000
+
 /**
- * Brings the database to this Earshot's schema: each file of sql/migrations once, in a transaction of its own; then, in one
- * transaction, each file of sql/functions whose text changed, and grants.sql. Any number may run at once.
+ * Brings the database to this Earshot's schema, in one transaction: each file of sql/migrations once, each file of
+ * sql/functions whose text changed, and grants.sql. So a running mesh never misses a function that a migration drops and a
+ * file makes again. Any number of migrators may run at once; one that cannot get a table in time lets go and tries again.
  *
  * @throws EarshotError EARSHOT_SCHEMA_NEWER, EARSHOT_MIGRATION_CHANGED, EARSHOT_VECTOR_MISSING, EARSHOT_DATABASE
  * @example
@@ -50,13 +58,7 @@ export async function migrate(
   const files = await readSqlFiles(folder)
   try {
     if (dryRun) return await rehearse(db.pool, files, onSql)
-    const applied: string[] = []
-    for (;;) {
-      const name = await applyNext(db, files, onSql)
-      if (name === undefined) break
-      applied.push(name)
-    }
-    return { applied, ...(await applyFunctions(db, files, onSql)) }
+    return await withRetries(() => db.transaction((client) => applyAll(client, files, onSql)))
   } catch (error) {
     throw databaseError(error)
   }
@@ -78,57 +80,82 @@ async function rehearse(
   }
 }
 
-/** One transaction: the next migration that nobody has run yet, or undefined when there is none. */
-function applyNext(
-  db: Database,
+async function applyAll(
+  client: pg.PoolClient,
   files: SqlFiles,
   onSql: MigrateOptions['onSql'],
-): Promise<string | undefined> {
-  return db.transaction(async (client) => {
-    await client.query(BEGIN_STEP)
-    const ledger = await readLedger(client)
-    const [next] = compare(ledger, files).migrations
-    if (next === undefined) return undefined
-    await refuseVectorElsewhere(client)
-    if (!ledger.exists) {
-      onSql?.('ledger', LEDGER_SQL)
-      await client.query(LEDGER_SQL)
-    }
-    onSql?.(next.name, next.sql)
-    // The row comes first: should the lock ever fail to keep two apart, the second stops here, before it did anything.
+): Promise<Migrated> {
+  await client.query(BEGIN)
+  // Set after the migrators waited for each other: that takes as long as it takes.
+  await client.query(`set local lock_timeout = ${LOCK_MS}`)
+  const ledger = await readLedger(client)
+  const pending = compare(ledger, files)
+  if (pending.migrations.length > 0) await refuseVectorElsewhere(client)
+  if (!ledger.exists) {
+    onSql?.('ledger', LEDGER_SQL)
+    await client.query(LEDGER_SQL)
+  }
+  for (const file of pending.migrations) {
+    onSql?.(file.name, file.sql)
+    // The row comes first: should the lock ever fail to keep two apart, the second stops here.
     await client.query('insert into earshot.migrations (version, name, hash) values ($1, $2, $3)', [
-      next.version,
-      next.name,
-      next.hash,
+      file.version,
+      file.name,
+      file.hash,
     ])
-    await run(client, next)
-    return next.name
-  })
+    await run(client, file)
+  }
+  await applyFunctions(client, { ledger, files: reapplied(pending), onSql })
+  return {
+    applied: names(pending.migrations),
+    functions: names(pending.functions),
+    vanished: pending.vanished,
+  }
 }
 
-function applyFunctions(
-  db: Database,
-  files: SqlFiles,
-  onSql: MigrateOptions['onSql'],
-): Promise<Omit<Migrated, 'applied'>> {
-  return db.transaction(async (client) => {
-    await client.query(BEGIN_STEP)
-    const ledger = await readLedger(client)
-    const pending = compare(ledger, files)
-    // Functions may call each other, in whatever order their files are read.
-    await client.query('set local check_function_bodies = off')
-    for (const file of reapplied(pending)) {
-      onSql?.(file.name, file.sql)
-      if (ledger.functions.has(file.name)) await refuseOverload(client, file)
-      else await run(client, file)
-      await client.query(
-        `insert into earshot.function_files (name, hash) values ($1, $2)
-         on conflict (name) do update set hash = excluded.hash, applied_at = default`,
-        [file.name, file.hash],
-      )
+async function applyFunctions(
+  client: pg.PoolClient,
+  { ledger, files, onSql }: { ledger: Ledger; files: SqlFile[] } & Pick<MigrateOptions, 'onSql'>,
+): Promise<void> {
+  // Functions may call each other, in whatever order their files are read.
+  await client.query('set local check_function_bodies = off')
+  for (const file of files) {
+    onSql?.(file.name, file.sql)
+    if (ledger.functions.has(file.name)) await refuseOverload(client, file)
+    else await run(client, file)
+    await client.query(
+      `insert into earshot.function_files (name, hash) values ($1, $2)
+       on conflict (name) do update set hash = excluded.hash, applied_at = default`,
+      [file.name, file.hash],
+    )
+  }
+}
+
+/** 55P03: a table was not free in time. 40P01: a deadlock with the running mesh. */
+const TRY_AGAIN = new Set(['55P03', '40P01'])
+
+async function withRetries<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      const thrown = error instanceof EarshotError ? error.cause : error
+      if (!TRY_AGAIN.has((thrown as { code?: string } | undefined)?.code ?? '')) throw error
+      if (tries === TRIES) throw tableHeld(error)
+      await sleep(REST_MS)
     }
-    return { functions: names(pending.functions), vanished: pending.vanished }
-  })
+  }
+}
+
+function tableHeld(cause: unknown): EarshotError {
+  return new EarshotError(
+    'EARSHOT_DATABASE',
+    'The schema could not be updated: another transaction held one of its tables all the time.',
+    {
+      hint: 'Find it with: select * from pg_stat_activity where xact_start is not null; end it, and try again',
+      cause,
+    },
+  )
 }
 
 const reapplied = ({ functions, grants }: Pending) => [...functions, ...(grants ? [grants] : [])]

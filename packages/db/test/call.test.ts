@@ -6,6 +6,24 @@ import { databases, testDatabase } from '../../../test/helpers/database.ts'
 import { openProxy } from '../../../test/helpers/proxy.ts'
 import { openDatabase } from '../src/open.ts'
 
+describe.each(databases)('calling functions during a schema update (%s)', (kind) => {
+  test('a statement whose function now returns something else is prepared again, on every connection', async () => {
+    await using held = await testDatabase(kind)
+    const { pool } = held.db
+    const make = (columns: string, value: string) =>
+      pool.query(`drop function if exists public.changing();
+        create function public.changing() returns table (${columns}) language sql as $$ select ${value} $$`)
+    const ask = () => call(pool, 'changing', 'select * from public.changing()', [])
+    await make('one int', '1')
+    expect(await Promise.all([ask(), ask()])).toEqual([[{ one: 1 }], [{ one: 1 }]])
+    await make('one int, two int', '1, 2')
+    const both = [{ one: 1, two: 2 }]
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual([both, both, both])
+    await make('two int', '2')
+    expect(await ask()).toEqual([{ two: 2 }])
+  })
+})
+
 describe.runIf(databases.includes('postgres'))('calling functions on a server', () => {
   test('goes on behind a transaction pooler, where a statement that was prepared may be on another connection', async () => {
     await using held = await testDatabase('postgres')

@@ -64,6 +64,53 @@ describe.each(databases)('migrate (%s)', (kind) => {
     expect((await checkSchema(own.db, { folder })).pending).toContain(name)
   })
 
+  test('a function that a migration drops stays until its file has replaced it', async () => {
+    const zz = (body: string) =>
+      `create or replace function earshot.zz_add(a int${body.includes('b') ? ', b int' : ''}) returns int language sql as $$ select ${body} $$;`
+    await write('functions/zz_add.sql', zz('a + 1'))
+    await migrate(own.db, { folder })
+    const { latest } = await checkSchema(own.db, { folder })
+    await write(
+      `migrations/${String(latest + 1).padStart(4, '0')}_drop.sql`,
+      'drop function earshot.zz_add(int);',
+    )
+    await write('functions/zz_add.sql', 'this is no function;')
+    await expect(migrate(own.db, { folder })).rejects.toMatchObject({ code: 'EARSHOT_DATABASE' })
+    expect((await own.db.pool.query('select earshot.zz_add(1) as n')).rows).toEqual([{ n: 2 }])
+    await write('functions/zz_add.sql', zz('a + b'))
+    await migrate(own.db, { folder })
+    expect((await own.db.pool.query('select earshot.zz_add(1, 2) as n')).rows).toEqual([{ n: 3 }])
+  })
+
+  test.runIf(kind === 'postgres')(
+    'a migration that waits for a table lets go of it, and goes on when the table is free',
+    async () => {
+      await migrate(own.db, { folder })
+      const { latest } = await checkSchema(own.db, { folder })
+      await write(
+        `migrations/${String(latest + 1).padStart(4, '0')}_column.sql`,
+        'alter table earshot.media add column zz int;',
+      )
+      const foreign = await own.db.pool.connect()
+      let tries = 0
+      try {
+        await foreign.query('begin; select from earshot.media')
+        const again = Promise.withResolvers<void>()
+        const migrated = migrate(own.db, {
+          folder,
+          onSql: (name) => name.endsWith('_column.sql') && ++tries === 2 && again.resolve(),
+        })
+        // In its second try it has let go of what the first one waited for.
+        await Promise.race([again.promise, migrated])
+        expect(tries).toBe(2)
+        await foreign.query('commit')
+        expect((await migrated).applied).toHaveLength(1)
+      } finally {
+        foreign.release(true)
+      }
+    },
+  )
+
   test('a function whose signature changed is refused with what to do, and the old one stays', async () => {
     await write(
       'functions/zz_add.sql',
@@ -186,7 +233,9 @@ describe.each(databases)('migrate (%s)', (kind) => {
           code: 'EARSHOT_VECTOR_MISSING',
           hint: expect.stringContaining('create extension vector schema public;'),
         })
-        await own.db.pool.query('create extension vector schema earshot')
+        await own.db.pool.query(
+          `create schema earshot authorization ${role}; create extension vector schema earshot`,
+        )
         await expect(migrate(plain)).rejects.toMatchObject({
           code: 'EARSHOT_VECTOR_MISSING',
           hint: expect.stringContaining('alter extension'),

@@ -79,8 +79,10 @@ export function createReporter(options: {
         { err, jobs: batch.map((job) => job.id) },
         'Results could not be stored; they are kept and sent again',
       )
-      if (isOutage(err)) return batch
-      if (batch.length === 1) return batch.map((job) => refused(job, err))
+      const code = codeOf(err)
+      const isRefused = ABOUT_DATA.test(code)
+      if (batch.length === 1) return isRefused ? batch.map((job) => refused(job, err)) : batch
+      if (!isRefused && !MAY_BE_ONE.test(code)) return batch
       // One of them cannot be stored: alone, each shows whether it is the one.
       return (await Promise.all(batch.map((job) => send([job])))).flat()
     }
@@ -105,12 +107,17 @@ function dropLost(jobs: Waiting[]): Waiting[] {
   return jobs.filter((job) => !job.lost.aborted)
 }
 
-/** What PostgreSQL says of the data itself, by class of SQLSTATE; anything else may pass. */
-const ABOUT_DATA = /^(22|23|42|54|P0|XX)[0-9A-Z]{3}$/
+/**
+ * What PostgreSQL says of the data itself, by class of SQLSTATE. Anything else may pass: a function, table or right that is
+ * missing (42) and an internal error (XX) come with a schema update, and tell nothing of the result.
+ */
+const ABOUT_DATA = /^(22|23|54|P0)[0-9A-Z]{3}$/
+/** What may be about one statement and not about the whole database. */
+const MAY_BE_ONE = /^(0A|42|XX)[0-9A-Z]{3}$/
 
-function isOutage(err: unknown): boolean {
+function codeOf(err: unknown): string {
   const cause = err instanceof EarshotError ? (err.cause ?? err) : err
-  return !(cause instanceof Error && 'code' in cause && ABOUT_DATA.test(String(cause.code)))
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
 /** The database will not have this result: the job fails with the reason, instead of being sent for ever. */

@@ -21,6 +21,8 @@ const VERDICTS: Partial<Record<ErrorCode, Verdict | 'away'>> = {
   EARSHOT_DISK_FULL: 'node',
   EARSHOT_UNREACHABLE: 'away',
   EARSHOT_DATABASE: 'away',
+  // A schema update is under way, or this box is older than the database.
+  EARSHOT_SCHEMA_MISSING: 'away',
   EARSHOT_UNAUTHORIZED: 'node',
   // This box's clock is off, or it signed with a secret that was replaced: no other box need fail.
   EARSHOT_BAD_SIGNATURE: 'node',

@@ -11,6 +11,11 @@ export type Queryable = Pick<pg.Pool, 'query'>
 const INVALID_PARAMETER = '22023'
 /** A prepared statement is not there, or there already: a transaction pooler gave us another server connection than before. */
 const STATEMENT_ELSEWHERE = new Set(['26000', '42P05'])
+/** A schema update changed what a function returns, after this connection had prepared the call. */
+const isStale = (err: unknown) =>
+  err instanceof pg.DatabaseError && err.code === '0A000' && err.routine === 'RevalidateCachedQuery'
+/** By function: how often its statement went stale. A new name makes each connection prepare it again. */
+const renewals = new Map<string, number>()
 /** A deadlock, or a serialization failure: undone as a whole, and no fault of this statement. */
 const UNDONE = new Set(['40P01', '40001'])
 /** Where prepared statements do not last: their names are sent no more. */
@@ -69,7 +74,7 @@ const patience = new WeakMap<Queryable, Map<string, number>>()
 /**
  * Runs one statement that calls a function of schema earshot and returns its rows. It is prepared under its name, once a
  * connection, until a transaction pooler shows that it keeps no such names. On a server its answer is waited for only so long
- * (LIMITS_MS); one that the server undid for the sake of others is sent once more.
+ * (LIMITS_MS); one that the server undid for the sake of others, or whose plan went stale in a schema update, is sent once more.
  *
  * @throws EarshotError EARSHOT_BAD_REQUEST with the function's own sentence when it refuses its arguments; EARSHOT_DATABASE
  *   and its kin when the database cannot be reached
@@ -91,9 +96,10 @@ async function send<Row extends pg.QueryResultRow>(
   again: number,
 ): Promise<Row[]> {
   const named = !poolers.has(db)
+  const renewal = renewals.get(name)
   try {
     const sent = monotonicMs()
-    const { rows } = await db.query<Row>(named ? { ...query, name } : query)
+    const { rows } = await db.query<Row>(named ? { ...query, name: statementName(name) } : query)
     if (monotonicMs() - sent < (LIMITS_MS[name] ?? 0) / 2) patience.get(db)?.delete(name)
     return rows
   } catch (err) {
@@ -104,11 +110,20 @@ async function send<Row extends pg.QueryResultRow>(
       poolers.add(db)
       return send(db, name, query, again)
     }
+    if (isStale(err) && named) {
+      if (renewals.get(name) === renewal) renewals.set(name, (renewal ?? 0) + 1)
+      if (again > 0) return send(db, name, query, again - 1)
+    }
     if (UNDONE.has(code) && again > 0) return send(db, name, query, again - 1)
     if (code === INVALID_PARAMETER)
       throw new EarshotError('EARSHOT_BAD_REQUEST', (err as Error).message, { cause: err })
     throw databaseError(err)
   }
+}
+
+function statementName(name: string): string {
+  const renewal = renewals.get(name)
+  return renewal === undefined ? name : `${name}_${renewal}`
 }
 
 function limitOf(db: Queryable, name: string): Pick<LimitedQuery, 'query_timeout'> {
