@@ -1,12 +1,12 @@
--- What GET /metrics shows of the database, in one answer.
+-- What GET /metrics counts of the events, a page at a time; read_gauges tells how things stand.
 --   p_xid, p_id  the place in the order of the events up to which they were read before; null: begin now
 --   p_limit      events read at most
 --   p_bounds     upper bounds of the histograms' buckets, in seconds
--- Returns {jobs, nodes, lease_s, term, led, xid, id, more, events, runs}: events counts by type, kind and cause; runs counts completed jobs by
+-- Returns {xid, id, more, events, runs}: events counts by type, kind and cause; runs counts completed jobs by
 -- kind and by the buckets (numbered from 0) of how long they waited and ran, with sums. A job that waited for parents has no waiting time here: run_at does not tell when
 -- they ended. `more`: the limit was reached, ask again from (xid, id).
 create or replace function earshot.read_metrics(p_xid xid8, p_id bigint, p_limit int, p_bounds double precision[]) returns jsonb
-language sql stable security definer set search_path = earshot, pg_temp
+language sql stable security definer set search_path = earshot, pg_temp set jit = off
 as $$
   with now as materialized (select pg_snapshot_xmin(pg_current_snapshot()) as horizon),
   page as materialized (
@@ -20,11 +20,6 @@ as $$
     from page p where p.type = 'job.completed' and p.data ? 'ran_s'
   )
   select jsonb_build_object(
-    'jobs', (select coalesce(jsonb_agg(to_jsonb(c)), '[]') from earshot.count_jobs() c),
-    'nodes', (select coalesce(jsonb_agg(to_jsonb(n)), '[]') from (
-      select n.id, n.status, extract(epoch from clock_timestamp() - n.last_seen)::float8 as silent_s from earshot.nodes n order by n.last_seen desc limit 500) n),
-    'lease_s', (select extract(epoch from s.lease)::float8 from earshot.settings s),
-    'term', (select l.term::text from earshot.leader l), 'led', (select l.expires_at > clock_timestamp() from earshot.leader l),
     'xid', case when more.is then last.xid else now.horizon end::text, 'id', case when more.is then last.id else 0 end, 'more', more.is,
     'events', (select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
       select p.type, p.data ->> 'kind' as kind, p.data ->> 'cause' as cause, count(*)::int as count from page p group by 1, 2, 3) c),

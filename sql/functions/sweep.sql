@@ -18,7 +18,9 @@ begin
   end if;
   requeued := earshot.requeue_lost_jobs(p_leases);
   overdue := (select count(*) from earshot.end_jobs(
-    (select array_agg(j.id) from earshot.jobs j where j.deadline < now() and j.status in ('blocked', 'pending', 'assigned', 'running')),
+    -- 500 at a time, so that no sweep takes long: when so many ended, more may wait.
+    array(select j.id from earshot.jobs j where j.deadline < now() and j.status in ('blocked', 'pending', 'assigned', 'running')
+      order by j.deadline limit 500),
     'failed', 'EARSHOT_DEADLINE', 'It was not done by its deadline.'));
   if p_leases then
     perform earshot.mark_silent_nodes();

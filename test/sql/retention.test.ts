@@ -6,6 +6,7 @@ import {
   archiveJobs,
   forgetNodes,
   renumberEvents,
+  pruneArchive,
   pruneEvents,
   setRetention,
 } from '@earshot/db/functions/retention'
@@ -110,7 +111,8 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
       `select xid || '-' || (id - 1) as at from earshot.events where job_id = $1 order by id desc limit 1`,
       [first!.id],
     )
-    await archiveJobs(db().pool, term)
+    expect(await pruneArchive(db().pool, '0')).toBe(0)
+    expect(await pruneArchive(db().pool, term)).toBe(1)
     expect(await eventTypes(db(), first!.id)).toEqual([])
     await expect(resume(last!.at)).rejects.toMatchObject({ code: 'EARSHOT_EVENTS_PRUNED' })
     const [fresh] = await submitJobs(db().pool, [speak])

@@ -172,7 +172,7 @@ export type LaneView = {
   role: string
   requires: Requires
   class: JobClass
-  /** Jobs that are due and wait for a node, counted to 10,000. */
+  /** Jobs that are due and wait for a node, counted to 10,000, or to its share of 50,000. */
   waiting: number
   /** For how long the oldest of them has been due, in seconds. */
   oldest_s: number

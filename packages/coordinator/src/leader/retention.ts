@@ -4,6 +4,7 @@ import {
   archiveJobs,
   forgetNodes,
   renumberEvents,
+  pruneArchive,
   pruneEvents,
   setRetention,
 } from '@earshot/db/functions/retention'
@@ -29,29 +30,31 @@ export function createRetention(options: {
   let begun: string | undefined
   let moved = 0
   let pruned = 0
+  let forgotten = 0
 
   async function work(): Promise<void> {
     const current = term()
     if (current === null) return
     if (begun !== current) await begin(current)
-    const [jobs, events] = [
-      await archiveJobs(db.pool, current),
-      await pruneEvents(db.pool, current),
-    ]
+    const jobs = await archiveJobs(db.pool, current)
+    const archived = await pruneArchive(db.pool, current)
+    const events = await pruneEvents(db.pool, current)
     moved += jobs
     pruned += events
+    forgotten += archived
     // One batch a turn, so that a stop never waits for a long one.
-    if (jobs === BATCH || events === BATCH) return loop.kick()
+    if ([jobs, archived, events].includes(BATCH)) return loop.kick()
     const nodes = await forgetNodes(db.pool, current)
-    if (moved + pruned > 0)
+    if (moved + pruned + forgotten > 0)
       log.info(
-        { term: current, jobs: moved, events: pruned },
-        'What ended long ago was archived, and old events deleted',
+        { term: current, jobs: moved, deleted: forgotten, events: pruned },
+        'Jobs that ended long ago were archived; old ones and old events were deleted',
       )
     if (nodes.length > 0)
       log.info({ term: current, nodes }, 'Nodes that were offline for too long were forgotten')
     moved = 0
     pruned = 0
+    forgotten = 0
   }
 
   async function begin(current: string): Promise<void> {

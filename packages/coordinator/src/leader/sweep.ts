@@ -8,6 +8,8 @@ import type { Leadership } from './election.ts'
 
 /** A lost lease is noticed at most this much later. */
 const EVERY_MS = 1000
+/** As many jobs as one sweep ends at their deadline; when it ended so many, more wait. */
+const MOST_OVERDUE = 500
 /** Coordinators say every few seconds that they still wait, and 20 s of silence count: this is soon enough. */
 const UNAWAITED_MS = 5000
 /** How long nodes have to be heard again after leadership was taken, or was out of reach. */
@@ -40,6 +42,7 @@ export function createSweep(options: {
     report(swept, current, log)
     onSwept?.(swept)
     clearTimeout(due)
+    if (swept.overdue >= MOST_OVERDUE) return loop.kick()
     if (swept.next_due_s !== null && swept.next_due_s * 1000 < EVERY_MS) {
       due = setTimeout(() => loop.kick(), Math.max(0, swept.next_due_s * 1000))
     }

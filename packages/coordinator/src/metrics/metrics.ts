@@ -3,7 +3,7 @@ import { needsText } from '@earshot/shared/lanes'
 import { monotonicMs } from '@earshot/db/monotonic'
 import type { Position } from '../queries/events.ts'
 import { createCounter, createHistogram, expose, gauge, type Metric } from './exposition.ts'
-import { BOUNDS, type Look, readMetrics } from './read.ts'
+import { BOUNDS, type Gauges, type Page, readGauges, readMetrics } from './read.ts'
 
 /** A scrape reads so many pages of events at most; what is left is read at the next. */
 const PAGES = 20
@@ -66,18 +66,23 @@ export function createMetrics(db: Database, self?: Self): Metrics {
   )
   const counted = [queued, ended, returned, started, ran, requests, routed, sweeps, swept]
   let at: Position | null = null
-  let looking: Promise<Look> | undefined
+  let looking: Promise<Gauges> | undefined
 
-  async function lookOnce(): Promise<Look> {
-    for (let page = 1; ; page += 1) {
-      const look = await readMetrics(db.pool, at)
-      at = look.next
-      count(look)
-      if (!look.more || page === PAGES) return look
+  async function countEvents(): Promise<void> {
+    for (let page = 1; page <= PAGES; page += 1) {
+      const read = await readMetrics(db.pool, at)
+      at = read.next
+      count(read)
+      if (!read.more) return
     }
   }
 
-  function count({ events, runs }: Look): void {
+  async function lookOnce(): Promise<Gauges> {
+    await countEvents()
+    return readGauges(db.pool)
+  }
+
+  function count({ events, runs }: Page): void {
     for (const { type, kind, cause, count } of events) {
       if (type === 'job.queued') queued.add({ kind: kind ?? '' }, count)
       if (type === 'job.completed' || type === 'job.failed' || type === 'job.cancelled')
@@ -91,7 +96,7 @@ export function createMetrics(db: Database, self?: Self): Metrics {
   }
 
   return {
-    open: async () => void (await lookOnce()),
+    open: countEvents,
     async text() {
       // Scrapers that ask at once share one look: two would count the same events twice.
       looking ??= lookOnce().finally(() => (looking = undefined))
@@ -117,7 +122,7 @@ export function createMetrics(db: Database, self?: Self): Metrics {
   }
 }
 
-function gauges({ jobs, nodes, lease_s }: Look): Metric[] {
+function gauges({ jobs, nodes, lease_s }: Gauges): Metric[] {
   const lanes = jobs.map(({ status, role, requires, class: urgency, jobs: count, oldest_s }) => ({
     labels: { status, role, needs: needsText(requires), class: urgency },
     count,
@@ -131,7 +136,7 @@ function gauges({ jobs, nodes, lease_s }: Look): Metric[] {
   return [
     gauge(
       'earshot_jobs',
-      'Open jobs by status and lane; a lane is counted to 10,000.',
+      'Open jobs by status and lane; a lane is counted to 10,000, all to 50,000.',
       lanes.map(({ labels, count }) => ({ labels, value: count })),
     ),
     gauge(
@@ -151,7 +156,7 @@ function gauges({ jobs, nodes, lease_s }: Look): Metric[] {
   ]
 }
 
-function leading({ term, led }: Look, self: Self | undefined): Metric[] {
+function leading({ term, led }: Gauges, self: Self | undefined): Metric[] {
   return [
     gauge('earshot_leader_term', 'The term of the leadership; it grows with every change.', [
       { value: Number(term) },

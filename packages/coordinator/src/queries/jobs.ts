@@ -1,4 +1,11 @@
-import type { ErrorCode, EventView, JobStatus, JobView } from '@earshot/contract'
+import {
+  type ErrorCode,
+  type EventView,
+  isFinal,
+  JOB_STATUSES,
+  type JobStatus,
+  type JobView,
+} from '@earshot/contract'
 import { type Queryable, call } from '@earshot/db/functions/call'
 import { iso, isoOrNull } from './time.ts'
 
@@ -29,38 +36,52 @@ export async function readJobs(
   filter: JobFilter,
   progressOf: (id: number) => number | null,
 ): Promise<JobView[]> {
-  const { name, where, values } = conditions(filter)
+  const { name, which, values } = conditions(filter)
   const rows = await call<Row>(
     db,
     `http_jobs${name}`,
-    `select ${COLUMNS} from earshot.all_jobs j ${where} order by j.id desc limit $1`,
+    `select ${COLUMNS} from earshot.all_jobs j ${which} order by j.id desc limit $1`,
     values,
   )
   return rows.map((row) => view(row, progressOf))
 }
 
-/** Only what was asked stands in the statement: a plan for `$1 is null or …` serves no index once it is kept for all values. */
-function conditions({ limit, ...asked }: JobFilter): {
+/**
+ * Which jobs, as text of the statement: only what was asked stands in it, since a plan for `$1 is null or …` serves no index
+ * once it is kept for all values.
+ */
+function conditions({ limit, status, ...asked }: JobFilter): {
   name: string
-  where: string
+  which: string
   values: unknown[]
 } {
-  const texts = {
-    status: 'j.status = any ($)',
-    kind: 'j.kind = $',
-    before: 'j.id < $',
-    ids: 'j.id = any ($::bigint[])',
-  }
+  const texts = { kind: 'j.kind = $', before: 'j.id < $', ids: 'j.id = any ($::bigint[])' }
   const given = (Object.keys(texts) as (keyof typeof texts)[]).filter(
     (key) => asked[key] !== undefined,
   )
+  const all = given.map((key, at) => texts[key].replace('$', `$${at + 2}`))
+  const statuses = JOB_STATUSES.filter((one) => (status ?? JOB_STATUSES).includes(one))
+  const each = status !== undefined || asked.kind !== undefined
   return {
-    name: given.map((key) => `_${key}`).join(''),
-    where: given
-      .map((key, at) => `${at === 0 ? 'where' : 'and'} ${texts[key].replace('$', `$${at + 2}`)}`)
-      .join(' '),
+    // PostgreSQL tells statements apart by 63 letters.
+    name: [...(each ? [statuses.map((one) => JOB_STATUSES.indexOf(one)).join('')] : []), ...given]
+      .map((key) => `_${key}`)
+      .join(''),
+    which: each
+      ? `where j.id = any (array(${statuses.map((one) => newest(one, all)).join(' union all ')}))`
+      : all.map((one, at) => `${at === 0 ? 'where' : 'and'} ${one}`).join(' '),
     values: [limit, ...given.map((key) => asked[key])],
   }
+}
+
+/** The newest jobs of one status: each table has an index in this order, and none in that of several statuses. */
+function newest(status: JobStatus, all: string[]): string {
+  return ['jobs', ...(isFinal(status) ? ['jobs_archive'] : [])]
+    .map(
+      (table) =>
+        `(select j.id from earshot.${table} j where ${[`j.status = '${status}'`, ...all].join(' and ')} order by j.id desc limit $1)`,
+    )
+    .join(' union all ')
 }
 
 function view(

@@ -28,6 +28,17 @@ export async function archiveJobs(db: Queryable, term: string): Promise<number> 
   return row!.moved
 }
 
+/** Deletes up to a thousand jobs that were archived too long ago, with their events; returns how many. */
+export async function pruneArchive(db: Queryable, term: string): Promise<number> {
+  const [row] = await call<{ gone: number }>(
+    db,
+    'prune_archive',
+    'select earshot.prune_archive($1::bigint) as gone',
+    [term],
+  )
+  return row!.gone
+}
+
 /** Deletes up to a thousand old events that are about no job; returns how many. */
 export async function pruneEvents(db: Queryable, term: string): Promise<number> {
   const [row] = await call<{ gone: number }>(
