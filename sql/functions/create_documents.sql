@@ -1,7 +1,8 @@
 -- Gives each recording or text that is submitted without a document one, under its content's hash: what is heard must belong
--- somewhere; but for `store: false`, which asks for the words alone. One that is there is left as it is: the job may prove to be a repeat, and submit_jobs alone knows. Refuses (22023)
+-- somewhere; but for `store: false`, which asks for the words alone. One that is there is left as it is. Refuses (22023)
 -- media that no coordinator holds. Called by submit_jobs, in its transaction.
-create or replace function earshot.create_documents(p_jobs jsonb, p_tenant text) returns jsonb
+--   p_known  {key: id} of jobs that were submitted before; a repeat needs no document
+create or replace function earshot.create_documents(p_jobs jsonb, p_tenant text, p_known jsonb) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
@@ -13,6 +14,7 @@ begin
   for v_job, v_place in
     select a.job, a.ord - 1 from jsonb_array_elements(p_jobs) with ordinality a (job, ord)
     where a.job ->> 'kind' in ('transcribe', 'read') and a.job -> 'payload' ->> 'document_id' is null
+      and not p_known ? coalesce(a.job ->> 'idempotency_key', '')
   loop
     v_hash := v_job -> 'payload' ->> 'media';
     if not exists (select from earshot.media m where m.hash = v_hash) then

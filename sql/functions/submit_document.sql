@@ -2,7 +2,7 @@
 --   p_kind   'audio' (heard by transcribe) or 'text' (read by read)
 --   p_class  interactive when somebody waits for it; null: as its kind is
 --   p_language  what is spoken, such as de: only nodes that hear it get the job
--- The same content again answers with the document there is (duplicate); one that had failed is tried anew.
+-- The same content again answers with the document there is (duplicate); one that had failed, or that no open job works on, is tried again.
 create or replace function earshot.submit_document(
   p_hash text, p_size bigint, p_holder text, p_path text, p_title text, p_kind text default 'audio',
   p_requires jsonb default '{}', p_tenant text default 'default', p_corpus text default 'default', p_class text default null, p_language text default null
@@ -30,7 +30,8 @@ begin
     select * into v_known from earshot.documents d
       where d.tenant_id = p_tenant and d.corpus_id = v_corpus and d.media_hash = p_hash for update;
     document_id := v_known.id;
-    if v_known.status <> 'failed' then
+    if v_known.status = 'ready' or v_known.status <> 'failed' and exists (select from earshot.jobs j
+        where j.document_id = v_known.id and j.status in ('blocked', 'pending', 'assigned', 'running')) then
       select max(j.id) into job_id from earshot.all_jobs j where j.document_id = v_known.id and j.kind in ('transcribe', 'read');
       return next;
       return;

@@ -1,6 +1,8 @@
 import { submitDocument } from '@earshot/db/functions/documents'
 import { cancelJobs, retryJobs, submitJobs } from '@earshot/db/functions/jobs'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { lead } from '@earshot/db/functions/leadership'
+import { archiveJobs } from '@earshot/db/functions/retention'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, finish, jobRow, join } from './fixture.ts'
 
@@ -73,6 +75,97 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
     expect(await status(document_id as number)).toBe('ready')
     expect(await submitJobs(db().pool, [job])).toEqual([{ id: first!.id, duplicate: true }])
     expect(await status(document_id as number)).toBe('ready')
+  })
+
+  const keyed = (payload: object, more: { kind?: string; idempotency_key?: string } = {}) => ({
+    kind: 'transcribe',
+    idempotency_key: 'k',
+    ...more,
+    payload: payload as Record<string, unknown>,
+  })
+  const OTHER = 'b'.repeat(64)
+
+  test.each([
+    ['other media', keyed({ media: OTHER })],
+    ['another payload', keyed({ media: HASH, language: 'de' })],
+    ['another kind', keyed({ text: 'hello' }, { kind: 'speak' })],
+  ])('a key that was used before is refused with %s, and nothing is left of it', async (_, job) => {
+    for (const hash of [HASH, OTHER])
+      await db().pool.query(
+        `insert into earshot.media (hash, size, holder, path) values ($1, 1, 'desk', '/in/' || $1) on conflict do nothing`,
+        [hash],
+      )
+    const [first] = await submitJobs(db().pool, [keyed({ media: HASH })])
+    const refusal = {
+      code: 'EARSHOT_KEY_REUSED',
+      message: expect.stringContaining(`"k" belongs to job ${first!.id}`),
+    }
+    await expect(submitJobs(db().pool, [job])).rejects.toMatchObject(refusal)
+    await db().pool.query(
+      `update earshot.jobs set status = 'cancelled', finished_at = now() - interval '1 year'`,
+    )
+    const term = await lead(db().pool, 'test', true)
+    await archiveJobs(db().pool, term!)
+    await expect(submitJobs(db().pool, [job])).rejects.toMatchObject(refusal)
+    expect(await submitJobs(db().pool, [keyed({ media: HASH })])).toEqual([
+      { id: first!.id, duplicate: true },
+    ])
+    const { rows } = await db().pool.query('select media_hash from earshot.documents')
+    expect(rows).toEqual([{ media_hash: HASH }])
+    await db().pool.query('delete from earshot.jobs_archive')
+  })
+
+  test('two jobs of one submission under one key are refused unless they ask for the same', async () => {
+    const say = (text: string) => keyed({ text }, { kind: 'speak', idempotency_key: 'both' })
+    await expect(submitJobs(db().pool, [say('a'), say('b')])).rejects.toMatchObject({
+      code: 'EARSHOT_KEY_REUSED',
+      message: expect.stringContaining('Job 2'),
+    })
+    const [a, b] = await submitJobs(db().pool, [say('a'), say('a')])
+    expect([a!.duplicate, b]).toEqual([false, { id: a!.id, duplicate: true }])
+  })
+
+  test('content whose document waits without a job is transcribed when it is dropped again', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await db().pool.query('delete from earshot.jobs')
+    expect(await submitDocument(db().pool, recording)).toMatchObject({
+      document_id,
+      duplicate: false,
+    })
+    expect(await submitDocument(db().pool, recording)).toMatchObject({ duplicate: true })
+    await work()
+    await work()
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test.runIf(kind === 'postgres').each([
+    ['while its job is moved to the archive', true],
+    ['while another submission with it is not committed yet', false],
+  ])('a key that is repeated %s makes no second job', async (_, archived) => {
+    const job = keyed({ text: 'once' }, { kind: 'speak', idempotency_key: `race ${archived}` })
+    const term = await lead(db().pool, 'test', true)
+    const other = await db().pool.connect()
+    try {
+      const submit = () =>
+        other.query('select id from earshot.submit_jobs($1)', [JSON.stringify([job])])
+      if (!archived) await other.query('begin')
+      const { id } = (await submit()).rows[0]
+      if (archived) {
+        await other.query(
+          `update earshot.jobs set status = 'cancelled', finished_at = now() - interval '1 year'; begin`,
+        )
+        await other.query('select earshot.archive_jobs($1)', [term])
+      }
+      const again = submitJobs(db().pool, [job])
+      await vi.waitUntil(async () => {
+        const { rows } = await db().pool.query('select from pg_locks where not granted')
+        return rows.length > 0
+      }, 20_000)
+      await other.query('commit')
+      expect(await again).toEqual([{ id, duplicate: true }])
+    } finally {
+      other.release(true)
+    }
   })
 
   test('a document that failed is queued again by a new job for its media', async () => {

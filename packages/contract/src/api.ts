@@ -79,7 +79,7 @@ export const EnqueueOptions = z
     class: z.enum(JOB_CLASSES).optional(),
     run_at: z.iso.datetime({ offset: true }).optional(),
     deadline: z.iso.datetime({ offset: true }).optional(),
-    /** A second job with the same key answers with the first one's id. */
+    /** A repeat with the same key, kind and payload answers with the first job's id; other work is refused. */
     idempotency_key: z.string().min(1).max(500).optional(),
     /** How often the job may fail by its own guilt. */
     max_tries: z.number().int().min(1).max(100).optional(),

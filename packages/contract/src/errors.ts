@@ -16,6 +16,10 @@ export const ERRORS = {
     status: 404,
     about: 'there is no such job, document, artifact, node or route',
   },
+  EARSHOT_KEY_REUSED: {
+    status: 409,
+    about: 'an idempotency key belongs to a job of another kind or payload',
+  },
   EARSHOT_MEDIA_GONE: { status: 410, about: 'the media is no longer where it was taken in' },
   EARSHOT_EVENTS_PRUNED: {
     status: 410,

@@ -9,6 +9,8 @@ export type Queryable = Pick<pg.Pool, 'query'>
 
 /** What our SQL functions raise for a request that cannot be right. */
 const INVALID_PARAMETER = '22023'
+/** An idempotency key belongs to other work: raised by find_by_keys. */
+const KEY_REUSED = 'EK001'
 /** A prepared statement is not there, or there already: a transaction pooler gave us another server connection than before. */
 const STATEMENT_ELSEWHERE = new Set(['26000', '42P05'])
 /** A schema update changed what a function returns, after this connection had prepared the call. */
@@ -117,6 +119,12 @@ async function send<Row extends pg.QueryResultRow>(
     if (UNDONE.has(code) && again > 0) return send(db, name, query, again - 1)
     if (code === INVALID_PARAMETER)
       throw new EarshotError('EARSHOT_BAD_REQUEST', (err as Error).message, { cause: err })
+    if (code === KEY_REUSED)
+      throw new EarshotError('EARSHOT_KEY_REUSED', (err as Error).message, {
+        field: 'idempotency_key',
+        hint: 'Use a new key for other work',
+        cause: err,
+      })
     throw databaseError(err)
   }
 }

@@ -10,7 +10,8 @@ export type Submission = EnqueueOptions & {
 /**
  * Enqueues jobs in one statement, all or none; answers in the order asked.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST naming the job and the field that is wrong
+ * @throws EarshotError EARSHOT_BAD_REQUEST naming the job and the field that is wrong; EARSHOT_KEY_REUSED when a key belongs to a job
+ *   of another kind or payload
  * @example
  * const [{ id }] = await submitJobs(db.pool, [{ kind: 'speak', payload: { text: 'Dinner is ready.' } }])
  */
