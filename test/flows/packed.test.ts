@@ -75,6 +75,18 @@ describe.runIf(databases.includes('postgres'))(
         env: environment({}),
       })
 
+    test('the SDK brings zod alone', async () => {
+      const dependenciesOf = async (name: string): Promise<string[]> => {
+        const manifest = path.join(project, 'node_modules', name, 'package.json')
+        const { dependencies = {} } = JSON.parse(await readFile(manifest, 'utf8')) as {
+          dependencies?: Record<string, string>
+        }
+        return Object.keys(dependencies)
+      }
+      expect(await dependenciesOf('@earshot/sdk')).toEqual(['@earshot/contract'])
+      expect(await dependenciesOf('@earshot/contract')).toEqual(['zod'])
+    })
+
     test('the types are there for the compiler too', async () => {
       await writeFile(
         path.join(project, 'tsconfig.json'),

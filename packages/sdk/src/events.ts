@@ -1,7 +1,7 @@
 import type { EventView, ProgressEvent } from '@earshot/contract'
-import { createParser } from 'eventsource-parser'
 import { type Http, isPassing } from './http.ts'
 import { backoff, pause } from './pause.ts'
+import { createEventReader } from './server-sent-events.ts'
 
 export type EventOptions = {
   /** The id of the last event already seen, or '0' for everything still kept; without it the stream starts now. */
@@ -101,14 +101,7 @@ async function* connect(
 }
 
 async function* read(body: ReadableStream<Uint8Array>, cut: () => void): AsyncGenerator<Item> {
-  const items: Item[] = []
-  const parser = createParser({
-    onEvent: ({ id, data }) =>
-      items.push({
-        ...(id ? { position: id } : {}),
-        event: JSON.parse(data) as EventView | ProgressEvent,
-      }),
-  })
+  const eventsIn = createEventReader()
   const reader = body
     .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
     .getReader()
@@ -119,8 +112,11 @@ async function* read(body: ReadableStream<Uint8Array>, cut: () => void): AsyncGe
       const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
       clearTimeout(timer)
       if (done || value === undefined) return
-      parser.feed(value)
-      yield* items.splice(0)
+      for (const { id, data } of eventsIn(value))
+        yield {
+          ...(id ? { position: id } : {}),
+          event: JSON.parse(data) as EventView | ProgressEvent,
+        }
       timer = setTimeout(cut, SILENCE_MS)
     }
   } finally {
