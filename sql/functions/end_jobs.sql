@@ -24,7 +24,7 @@ begin
   ), documents as (
     update earshot.documents d set status = 'failed', error = p_sentence, error_code = p_code
     from ended e where d.id = e.document_id and d.status in ('queued', 'processing')
-      and not exists (select from earshot.jobs o where o.document_id = d.id and o.status in ('blocked', 'pending', 'assigned', 'running'))
+      and not earshot.has_open_work(d.id)
     returning d.id, d.tenant_id
   )
   insert into earshot.events (tenant_id, type, job_id, document_id, node, data)

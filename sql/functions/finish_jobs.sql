@@ -45,7 +45,9 @@ begin
     if v_job.id is null then
       answer := 'lost';
     elsif v_job.status not in ('assigned', 'running') then
-      answer := case when v_job.status = 'cancelled' then 'lost' else 'already' end;
+      -- It waits under this fence when this report failed it. Others may have ended it: by request, at its deadline, since its media is gone.
+      answer := case when v_job.status in ('pending', 'completed')
+        or v_job.error_code = coalesce(p_outcomes[i] -> 'error' ->> 'code', 'EARSHOT_RESULT_REFUSED') then 'already' else 'lost' end;
     elsif v_job.assigned_node <> p_node or v_job.incarnation <> p_incarnation then
       answer := 'lost';
     else

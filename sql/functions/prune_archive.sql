@@ -20,6 +20,8 @@ begin
   if v_ids = '{}' then
     return 0;
   end if;
+  -- Children that did not count one of them yet would wait for ever.
+  perform earshot.release_children(v_ids);
   delete from earshot.job_parents p where p.job_id = any (v_ids);
   with events as (
     delete from earshot.events e where e.job_id = any (v_ids) returning e.xid, e.id

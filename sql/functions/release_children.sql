@@ -63,8 +63,7 @@ begin
   ), documents as (
     update earshot.documents d set status = 'failed', error = c.error, error_code = c.error_code
     from changed c where d.id = c.document_id and c.status in ('failed', 'cancelled') and d.status in ('queued', 'processing')
-      and not exists (select from earshot.jobs o where o.document_id = d.id and o.status in ('blocked', 'pending', 'assigned', 'running')
-        and not exists (select from changed x where x.id = o.id and x.status in ('failed', 'cancelled')))
+      and not earshot.has_open_work(d.id, array(select x.id from changed x where x.status in ('failed', 'cancelled')))
     returning d.id, d.tenant_id, d.error, d.error_code
   ), told as (
     insert into earshot.events (tenant_id, type, job_id, document_id, data)

@@ -30,8 +30,7 @@ begin
     select * into v_known from earshot.documents d
       where d.tenant_id = p_tenant and d.corpus_id = v_corpus and d.media_hash = p_hash for update;
     document_id := v_known.id;
-    if v_known.status = 'ready' or v_known.status <> 'failed' and exists (select from earshot.jobs j
-        where j.document_id = v_known.id and j.status in ('blocked', 'pending', 'assigned', 'running')) then
+    if v_known.status = 'ready' or v_known.status <> 'failed' and earshot.has_open_work(v_known.id) then
       select max(j.id) into job_id from earshot.all_jobs j where j.document_id = v_known.id and j.kind in ('transcribe', 'read');
       return next;
       return;

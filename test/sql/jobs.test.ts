@@ -173,6 +173,17 @@ describe.each(databases)('jobs on %s', (kind) => {
         assigned_node: null,
       })
     })
+    test('answers lost when the job was ended by others meanwhile, and already only for its own report', async () => {
+      const id = await speak(db(), 'late')
+      const [job] = await assignAll(db(), 'n1', n1)
+      await db().pool.query(
+        `select earshot.end_jobs(array[$1::bigint], 'failed', 'EARSHOT_DEADLINE', 'Late.')`,
+        [id],
+      )
+      expect(await finish(db(), 'n1', n1, job!, FAILS('final'))).toBe('lost')
+      expect(await finish(db(), 'n1', n1, job!, { output: {} })).toBe('lost')
+    })
+
     test('answers a repeat after a lost answer with already, whatever the outcome was', async () => {
       const ids = [await speak(db()), await speak(db()), await speak(db())]
       const jobs = await assignAll(db(), 'n1', n1)

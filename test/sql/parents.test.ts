@@ -3,7 +3,8 @@ import { cancelJobs, submitJobs, takeAssignments } from '@earshot/db/functions/j
 import { lead, listLanes } from '@earshot/db/functions/leadership'
 import fc from 'fast-check'
 import type pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { archiveJobs, pruneArchive } from '@earshot/db/functions/retention'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, assignNext, eventTypes, finish, jobRow, join } from './fixture.ts'
 
@@ -41,6 +42,56 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
     )
     return jobs.map((job) => job.id)
   }
+
+  test('a child whose parent is deleted before it was counted goes on', async () => {
+    const parent = await step()
+    const child = await step([{ job: parent, policy: 'run' }])
+    await db().pool.query(
+      `update earshot.jobs set status = 'cancelled', finished_at = now() - interval '3 years' where id = $1`,
+      [parent],
+    )
+    const term = await lead(db().pool, 'test', true)
+    await archiveJobs(db().pool, term!)
+    await db().pool.query(
+      `update earshot.jobs_archive set archived_at = now() - interval '3 years'`,
+    )
+    expect(await status(child)).toBe('blocked')
+    expect(await pruneArchive(db().pool, term!)).toBe(1)
+    expect(await status(child)).toBe('pending')
+  })
+
+  test.runIf(kind === 'postgres')(
+    'a submission is refused whose parent is deleted while it waits for another parent',
+    async () => {
+      const [gone, held] = [await step(), await step()]
+      await cancelJobs(db().pool, [gone])
+      await db().pool.query(
+        `update earshot.jobs set finished_at = now() - interval '3 years' where id = $1`,
+        [gone],
+      )
+      const term = await lead(db().pool, 'test', true)
+      await archiveJobs(db().pool, term!)
+      await db().pool.query(
+        `update earshot.jobs_archive set archived_at = now() - interval '3 years'`,
+      )
+      const other = await db().pool.connect()
+      try {
+        await other.query('begin')
+        await other.query('select from earshot.jobs where id = $1 for update', [held])
+        const child = step([{ job: gone, policy: 'run' }, held])
+        const refused = expect(child).rejects.toThrow(`job ${gone}, which was deleted`)
+        await vi.waitUntil(async () => {
+          const { rows } = await db().pool.query('select from pg_locks where not granted')
+          return rows.length > 0
+        }, 20_000)
+        expect(await pruneArchive(db().pool, term!)).toBe(1)
+        await other.query('commit')
+        await refused
+      } finally {
+        other.release(true)
+      }
+    },
+  )
 
   test('a circle, a stranger, oneself and an unknown policy are refused', async () => {
     const wrong = async (after: unknown) =>

@@ -77,6 +77,57 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
     expect(await status(document_id as number)).toBe('ready')
   })
 
+  test('a document whose lexical embed is cancelled fails, although another model is still to embed it', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    const [lexical] = (await db().pool.query("select id from earshot.jobs where kind = 'embed'"))
+      .rows
+    await submitJobs(db().pool, [{ kind: 'embed', payload: { document_id, model: 'm' } }])
+    await cancelJobs(db().pool, [lexical.id])
+    expect(await status(document_id)).toBe('failed')
+  })
+
+  test('one that is skipped since its parent failed fails likewise', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    await db().pool.query("delete from earshot.jobs where kind = 'embed'")
+    const [parent] = await submitJobs(db().pool, [{ kind: 'speak', payload: { text: 'first' } }])
+    await submitJobs(db().pool, [
+      { kind: 'embed', payload: { document_id }, after: [parent!.id] },
+      { kind: 'embed', payload: { document_id, model: 'm' } },
+    ])
+    await cancelJobs(db().pool, [parent!.id])
+    expect(await status(document_id)).toBe('failed')
+  })
+
+  test('what was embedded of a transcript that was replaced meanwhile is dropped, and embedded again', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await work()
+    const [stale] = await assignAll(db(), 'n1', n1)
+    const again = { kind: 'transcribe', payload: { media: HASH, document_id } }
+    await submitJobs(db().pool, [again])
+    const newer = (await assignAll(db(), 'n1', n1)).find((job) => job.kind === 'transcribe')
+    await finish(db(), 'n1', n1, newer!, HEARD)
+    expect(await finish(db(), 'n1', n1, stale!, EMBEDDED)).toBe('lost')
+    expect(await status(document_id)).toBe('processing')
+    await work()
+    expect(await status(document_id)).toBe('ready')
+  })
+
+  test('an older transcript does not replace a newer one that was done while it was made', async () => {
+    const { document_id } = await submitDocument(db().pool, recording)
+    await submitJobs(db().pool, [
+      { kind: 'transcribe', payload: { media: HASH, document_id, language: 'de' } },
+    ])
+    const [older, newer] = (await assignAll(db(), 'n1', n1)).toSorted((a, b) => a.id - b.id)
+    await finish(db(), 'n1', n1, newer!, HEARD)
+    const other = { ...HEARD.output, segments: [{ ...HEARD.output.segments[0]!, text: 'old' }] }
+    expect(await finish(db(), 'n1', n1, older!, { output: other })).toBe('done')
+    const { rows } = await db().pool.query('select text from earshot.segments')
+    expect(rows).toEqual([{ text: 'hello' }])
+    expect((await jobRow(db(), older!.id)).result).toMatchObject({ superseded_by: newer!.id })
+  })
+
   const keyed = (payload: object, more: { kind?: string; idempotency_key?: string } = {}) => ({
     kind: 'transcribe',
     idempotency_key: 'k',

@@ -284,7 +284,7 @@ export function createRunner(options: RunnerOptions): Runner {
       queue.drop(isGone)
       for (const one of queue.started())
         if (one.state !== 'reporting' && isGone(one)) one.abort.abort('lost' satisfies End)
-      if (held.some((job) => !queue.has(job.id))) loop.kick()
+      if (held.some((job) => !queue.has(job.id, job.fence))) loop.kick()
     },
     busy: queue.busy,
     async stop(hurry) {

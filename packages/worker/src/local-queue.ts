@@ -18,11 +18,13 @@ export type LocalJob = {
 }
 
 export type LocalQueue = {
+  /** What need not be fetched; a job that was lost while its handler runs may be given to this node again. */
   ids(): number[]
-  has(id: number): boolean
+  has(id: number, fence: string): boolean
   /**
    * Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. False when
-   * a job is in hand under another assignment still, say while it is being handed back.
+   * a job is in hand under another assignment still, say while it is being handed back. A later assignment of a job whose handler still
+   * runs takes its place; that handler's slot stays taken until it ends.
    */
   add(jobs: readonly Assignment[], takenAt: number): boolean
   /** What ends while this work runs is known for as long. */
@@ -62,6 +64,8 @@ export function createLocalQueue(slots: Record<string, number>): LocalQueue {
   const hand = new Map<number, LocalJob>()
   let waiting: LocalJob[] = []
   const hanging = new Set<LocalJob>()
+  /** Handlers that still run although their job was given to this node again. */
+  const displaced = new Set<LocalJob>()
   /** By fence, of which each assignment has its own. */
   const settled = createExpiringSet<string>(KNOWN_MS)
   const running: Record<string, number> = {}
@@ -71,6 +75,12 @@ export function createLocalQueue(slots: Record<string, number>): LocalQueue {
   const fits = (role: string) =>
     (running[role] ?? 0) < (slots[role] ?? 1) && (running['*'] ?? 0) < (slots['*'] ?? Infinity)
   const isStarted = ({ state }: LocalJob) => state === 'running' || state === 'reporting'
+  const displace = (held: LocalJob) => {
+    if (!held.abort.aborted) held.abort.abort('lost' satisfies End)
+    hand.delete(held.job.id)
+    settled.add(held.job.fence)
+    displaced.add(held)
+  }
   const forget = (held: LocalJob) => {
     if (!hand.delete(held.job.id)) return
     if (held.settled) settled.add(held.job.fence)
@@ -79,11 +89,17 @@ export function createLocalQueue(slots: Record<string, number>): LocalQueue {
   }
 
   return {
-    ids: () => [...hand.keys()],
-    has: (id) => hand.has(id),
+    ids: () =>
+      [...hand.values()]
+        .filter(({ state, abort }) => state !== 'running' || !abort.aborted)
+        .map(({ job }) => job.id),
+    has: (id, fence) => hand.get(id)?.job.fence === fence,
     add(jobs, takenAt) {
       for (const job of jobs) {
-        if (hand.has(job.id) || settled.has(job.fence)) continue
+        const old = hand.get(job.id)
+        if (settled.has(job.fence)) continue
+        if (old?.state === 'running' && old.job.attempt < job.attempt) displace(old)
+        else if (old !== undefined) continue
         const held: LocalJob = {
           job,
           takenAt,
@@ -102,6 +118,7 @@ export function createLocalQueue(slots: Record<string, number>): LocalQueue {
     during: settled.during,
     remove(held) {
       if (hand.get(held.job.id) === held) forget(held)
+      else if (displaced.delete(held)) count(held.job.role, -1)
     },
     next() {
       const at = waiting.findIndex((held) => held.state === 'waiting' && fits(held.job.role))
@@ -143,7 +160,7 @@ export function createLocalQueue(slots: Record<string, number>): LocalQueue {
     busy() {
       const counts: Record<string, number> = {}
       const windingDown = [...hand.values()].filter(({ abort }) => abort.aborted)
-      for (const { job } of [...windingDown, ...hanging])
+      for (const { job } of [...windingDown, ...displaced, ...hanging])
         counts[job.role] = (counts[job.role] ?? 0) + 1
       return counts
     },

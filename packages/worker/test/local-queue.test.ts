@@ -73,7 +73,7 @@ describe('what a node has in hand', () => {
               all.some(
                 (one) =>
                   one.role === role &&
-                  queue.has(one.id) &&
+                  queue.has(one.id, one.fence) &&
                   !running.some((held) => held.job === one),
               )
             if (waiting) expect(count(role) === of[role] || running.length === of['*']).toBe(true)
@@ -185,5 +185,32 @@ describe('what a node has in hand', () => {
     queue.left()
     expect(queue.add([again], 3)).toBe(true)
     expect(queue.ids()).toEqual([2, 1])
+  })
+
+  test('a job that is given again while its old handler still runs starts in a free slot, or waits where it can be recalled', () => {
+    const queue = createLocalQueue({ tts: 2 })
+    const again = (attempt: number) => job(1, { attempt, fence: `again ${attempt}` })
+    queue.add([job(1)], 0)
+    const old = queue.next()!
+    old.abort.abort('lost')
+    // So that the database is asked for it.
+    expect(queue.ids()).toEqual([])
+    expect(queue.has(1, 'again 2')).toBe(false)
+    expect(queue.add([again(2)], 1)).toBe(true)
+    expect(queue.busy()).toEqual({ tts: 1 })
+    const second = queue.next()!
+    expect(second.job).toEqual(again(2))
+    // Not known to be lost yet; no slot is free for the third.
+    expect(queue.add([again(3)], 2)).toBe(true)
+    expect(second.abort.aborted).toBe(true)
+    expect(queue.next()).toBeUndefined()
+    expect(queue.leave()).toEqual([again(3)])
+    queue.stay()
+    // What is older than what is in hand changes nothing.
+    queue.add([again(2)], 3)
+    queue.remove(old)
+    expect(queue.next()!.job).toEqual(again(3))
+    queue.remove(second)
+    expect(queue.busy()).toEqual({})
   })
 })
