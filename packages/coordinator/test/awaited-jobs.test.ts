@@ -1,3 +1,4 @@
+import type { JobView } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
 import { cancelUnawaitedJobs } from '@earshot/db/functions/waiters'
 import { handBackJobs, submitJobs } from '@earshot/db/functions/jobs'
@@ -6,6 +7,9 @@ import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
 import { createAwaitedJobs, type Delta, type AwaitedJobs } from '../src/jobs/awaited-jobs.ts'
+import { readJobs } from '../src/queries/jobs.ts'
+import { explain } from '../src/why/explain.ts'
+import { readFacts } from '../src/why/read.ts'
 import { joinNode, type NodeByHand } from './node-by-hand.ts'
 
 const SPEAK = { kind: 'speak', payload: { text: 'The kettle is on.' } }
@@ -23,6 +27,8 @@ type Stage = AsyncDisposable & {
   node: NodeByHand
   heard: Delta[]
   statusOf(id: number): Promise<string>
+  /** How every view says that a job ended: the job, why, and the error of its row. */
+  endOf(id: number): Promise<{ status: string; error: JobView['error']; why: string }>
 }
 
 /** Somebody who waits, and a node whose every step the test takes itself. */
@@ -47,6 +53,11 @@ async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise
           [id],
         )
       ).rows[0]!.status,
+    async endOf(id) {
+      const [job] = await readJobs(held.db.pool, { ids: [id], limit: 1 }, () => null)
+      const why = explain((await readFacts(held.db, id))!).sentence
+      return { status: job!.status, error: job!.error, why }
+    },
     async [Symbol.asyncDispose]() {
       await awaitedJobs.stop(AbortSignal.abort())
     },
@@ -92,14 +103,20 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
     gone.abort(new Error('gone'))
     await expect(queued.answer).rejects.toThrow('gone')
     await expect(running.answer).rejects.toThrow('gone')
-    await expect.poll(() => s.statusOf(queued.id)).toBe('cancelled')
+    await expect
+      .poll(() => s.endOf(queued.id))
+      .toMatchObject({
+        status: 'cancelled',
+        error: { code: 'EARSHOT_CANCELLED', message: expect.stringContaining('gone') },
+        why: expect.stringContaining('gone'),
+      })
     await expect.poll(() => s.statusOf(running.id)).toBe('cancelled')
     await expect(s.awaitedJobs.ask(SPEAK, { withinS: 60, signal: gone.signal })).rejects.toThrow(
       'gone',
     )
   })
 
-  test('a job that no node begins with is cancelled after a while, and it is said what it waited for', async () => {
+  test('a job that no node begins with fails after a while, and it is said what it waited for', async () => {
     await using s = await stage(held, 50)
     const asked = await s.awaitedJobs.ask(
       { ...SPEAK, requires: { gpu: 'nvidia-*' } },
@@ -109,7 +126,16 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       code: 'EARSHOT_NO_NODE',
       message: expect.stringContaining('gpu'),
     })
-    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+    await expect
+      .poll(() => s.endOf(asked.id))
+      .toMatchObject({
+        status: 'failed',
+        error: {
+          code: 'EARSHOT_NO_NODE',
+          message: expect.stringContaining('No node began with it'),
+        },
+        why: expect.stringContaining('No node began with it'),
+      })
   })
 
   test('what a job fails with is what whoever waits gets; what goes back is tried again, unseen', async () => {
@@ -156,7 +182,13 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       code: 'EARSHOT_ENGINE_MISSING',
       message: expect.stringContaining('40 GB'),
     })
-    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+    await expect
+      .poll(() => s.endOf(asked.id))
+      .toMatchObject({
+        status: 'failed',
+        error: { code: 'EARSHOT_ENGINE_MISSING', message: expect.stringContaining('40 GB') },
+        why: expect.stringContaining('40 GB'),
+      })
   })
 
   test('what the only node says that it lacks is told at once', async () => {
@@ -173,7 +205,16 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       code: 'EARSHOT_ENGINE_MISSING',
       message: expect.stringContaining('Ollama does not answer.'),
     })
-    await expect.poll(() => s.statusOf(asked.id)).toBe('cancelled')
+    await expect
+      .poll(() => s.endOf(asked.id))
+      .toMatchObject({
+        status: 'failed',
+        error: {
+          code: 'EARSHOT_ENGINE_MISSING',
+          message: expect.stringContaining('Ollama does not answer.'),
+        },
+        why: expect.stringContaining('Ollama does not answer.'),
+      })
   })
 
   test('what fails goes at once to another node that has what it needs, once', async () => {
@@ -312,7 +353,16 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       code: 'EARSHOT_ANSWER_CUT',
       message: expect.stringContaining('box'),
     })
-    await expect.poll(() => s.statusOf(job.id)).toBe('cancelled')
+    await expect
+      .poll(() => s.endOf(job.id))
+      .toMatchObject({
+        status: 'failed',
+        error: {
+          code: 'EARSHOT_ANSWER_CUT',
+          message: expect.stringContaining('The answer broke off'),
+        },
+        why: expect.stringContaining('The answer broke off'),
+      })
   })
 
   test("that breaks off and is reported as failed, says the engine's own reason", async () => {

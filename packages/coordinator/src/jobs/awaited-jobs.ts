@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { EarshotError, ERRORS, type ErrorCode } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
-import { cancelJobs, type Submission } from '@earshot/db/functions/jobs'
+import type { Submission } from '@earshot/db/functions/jobs'
 import {
   type AwaitedState,
   beginAnswer,
+  giveUpJob,
   renewWaiters,
   readAwaited,
   submitAwaitedJob,
@@ -37,7 +38,8 @@ export type Hearing = {
 
 export type AwaitedJobs = {
   /**
-   * Enqueues a job whose answer somebody waits for. When the signal fires, the job is cancelled, wherever it is. With `hear` the worker
+   * Enqueues a job whose answer somebody waits for. When the signal fires, the job is cancelled, wherever it is; one that
+   * could not be done in time, or at all, fails with what `answer` rejects with. With `hear` the worker
    * sends its answer piece by piece. `withinS`: how long it may take in all, in seconds.
    *
    * `answer` rejects with what the job failed with; EARSHOT_NO_NODE when it was not begun in time; EARSHOT_ANSWER_CUT when the answer
@@ -99,7 +101,7 @@ export function createAwaitedJobs({
   log: Log
 }): AwaitedJobs {
   const waiting = new Map<number, Waiting>()
-  const cancelling = new Set<Promise<unknown>>()
+  const ending = new Set<Promise<unknown>>()
   const submitting = new Set<Promise<Waiting>>()
 
   const looking = createLoop({ everyMs: LOOK_MS, work: look, log })
@@ -142,19 +144,30 @@ export function createAwaitedJobs({
     return one
   }
 
-  function cancel(id: number): void {
-    const work = cancelJobs(db.pool, [id]).catch((err: unknown) =>
+  /** The job keeps the reason that its client gets. */
+  function end(id: number, why: Parameters<typeof giveUpJob>[2]): void {
+    const work = giveUpJob(db.pool, id, why).catch((err: unknown) =>
       log.warn(
         { err, job: id },
-        'A job for which nobody waits could not be cancelled; a sweep does it',
+        'A job for which nobody waits could not be ended; a sweep does it',
       ),
     )
-    cancelling.add(work)
-    void work.then(() => cancelling.delete(work))
+    ending.add(work)
+    void work.then(() => ending.delete(work))
   }
 
-  function giveUp(one: Waiting, reason: unknown): void {
-    if (waiting.has(one.id)) cancel(one.id)
+  /** It could not be done. */
+  function giveUp(one: Waiting, failed: EarshotError): void {
+    if (waiting.has(one.id))
+      end(one.id, { status: 'failed', code: failed.code, message: failed.message })
+    settle(one, { failed })
+  }
+
+  /** Its answer has nowhere to go. */
+  function abandon(one: Waiting, reason: unknown): void {
+    const message = reason instanceof Error ? reason.message : 'Its client waits no longer.'
+    if (waiting.has(one.id))
+      end(one.id, { status: 'cancelled', code: 'EARSHOT_CANCELLED', message })
     settle(one, { failed: reason })
   }
 
@@ -216,7 +229,7 @@ export function createAwaitedJobs({
       const work = enqueue(job, withinS, hear)
       submitting.add(work)
       const one = await work.finally(() => submitting.delete(work))
-      const leave = (): void => giveUp(one, signal.reason)
+      const leave = (): void => abandon(one, signal.reason)
       signal.addEventListener('abort', leave, { once: true })
       one.over.signal.addEventListener('abort', () => signal.removeEventListener('abort', leave), {
         once: true,
@@ -277,8 +290,8 @@ export function createAwaitedJobs({
         ])
       await Promise.all([looking.stop(), keeping.stop()])
       for (const one of waiting.values())
-        giveUp(one, new EarshotError('EARSHOT_UNREACHABLE', 'This coordinator stops.'))
-      await Promise.all(cancelling)
+        abandon(one, new EarshotError('EARSHOT_UNREACHABLE', 'This coordinator stops.'))
+      await Promise.all(ending)
     },
   }
 }

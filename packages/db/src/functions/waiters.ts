@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@earshot/contract'
 import { type Queryable, call } from './call.ts'
 import type { Submission } from './jobs.ts'
 
@@ -50,6 +51,21 @@ export async function cancelUnawaitedJobs(db: Queryable, term: string): Promise<
     [term],
   )
   return rows.map((row) => row.id)
+}
+
+/**
+ * Ends a job for whose answer nobody waits any more; one that has ended is left alone.
+ *
+ * @example
+ * await giveUpJob(db.pool, 12, { status: 'failed', code: 'EARSHOT_NO_NODE', message: 'No node began with it.' })
+ */
+export async function giveUpJob(
+  db: Queryable,
+  id: number,
+  why: { status: 'failed' | 'cancelled'; code: ErrorCode; message: string },
+): Promise<void> {
+  const values = [id, why.status, why.code, why.message]
+  await call(db, 'give_up_job', 'select earshot.give_up_job($1, $2, $3, $4)', values)
 }
 
 /**

@@ -67,7 +67,8 @@ function storable(value: unknown): unknown {
 export function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
   const leave = (): void => {
-    if (!reply.raw.writableFinished) gone.abort(new Error('Whoever asked is gone.'))
+    if (!reply.raw.writableFinished)
+      gone.abort(new Error('The client that asked for it went away.'))
   }
   if (reply.raw.destroyed) leave()
   reply.raw.once('close', leave)
