@@ -17,7 +17,9 @@ begin
       and not p_known ? coalesce(a.job ->> 'idempotency_key', '')
   loop
     v_hash := v_job -> 'payload' ->> 'media';
-    if not exists (select from earshot.media m where m.hash = v_hash) then
+    -- Locked, so that forget_media does not take it away before this commits.
+    perform from earshot.media m where m.hash = v_hash order by m.holder for key share;
+    if not found then
       raise exception 'Job %: no coordinator holds media %.', v_place + 1, v_hash using errcode = '22023';
     end if;
     continue when v_job -> 'payload' -> 'store' = 'false';

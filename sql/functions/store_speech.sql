@@ -5,7 +5,8 @@ as $$
 declare
   v_id bigint;
 begin
-  if not exists (select from earshot.media m where m.hash = p_output ->> 'media') then
+  perform from earshot.media m where m.hash = p_output ->> 'media' order by m.holder for key share;
+  if not found then
     raise exception 'no coordinator holds media %', p_output ->> 'media';
   end if;
   insert into earshot.artifacts (tenant_id, kind, media_hash, mime, text, duration_s, engine, node, job_id)

@@ -197,6 +197,16 @@ const DEFINITIONS: Definition[] = [
     load: () => import('./commands/cancel.ts'),
   },
   {
+    name: 'prune',
+    about: 'Show what is kept no longer, and with --yes delete it now.',
+    example: 'earshot prune',
+    options: [
+      new Option('--dry-run', 'change nothing, as without --yes').conflicts('yes'),
+      new Option('--yes', 'delete it now'),
+    ],
+    load: () => import('./commands/prune.ts'),
+  },
+  {
     name: 'kinds',
     about: 'List the kinds of job that the mesh knows.',
     example: 'earshot kinds',

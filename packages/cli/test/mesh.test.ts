@@ -228,6 +228,19 @@ describe('a running mesh', () => {
     })
   })
 
+  test('shows what is kept no longer, and deletes it only when told to', async () => {
+    const { stdout, stderr } = await run('prune')
+    expect(stdout).toContain('media that nothing refers to')
+    expect(stdout).toContain('for good')
+    expect(stderr).toContain('earshot prune --yes')
+    expect(await json('prune')).toMatchObject({ dry_run: true })
+    expect(await json('prune', '--yes')).toMatchObject({
+      dry_run: false,
+      things: expect.arrayContaining([expect.objectContaining({ what: 'speech', items: 0 })]),
+    })
+    expect((await run('prune', '--yes', '--dry-run')).code).toBe(2)
+  })
+
   test('lists its nodes, the same by way of db', async () => {
     const { nodes } = await json<{ nodes: NodeView[] }>('nodes')
     expect(nodes).toMatchObject([

@@ -254,3 +254,19 @@ export type HealthView = {
 
 /** What is known of a file that a job made, such as the WAV of a `speak` job; GET /v1/artifacts/:id streams it. */
 export type ArtifactView = { id: number; name: string; type: string; size: number; hash: string }
+
+/** A sort of thing that is kept for a time. */
+export type Prunable = {
+  what: 'speech' | 'documents' | 'media' | 'archived' | 'events'
+  /** Seconds; null: for good. */
+  keep_s: number | null
+  /** How many would go. */
+  items: number
+  /** Of files that this frees; null where it has none. */
+  bytes: number | null
+}
+export type PruneView = {
+  /** False where it was done. */
+  dry_run: boolean
+  things: Prunable[]
+}

@@ -5,13 +5,14 @@ import type { Config } from '@earshot/shared/config'
 import type { Database, Listener } from '@earshot/db/database'
 import { touchCoordinator } from '@earshot/db/functions/leadership'
 import type { Log } from '@earshot/shared/log'
-import { createLoop } from '@earshot/shared/loop'
+import { createLoop, type Loop } from '@earshot/shared/loop'
 import { createMediaStore } from '@earshot/shared/media/store'
 import type { Service } from '@earshot/shared/service'
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import { VERSION } from '@earshot/shared/version'
 import { createRetention } from './leader/retention.ts'
 import { createEmbedding } from './leader/embedding.ts'
+import { createMediaPruning } from './leader/prune-media.ts'
 import { type HttpService, createHttp } from './http/server.ts'
 import { createInboxStore } from './inbox/database-store.ts'
 import { type Inbox, createInbox } from './inbox/inbox.ts'
@@ -86,6 +87,7 @@ export function createCoordinator({
   })
   const sweeping = createSweep({ db, leadership, onSwept: metrics.swept, log })
   const archiving = createRetention({ db, term: leadership.term, retention: config.retention, log })
+  let mediaPruning: Loop | undefined
   const embedding = createEmbedding({ db, term: leadership.term, embed: config.embed, log })
   const greeting = createLoop({
     everyMs: GREET_MS,
@@ -119,6 +121,7 @@ export function createCoordinator({
     transport = await open({ db, url: config.redis.url, log })
     waking = createNodeWaker({ db, transport, term: leadership.term, log })
     const media = await createMediaStore(config.home)
+    mediaPruning = createMediaPruning({ db, coordinatorId: id, media, log })
     inbox = createInbox({
       dir: config.inbox.path,
       home: config.home,
@@ -153,7 +156,8 @@ export function createCoordinator({
     await touchCoordinator(db.pool, { id, url, version: VERSION, protocol: PROTOCOL })
     listener = await db.listen({ earshot: onHint }, () => onHint(''))
     await leadership.start()
-    for (const loop of [routing, sweeping, archiving, embedding, greeting, waking]) loop.start()
+    for (const loop of [routing, sweeping, archiving, embedding, greeting, waking, mediaPruning])
+      loop.start()
     onLead()
     await inbox.start()
   }
@@ -161,7 +165,9 @@ export function createCoordinator({
   async function stop(hurry?: AbortSignal): Promise<void> {
     await inbox?.stop()
     await Promise.all(
-      [routing, sweeping, archiving, embedding, greeting].map((loop) => loop.stop()),
+      [routing, sweeping, archiving, embedding, greeting, mediaPruning].map(async (loop) =>
+        loop?.stop(),
+      ),
     )
     await leadership.stop()
     await listener?.close()

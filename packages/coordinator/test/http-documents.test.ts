@@ -101,7 +101,7 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
       /^1\r?\n00:00:00,000 --> 00:00:01,900\r?\nthe kettle is on/,
     )
     expect(await mesh.client.transcript(id, 'vtt')).toMatch(
-      /^WEBVTT\n[^]*01:01:01\.500 --> 01:01:03\.900\nand the openaiApi is open/,
+      /^WEBVTT\n[^]*01:01:01\.500 --> 01:01:03\.900\nand the door is open/,
     )
     expect(JSON.parse(await mesh.client.transcript(id, 'json'))).toMatchObject({
       segments: [{ text: 'the kettle is on' }, { start_s: 3661.5 }],

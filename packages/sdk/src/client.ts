@@ -20,6 +20,7 @@ import type {
   LanesView,
   MediaView,
   NodeView,
+  PruneView,
   Payload,
   ProgressEvent,
   SearchAnswer,
@@ -171,6 +172,8 @@ export type Client = {
   resumeNode(id: string, options?: Signal): Promise<NodeView>
   /** Takes a node out until it is resumed; what it has goes back at once, uncharged. @throws EARSHOT_NOT_FOUND */
   quarantineNode(id: string, options?: { reason?: string } & Signal): Promise<NodeView>
+  /** How much is kept no longer, by sort; `dry_run: false` deletes it. The leader deletes it anyway, a part each minute. */
+  prune(options?: { dry_run?: boolean } & Signal): Promise<PruneView>
   /** @throws EARSHOT_NOT_FOUND */
   document(id: number, options?: Signal): Promise<DocumentView>
   /** Documents, newest first; the next page: `before` the last id. */
@@ -242,6 +245,8 @@ export function createClient(settings: ClientSettings = {}): Client {
       http.json(`${nodePath(id)}/resume`, { method: 'POST', ...options }),
     quarantineNode: (id, { reason, signal } = {}) =>
       http.json(`${nodePath(id)}/quarantine`, { json: { reason }, signal }),
+    prune: ({ dry_run = true, signal } = {}) =>
+      http.json('/v1/prune', { json: { dry_run }, signal }),
     events: (options?: EventOptions) =>
       subscribe(http, options) as AsyncIterableIterator<EventView>,
   }

@@ -69,6 +69,10 @@ export type Config = {
     archived?: number
     events?: number
     nodes?: number
+    speech?: number
+    uploads?: number
+    documents?: number
+    media?: number
   }
   /** By which model documents are embedded besides the lexical one; null: as the mesh has it. `waitS`: how long a search waits for its query's vector. */
   embed: { model: string | null; floor: number | null; waitS: number }
@@ -293,9 +297,19 @@ function assemble(
 }
 
 function retentionOf(values: Values): Config['retention'] {
-  const kept = (['completed', 'failed', 'archived', 'events', 'nodes'] as const).map(
-    (what) => [what, values[`retention.${what}`]] as const,
-  )
+  const kept = (
+    [
+      'completed',
+      'failed',
+      'archived',
+      'events',
+      'nodes',
+      'speech',
+      'uploads',
+      'documents',
+      'media',
+    ] as const
+  ).map((what) => [what, values[`retention.${what}`]] as const)
   return Object.fromEntries(kept.filter(([, seconds]) => seconds !== undefined))
 }
 

@@ -42,8 +42,10 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
           'EARSHOT_TOO_LARGE',
           `The file is larger than the limit of ${limits.mediaBytes} bytes.`,
         )
-      const kept = await media.put(bodyOf(request.raw, size), { maxBytes: limits.mediaBytes })
-      await writeHeld(db.pool, coordinatorId, kept)
+      const kept = await media.put(bodyOf(request.raw, size), {
+        maxBytes: limits.mediaBytes,
+        record: (file) => writeHeld(db.pool, coordinatorId, file),
+      })
       reply.code(201)
       return { hash: kept.hash, size: kept.size, duplicate: kept.duplicate }
     })

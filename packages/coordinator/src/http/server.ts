@@ -19,6 +19,7 @@ import { laneRoutes } from './lanes.ts'
 import { mediaRoutes } from './media.ts'
 import { metricsRoutes } from './metrics.ts'
 import { nodeRoutes } from './nodes.ts'
+import { pruneRoutes } from './prune.ts'
 import { OPENAI_API_DEFAULTS } from './openai/api.ts'
 import { openAiRoutes } from './openai/routes.ts'
 import { createUploads } from './openai/uploads.ts'
@@ -118,6 +119,7 @@ export function createHttp(parts: HttpParts): HttpService {
     documentRoutes,
     searchRoutes,
     nodeRoutes,
+    pruneRoutes,
     laneRoutes,
     metricsRoutes,
     whyRoutes,

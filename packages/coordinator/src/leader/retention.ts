@@ -5,6 +5,7 @@ import {
   forgetNodes,
   renumberEvents,
   pruneArchive,
+  pruneContent,
   pruneEvents,
   setRetention,
 } from '@earshot/db/functions/retention'
@@ -31,6 +32,7 @@ export function createRetention(options: {
   let moved = 0
   let pruned = 0
   let forgotten = 0
+  let removed = 0
 
   async function work(): Promise<void> {
     const current = term()
@@ -39,22 +41,25 @@ export function createRetention(options: {
     const jobs = await archiveJobs(db.pool, current)
     const archived = await pruneArchive(db.pool, current)
     const events = await pruneEvents(db.pool, current)
+    const content = await pruneContent(db.pool, current)
     moved += jobs
     pruned += events
     forgotten += archived
+    removed += content
     // One batch a turn, so that a stop never waits for a long one.
-    if ([jobs, archived, events].includes(BATCH)) return loop.kick()
+    if ([jobs, archived, events, content].includes(BATCH)) return loop.kick()
     const nodes = await forgetNodes(db.pool, current)
-    if (moved + pruned + forgotten > 0)
+    if (moved + pruned + forgotten + removed > 0)
       log.info(
-        { term: current, jobs: moved, deleted: forgotten, events: pruned },
-        'Jobs that ended long ago were archived; old ones and old events were deleted',
+        { term: current, jobs: moved, deleted: forgotten, events: pruned, content: removed },
+        'Jobs that ended long ago were archived; what is kept no longer was deleted',
       )
     if (nodes.length > 0)
       log.info({ term: current, nodes }, 'Nodes that were offline for too long were forgotten')
     moved = 0
     pruned = 0
     forgotten = 0
+    removed = 0
   }
 
   async function begin(current: string): Promise<void> {

@@ -22,7 +22,7 @@ export async function readHeld(
   return { held, secret: row?.secret ?? '' }
 }
 
-/** Writes down that this coordinator holds media. A file in the store wins over one in an inbox, which people may remove. */
+/** Writes down that this coordinator holds media, as new: an upload is kept for a while until something refers to it. A file in the store wins over one in an inbox, which people may remove. */
 export async function writeHeld(
   db: Queryable,
   holder: string,
@@ -32,7 +32,7 @@ export async function writeHeld(
     db,
     'http_write_media',
     `insert into earshot.media (hash, size, holder, path) values ($1, $2, $3, $4)
-     on conflict (hash, holder) do update set path = excluded.path where earshot.media.path <> excluded.path`,
+     on conflict (hash, holder) do update set path = excluded.path, created_at = now()`,
     [media.hash, media.size, holder, media.path],
   )
 }

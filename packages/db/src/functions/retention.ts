@@ -1,3 +1,4 @@
+import type { Prunable } from '@earshot/contract'
 import { type Queryable, call } from './call.ts'
 
 /** How long things are kept, in seconds, each where somebody said so: see the retention settings in docs/configuration.md. */
@@ -7,6 +8,10 @@ export type Retention = {
   archived?: number
   events?: number
   nodes?: number
+  speech?: number
+  uploads?: number
+  documents?: number
+  media?: number
 }
 
 /** Sets how long things are kept; what `given` does not say stays as it was. A stale term sets nothing. */
@@ -79,4 +84,55 @@ export async function renumberEvents(
     [term, upto],
   )
   return row!.upto
+}
+
+/** Deletes up to a thousand artifacts and documents that are kept no longer; returns how many, of the sort of which more went. `term` null: a person asked. */
+export async function pruneContent(db: Queryable, term: string | null): Promise<number> {
+  const [row] = await call<{ gone: number }>(
+    db,
+    'prune_content',
+    'select earshot.prune_content($1::bigint) as gone',
+    [term],
+  )
+  return row!.gone
+}
+
+/** Which media of a coordinator nothing refers to, among the next after a hash; `last` null: the end is reached. */
+export async function listUnneededMedia(
+  db: Queryable,
+  holder: string,
+  after: string,
+): Promise<{ last: string | null; hashes: string[] }> {
+  const [row] = await call<{ found: { last: string | null; hashes: string[] } }>(
+    db,
+    'list_unneeded_media',
+    'select earshot.list_unneeded_media($1, $2) as found',
+    [holder, after],
+  )
+  return row!.found
+}
+
+/** Forgets media that nothing refers to; its path, or null where something does. The file goes before the transaction ends. */
+export async function forgetMedia(
+  db: Queryable,
+  holder: string,
+  hash: string,
+): Promise<string | null> {
+  const [row] = await call<{ path: string | null }>(
+    db,
+    'forget_media',
+    'select earshot.forget_media($1, $2) as path',
+    [holder, hash],
+  )
+  return row!.path
+}
+
+/** What would go if everything that is kept no longer were deleted now. */
+export function measurePrunable(db: Queryable): Promise<Prunable[]> {
+  return call<Prunable>(
+    db,
+    'measure_prunable',
+    'select what, keep_s, items, bytes from earshot.measure_prunable()',
+    [],
+  )
 }

@@ -163,7 +163,15 @@ async function takeIn(
     await discard(kept)
     throw err
   })
-  await writeHeld(db.pool, coordinatorId, kept)
+  await media.exclusively(kept.hash, async () => {
+    if (!(await media.has(kept.hash)))
+      throw new EarshotError(
+        'EARSHOT_UNREACHABLE',
+        'The recording was removed while it was sent a second time.',
+        { hint: 'Send it again.' },
+      )
+    await writeHeld(db.pool, coordinatorId, kept)
+  })
   const {
     job_id: id,
     document_id,

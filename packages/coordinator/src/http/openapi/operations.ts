@@ -7,6 +7,7 @@ import { JobListQuery, ManyJobs } from '../jobs.ts'
 import { UploadQuery } from '../media.ts'
 import { QuarantineBody } from '../nodes.ts'
 import { ProgressBody } from '../progress.ts'
+import { PruneBody } from '../prune.ts'
 import { SearchQuery } from '../search.ts'
 import { OPENAI_OPERATIONS } from './openai-operations.ts'
 import type { Operation } from './operation.ts'
@@ -159,6 +160,12 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     about: 'Takes a node out until it is resumed; what it has goes back.',
     body: QuarantineBody,
     answer: node,
+  },
+
+  'POST /v1/prune': {
+    about: 'Shows what is kept no longer; deletes it with `dry_run: false`.',
+    body: PruneBody,
+    answer: { about: 'How many of each sort, and the bytes of their files' },
   },
 
   ...OPENAI_OPERATIONS,
