@@ -1,5 +1,5 @@
 export * from './api.ts'
-export type * from './why.ts'
+export * from './answers.ts'
 export * from './chat.ts'
 export * from './classes.ts'
 export * from './define.ts'

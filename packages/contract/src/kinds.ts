@@ -201,14 +201,6 @@ export const KindRegistration = z.strictObject({
 })
 export type KindRegistration = z.output<typeof KindRegistration>
 
-/** One kind as GET /v1/kinds shows it. */
-export type KindView = Required<Omit<KindRegistration, 'payload_schema' | 'result_schema'>> & {
-  /** One of Earshot's own. */
-  built_in: boolean
-  payload_schema: Record<string, unknown> | null
-  result_schema: Record<string, unknown> | null
-}
-
 /** A payload is a JSON object. */
 export type PayloadSchema = z.ZodType<unknown, Record<string, unknown>>
 

@@ -63,6 +63,21 @@ describe('the routes', () => {
     )
   })
 
+  test('publish what they answer with, wherever that is JSON', async () => {
+    const { paths } = await openApi(mesh.url)
+    const without = Object.values(paths)
+      .flatMap((operations) => Object.values(operations))
+      .filter(({ responses: { default: _, ...answers } }) =>
+        Object.values(answers).some(
+          ({ content }) =>
+            Object.hasOwn(content, 'application/json') &&
+            content['application/json']?.schema === undefined,
+        ),
+      )
+      .map(({ operationId }) => operationId)
+    expect(without).toEqual([])
+  })
+
   test('have names of their own, and refer to nothing that is not there', async () => {
     const document = await openApi(mesh.url)
     const ids = Object.values(document.paths).flatMap((operations) =>
@@ -80,6 +95,7 @@ describe('the routes', () => {
 type Operation = {
   operationId: string
   parameters?: { name: string }[]
+  responses: Record<string, { content: Record<string, { schema?: unknown }> }>
   requestBody?: { content: Record<string, { schema: { required?: string[] } }> }
 }
 type Document = {

@@ -8,6 +8,7 @@ import {
   testDatabase,
 } from '../../../test/helpers/database.ts'
 import type { HttpParts } from '../src/http/context.ts'
+import { checkAnswer } from './check-answer.ts'
 import { createHttp, type HttpService } from '../src/http/server.ts'
 
 export type Mesh = AsyncDisposable & {
@@ -39,6 +40,7 @@ export async function startMesh(
     coordinatorId: 'here',
     log: silentLog(),
     version: '0.0.0-test',
+    onAnswer: checkAnswer,
     ...parts,
     media,
     uploads,

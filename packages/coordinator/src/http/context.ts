@@ -40,6 +40,8 @@ export type HttpParts = {
   metrics?: Metrics
   /** What progress comes through, where there is one. */
   redis?: Pick<RedisLink, 'up'> | undefined
+  /** Told of each answer in JSON before it is written; what it throws takes the answer's place. For tests. */
+  onAnswer?: (route: string, status: number, answer: unknown) => void
   log: Log
   version: string
 }

@@ -106,6 +106,12 @@ export function createHttp(parts: HttpParts): HttpService {
           .map((one) => `${one} ${path}`),
       ),
   )
+  const { onAnswer } = parts
+  if (onAnswer !== undefined)
+    app.addHook('preSerialization', async (request, reply, answer) => {
+      onAnswer(`${request.method} ${request.routeOptions.url}`, reply.statusCode, answer)
+      return answer
+    })
   guard(app, settings)
   answerErrors(app, log)
   for (const register of [

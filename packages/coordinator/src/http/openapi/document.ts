@@ -1,26 +1,10 @@
-import { jsonSchemaOf, KINDS, strict } from '@earshot/contract'
+import { ErrorAnswer, jsonSchemaOf, KINDS, strict } from '@earshot/contract'
 import { z } from 'zod'
 import type { Operation } from './operation.ts'
 import { OPERATIONS } from './operations.ts'
 
 type Json = Record<string, unknown>
 
-const ERROR: Json = {
-  type: 'object',
-  required: ['error'],
-  properties: {
-    error: {
-      type: 'object',
-      required: ['code', 'message'],
-      properties: {
-        code: { type: 'string' },
-        message: { type: 'string' },
-        field: { type: 'string' },
-        hint: { type: 'string' },
-      },
-    },
-  },
-}
 const OPENAI_ERROR: Json = {
   type: 'object',
   required: ['error'],
@@ -67,7 +51,11 @@ export function openApiDocument({ url, version }: { url: string; version: string
           description: 'The mesh key; not needed on loopback',
         },
       },
-      schemas: { Error: ERROR, OpenAiError: OPENAI_ERROR, ...kindSchemas() },
+      schemas: {
+        Error: schemaOf(ErrorAnswer, 'output'),
+        OpenAiError: OPENAI_ERROR,
+        ...kindSchemas(),
+      },
     },
   }
 }
@@ -113,7 +101,14 @@ function describe(
       [answer.status ?? 200]: {
         description: answer.about,
         content: Object.fromEntries(
-          [answer.type ?? 'application/json'].flat().map((type) => [type, {}]),
+          [answer.type ?? 'application/json']
+            .flat()
+            .map((type) => [
+              type,
+              type === 'application/json' && answer.schema !== undefined
+                ? { schema: schemaOf(answer.schema, 'output') }
+                : {},
+            ]),
         ),
       },
       default: {
@@ -161,10 +156,19 @@ function parametersOf(query: z.ZodType | undefined): Json[] {
   }))
 }
 
-/** What may be sent. What JSON Schema cannot say (a function that looks closer) is left out. */
-function schemaOf(schema: z.ZodType): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
-  return rest
+/** What may be sent, or is answered. What JSON Schema cannot say (a function that looks closer) is left out. */
+function schemaOf(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' })
+  // Later versions may answer with more.
+  return io === 'output' ? withoutClosing(rest) : rest
+}
+
+function withoutClosing(schema: unknown): Json {
+  return JSON.parse(
+    JSON.stringify(schema, (key, value: unknown) =>
+      key === 'additionalProperties' && value === false ? undefined : value,
+    ),
+  ) as Json
 }
 
 /** `TranscribePayload`, `TranscribeResult` and so on: what `payload` and `result` of a job hold, by its kind. */

@@ -1,3 +1,10 @@
+import {
+  ChatCompletion,
+  EmbeddingList,
+  OpenAiModel,
+  OpenAiModels,
+  OpenAiTranscription,
+} from '@earshot/contract'
 import { ChatRequest } from '../openai/chat-request.ts'
 import { EmbeddingsRequest } from '../openai/embeddings.ts'
 import { SpeechRequest } from '../openai/speech.ts'
@@ -16,7 +23,8 @@ const heard = {
       'text/vtt',
       'text/event-stream',
     ],
-    about: 'What was heard; 202 and the job with async=1',
+    about: 'The transcript; 202 and the job with async=1',
+    schema: OpenAiTranscription,
   },
 } as const
 
@@ -24,20 +32,28 @@ const heard = {
 export const OPENAI_OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /v1/models': {
     about: 'Lists the models that nodes offer.',
-    answer: { about: 'The models' },
+    answer: { about: 'The models', schema: OpenAiModels },
     openai: true,
   },
-  'GET /v1/models/*': { about: 'Shows one model.', answer: { about: 'The model' }, openai: true },
+  'GET /v1/models/*': {
+    about: 'Shows one model.',
+    answer: { about: 'The model', schema: OpenAiModel },
+    openai: true,
+  },
   'POST /v1/chat/completions': {
     about: 'Answers a chat, whole or token by token.',
     body: ChatRequest,
-    answer: { type: ['application/json', 'text/event-stream'], about: 'The answer' },
+    answer: {
+      type: ['application/json', 'text/event-stream'],
+      about: 'The answer',
+      schema: ChatCompletion,
+    },
     openai: true,
   },
   'POST /v1/embeddings': {
     about: 'Texts to vectors.',
     body: EmbeddingsRequest,
-    answer: { about: 'The vectors' },
+    answer: { about: 'The vectors', schema: EmbeddingList },
     openai: true,
   },
   'POST /v1/audio/speech': {

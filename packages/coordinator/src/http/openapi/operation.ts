@@ -12,7 +12,13 @@ export type Operation = {
   /** Headers it needs, each with what it is. */
   headers?: Record<string, string>
   /** The answer when all went well: status 200 and JSON unless told otherwise, and what it holds. */
-  answer: { status?: number; type?: string | readonly string[]; about: string }
+  answer: {
+    status?: number
+    type?: string | readonly string[]
+    about: string
+    /** What the JSON holds. */
+    schema?: z.ZodType
+  }
   /** Nobody needs the key; or who shows a signature does not. */
   access?: 'open' | 'signed'
   /** The errors have OpenAI's shape. */
