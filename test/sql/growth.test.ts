@@ -1,4 +1,5 @@
 import { type JobFilter, readJobs } from '../../packages/coordinator/src/queries/jobs.ts'
+import { readDocuments } from '../../packages/coordinator/src/queries/documents.ts'
 import { readGauges } from '../../packages/coordinator/src/metrics/read.ts'
 import { lead, sweep } from '@earshot/db/functions/leadership'
 import { archiveJobs, pruneArchive } from '@earshot/db/functions/retention'
@@ -27,18 +28,24 @@ describe.each(databases)('with many jobs that ended, on %s', (kind) => {
       `insert into earshot.jobs_archive (id, kind, role, lane, ${ENDED})
        select -n, 'speak', 'tts', 1, ${YOUNG} from generate_series(1, ${MANY}) n`,
     )
+    await held.db.pool.query(
+      `insert into earshot.documents (corpus_id, title, kind, ready_at, status, error, error_code)
+       select c.id, 'note', 'text', case when n > 5 then now() end, case when n > 5 then 'ready' else 'failed' end,
+         case when n <= 5 then 'It failed.' end, case when n <= 5 then 'EARSHOT_HANDLER' end
+       from earshot.corpora c, generate_series(1, ${MANY}) n`,
+    )
     await held.db.pool.query('analyze')
   })
   afterAll(() => held[Symbol.asyncDispose]())
 
-  /** How many rows of the jobs' tables it read. */
+  /** How many rows of jobs and documents it read. */
   async function rowsRead(work: (db: Queryable) => Promise<unknown>): Promise<number> {
     return held.db.transaction(async (client) => {
       const soFar = async () =>
         (
           await client.query<{ read: number }>(
             `select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as read
-             from pg_stat_xact_user_tables where schemaname = 'earshot' and relname like 'jobs%'`,
+             from pg_stat_xact_user_tables where schemaname = 'earshot' and (relname like 'jobs%' or relname = 'documents')`,
           )
         ).rows[0]!.read
       const before = await soFar()
@@ -72,6 +79,29 @@ describe.each(databases)('with many jobs that ended, on %s', (kind) => {
       [status ?? null, before, of],
     )
     expect(found.map(({ id, status }) => ({ id, status }))).toEqual(rows)
+  })
+
+  test.each([
+    { status: ['failed' as const] },
+    { status: ['queued' as const, 'failed' as const], before: 3 },
+    { id: 7 },
+    {},
+  ])('a list of documents of %j reads little more than it shows', async (filter) => {
+    let found: { id: number }[] = []
+    const read = await rowsRead(async (db) => {
+      found = await readDocuments(db, { limit: 10, ...filter })
+    })
+    expect(read).toBeLessThan(100)
+    const { rows } = await held.db.pool.query<{ id: number }>(
+      `select id from earshot.documents where ($1::text[] is null or status = any ($1)) and ($2::int is null or id < $2)
+       and ($3::int is null or id = $3) order by id desc limit 10`,
+      [
+        'status' in filter ? filter.status : null,
+        'before' in filter ? filter.before : null,
+        'id' in filter ? filter.id : null,
+      ],
+    )
+    expect(found.map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
   })
 
   test('what is old is moved and deleted, a thousand at a time, until nothing is left', async () => {
