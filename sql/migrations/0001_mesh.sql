@@ -84,7 +84,7 @@ create table earshot.job_kinds (
   max_tries int not null default 3 check (max_tries > 0),
   required text[] not null default '{}'
 );
-comment on table earshot.job_kinds is 'What SQL needs to know of the kinds in packages/contract/src/kinds.ts.';
+comment on table earshot.job_kinds is 'What SQL needs to know of the kinds in packages/shared/src/contract/kinds.ts.';
 comment on column earshot.job_kinds.required is 'Fields that a payload must have.';
 -- Embedding goes before new transcriptions, so that what was heard becomes searchable at once; speech has somebody waiting.
 insert into earshot.job_kinds (kind, role, priority, required) values
