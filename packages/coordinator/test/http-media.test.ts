@@ -238,6 +238,36 @@ describe('media that stayed in an inbox', () => {
     expect(await code(await fetch(address))).toEqual([410, 'EARSHOT_MEDIA_GONE'])
   })
 
+  test('a folder that was swapped for a link to another serves nothing, of the same size or not', async () => {
+    const inbox = { holds: () => true, isGone: () => true, verify: async () => 'gone' as const }
+    await using second = await startMesh('embedded', { test: own, inbox })
+    const folder = join(own.home, 'inbox', 'talks')
+    await mkdir(folder, { recursive: true })
+    const { hash } = await inboxFile('talks/c.wav', Buffer.from('what was taken'))
+    const elsewhere = join(own.home, 'elsewhere')
+    await mkdir(elsewhere)
+    await writeFile(join(elsewhere, 'c.wav'), 'someone secret')
+    await rm(folder, { recursive: true })
+    await symlink(elsewhere, folder)
+    expect(await code(await fetch(second.url + mediaPath(secret, hash, 60)))).toEqual([
+      410,
+      'EARSHOT_MEDIA_GONE',
+    ])
+    // A file that the inbox no longer calls its own is told by its content alone.
+    expect(await code(await fetch(mesh.url + mediaPath(secret, hash, 60)))).toEqual([
+      409,
+      'EARSHOT_MEDIA_CHANGED',
+    ])
+  })
+
+  test('a file that another of the same size replaced is not served', async () => {
+    const { hash, path } = await inboxFile('d.wav', Buffer.from('first content'))
+    const address = mesh.url + mediaPath(secret, hash, 60)
+    expect(await (await fetch(address)).text()).toBe('first content')
+    await writeFile(path, 'other content')
+    expect(await code(await fetch(address))).toEqual([409, 'EARSHOT_MEDIA_CHANGED'])
+  })
+
   test('what is not there while its disk may come back is away, not gone; what was taken in from another folder is compared where it lies', async () => {
     let holds = true
     const inbox = { holds: () => holds, isGone: () => false, verify: async () => 'gone' as const }

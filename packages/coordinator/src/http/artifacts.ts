@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import type { Context } from './context.ts'
-import { openMedia } from './open-media.ts'
+import { openProven } from './open-media.ts'
 import { idOf } from './input.ts'
 import { type ArtifactRow, readArtifact, readHeld } from '../queries/media.ts'
 
@@ -43,7 +43,12 @@ export async function openBytes(
 ): Promise<{ body: Readable; size: number }> {
   const { held } = await readHeld(context.db.pool, artifact.hash, context.coordinatorId)
   if (held !== undefined)
-    return { body: (await openMedia(held, context.inbox)).createReadStream(), size: held.size }
+    return {
+      body: (await openProven({ ...held, hash: artifact.hash }, context.inbox)).createReadStream({
+        start: 0,
+      }),
+      size: held.size,
+    }
   for (const { url, size, secret } of await locateMedia(context.db.pool, artifact.hash)) {
     if (url === null) continue
     const response = await fetch(url + mediaPath(secret, artifact.hash, FETCH_TTL_S), {

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Context } from './context.ts'
 import { hasSignature } from './guard.ts'
-import { missing, openMedia } from './open-media.ts'
+import { missing, openMedia, openProven } from './open-media.ts'
 import { parse } from './input.ts'
 import { type HeldMedia, readHeld, readInboxMtime, writeHeld } from '../queries/media.ts'
 import { answerSlowly } from './slow-answer.ts'
@@ -52,13 +52,13 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
   })
 
   app.get('/v1/media/:hash', { config: { access: 'signed' } }, async (request, reply) => {
-    const { held } = await find(request, context)
-    const file = await openMedia(held, context.inbox)
+    const { hash, held } = await find(request, context)
+    const file = await openProven({ ...held, hash }, context.inbox)
     return reply
       .type('application/octet-stream')
       .header('content-length', held.size)
       .header('cache-control', 'private, immutable')
-      .send(file.createReadStream())
+      .send(file.createReadStream({ start: 0 }))
   })
 
   app.post('/v1/media/:hash/verify', { config: { access: 'signed' } }, async (request, reply) => {
