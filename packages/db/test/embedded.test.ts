@@ -1,7 +1,18 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -23,6 +34,23 @@ describe('the embedded database', () => {
     db = own.db
   })
   afterAll(() => own[Symbol.asyncDispose]())
+
+  test.skipIf(process.platform === 'win32')(
+    'its folders are closed to other users, also where they were open before',
+    async () => {
+      await using other = await testDatabase('embedded')
+      const home = await mkdtemp(path.join(other.home, 'open-'))
+      await mkdir(path.join(home, 'db'), { mode: 0o755 })
+      await chmod(home, 0o755)
+      const opened = await openDatabase({ home })
+      try {
+        for (const folder of [home, path.join(home, 'db')])
+          expect((await stat(folder)).mode & 0o777).toBe(0o700)
+      } finally {
+        await opened.close()
+      }
+    },
+  )
 
   describe('refuses COPY FROM STDIN as SQL', () => {
     test.each([

@@ -2,6 +2,7 @@ import { EarshotError } from '@earshot/contract'
 import type { DatabaseSettings } from '@earshot/db/database'
 import { migrate, schemaVersion } from '@earshot/db/migrate'
 import { type Database, openDatabase } from '@earshot/db/open'
+import { privateFolder } from '@earshot/db/private-folder'
 import type { Interrupts } from './interrupts.ts'
 import type { Log } from './log.ts'
 import { composeServices, type Service } from './service.ts'
@@ -40,6 +41,9 @@ export type Serving = {
 export async function serve(main: Main, serving: Serving): Promise<void> {
   const { database, log, interrupts } = main
   const start = milestones()
+  // What a service writes is for this user alone: jobs, recordings and secrets lie in it.
+  process.umask(0o077)
+  await privateFolder(database.home, log)
   const db = await openDatabase(database, log.child({ part: 'database' }))
   start.done('database')
   try {

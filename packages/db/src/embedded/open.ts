@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Logger as Log } from 'pino'
 import type { DatabaseSettings } from '../database.ts'
 import type { Connecting } from '../pool.ts'
+import { privateFolder } from '../private-folder.ts'
 import { types } from '../types.ts'
 import { EMBEDDED_CONNECT_S, EMBEDDED_WATCHDOG_S } from './differences.ts'
 import { startEngine } from './engine.ts'
@@ -19,7 +19,7 @@ export type Embedded = { connecting: Connecting; close(): Promise<void> }
  */
 export async function openEmbedded(settings: DatabaseSettings, log?: Log): Promise<Embedded> {
   const home = path.resolve(settings.home)
-  await mkdir(home, { recursive: true })
+  await privateFolder(home, log)
   const lock = await takeLock(path.join(home, 'db.lock'), log)
   let link: Link | undefined
   try {
@@ -29,6 +29,8 @@ export async function openEmbedded(settings: DatabaseSettings, log?: Log): Promi
       onLost: (error) => link?.lost(error),
       log,
     })
+    // Afterwards: the engine opens its folder to all when it starts.
+    await privateFolder(path.join(home, 'db'), log)
     const made = createLink(engine, settings.idleInTransactionS ?? 60)
     link = made
     return {

@@ -20,7 +20,7 @@ export function nodeId(home: string, hostname: string, keep: boolean): string {
       .replace(/^-+|-+$/g, '') || 'node'
   }-${randomBytes(2).toString('hex')}`
   if (!keep) return id
-  mkdirSync(home, { recursive: true })
+  mkdirSync(home, { recursive: true, mode: 0o700 })
   try {
     writeFileSync(file, `${id}\n`, { flag: 'wx' })
     return id
