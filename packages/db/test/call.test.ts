@@ -1,10 +1,18 @@
-import { call } from '@earshot/db/functions/call'
+import { readdirSync } from 'node:fs'
+import { LIMITS_MS, call } from '@earshot/db/functions/call'
 import { lead } from '@earshot/db/functions/leadership'
 import { leaseSeconds } from '@earshot/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'
 import { openProxy } from '../../../test/helpers/proxy.ts'
 import { openDatabase } from '../src/open.ts'
+
+test('each limit is that of a function that there is', () => {
+  const functions = readdirSync(new URL('../../../sql/functions', import.meta.url))
+  expect(functions).toEqual(
+    expect.arrayContaining(Object.keys(LIMITS_MS).map((name) => `${name}.sql`)),
+  )
+})
 
 describe.each(databases)('calling functions during a schema update (%s)', (kind) => {
   test('a statement whose function now returns something else is prepared again, on every connection', async () => {

@@ -35,10 +35,10 @@ const MOST_PATIENT = 32
  * How long the answer of a call is first waited for on a server; then its connection counts as dead. Each time in a row that none comes
  * in time doubles it, until one comes soon: a slow database is only slow. What is not listed may take longer, and has the pool's own limit.
  */
-const LIMITS_MS: Record<string, number> = {
-  lead: 1_000,
-  resign: 1_000,
-  look: ROUTING_MS,
+export const LIMITS_MS: Record<string, number> = {
+  acquire_leadership: 1_000,
+  release_leadership: 1_000,
+  routing_snapshot: ROUTING_MS,
   route_or_snapshot: ROUTING_MS,
   list_lanes: ROUTING_MS,
   list_free_nodes: ROUTING_MS,
@@ -69,7 +69,7 @@ const LIMITS_MS: Record<string, number> = {
   list_coordinators: SHORT_MS,
 }
 /** Leadership expires after 1.5 s: a later answer to these is worth nothing. */
-const IMPATIENT = new Set(['lead', 'resign'])
+const IMPATIENT = new Set(['acquire_leadership', 'release_leadership'])
 /** By pool and function: how many times its own limit the next answer is waited for, where the last did not come in time. */
 const patience = new WeakMap<Queryable, Map<string, number>>()
 
