@@ -1,10 +1,13 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { submitDocument } from '@earshot/db/functions/documents'
-import { forgetMedia } from '@earshot/db/functions/retention'
+import { lead } from '@earshot/db/functions/leadership'
+import { forgetMedia, pruneContent } from '@earshot/db/functions/retention'
+import { silentLog } from '@earshot/shared/log'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
+import { createRetention } from '../src/leader/retention.ts'
 import { pruneMedia } from '../src/leader/prune-media.ts'
 import { type Mesh, startMesh } from './mesh.ts'
 
@@ -136,6 +139,36 @@ describe.each(databases)('what is kept no longer, on %s', (kind) => {
     await mesh.client.prune({ dry_run: false })
     expect(await rows()).toEqual([])
     expect(existsSync(location)).toBe(true)
+  })
+
+  test('the leader deletes old speech by itself, and another coordinator does not', async () => {
+    const hash = await upload('said')
+    await sql(
+      `insert into earshot.artifacts (kind, media_hash, mime) values ('speech', $1, 'audio/wav')`,
+      [hash],
+    )
+    await age()
+    expect(await pruneContent(mesh.test.db.pool, '0')).toBe(0)
+    await sql(`update earshot.settings set leadership = '10 minutes'`)
+    const term = await lead(mesh.test.db.pool, 'keeper', true)
+    const retention = createRetention({
+      db: mesh.test.db,
+      term: () => term,
+      retention: { speech: 86_400 },
+      log: silentLog(),
+    })
+    retention.start()
+    retention.kick()
+    await vi.waitFor(
+      async () => expect(await sql('select id from earshot.artifacts')).toEqual([]),
+      20_000,
+    )
+    await retention.stop()
+    expect(
+      await sql(`select keep_speech from earshot.settings where keep_speech = '1 day'`),
+    ).toHaveLength(1)
+    expect((await pruneMedia(holder(), '')).removed).toBe(1)
+    expect(existsSync(mesh.media.path(hash))).toBe(false)
   })
 
   test('content that is sent again while it is removed is there afterwards, file and row', async () => {
