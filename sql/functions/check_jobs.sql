@@ -16,7 +16,7 @@ begin
     when k.kind is null then format('no kind is called "%s"; there are: %s.', coalesce(a.job ->> 'kind', ''),
       (select string_agg(kind, ', ' order by kind) from earshot.job_kinds))
     when jsonb_typeof(coalesce(a.job -> 'payload', '{}')) <> 'object' then 'payload is no JSON object.'
-    when jsonb_typeof(coalesce(a.job -> 'requires', '{}')) <> 'object' then 'requires is no JSON object.'
+    when earshot.requires_fault(coalesce(a.job -> 'requires', '{}')) is not null then earshot.requires_fault(a.job -> 'requires')
     when not coalesce(a.job -> 'payload', '{}') ?& k.required then format('payload of kind "%s" needs: %s.', k.kind, array_to_string(k.required, ', '))
     when k.kind = 'transcribe' and a.job -> 'payload' -> 'store' = 'false' and a.job -> 'payload' ? 'document_id' then
       'with store false there is no document; leave document_id out.'

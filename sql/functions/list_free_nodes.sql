@@ -1,7 +1,7 @@
 -- The nodes that may get work now, and how much.
 --   free  role to free slots; * where the node has a total for all roles. Taken are those of open jobs and those that the node reports
 --         as still winding down (cancelled or lost, the engine not ended yet), so that nothing is oversold. A role in quarantine
---         gets nothing until its rest is over, then one job at a time.
+--         gets nothing until its rest is over, then one job at a time. A count that is no whole number is 0 (as_count).
 --   load  role to {slots, open (winding down too), running (marked: for longer than a moment), interactive, whole (batch jobs that
 --         cannot be cut)}; * likewise. A role in quarantine is left out.
 -- The open jobs are counted once for all nodes: with thousands of nodes, one by one took several times as long. plpgsql keeps the plan, which
@@ -21,7 +21,7 @@ begin
       (j.class = 'batch' and coalesce(k.whole, false))::int as whole
     from earshot.jobs j left join earshot.job_kinds k on k.kind = j.kind where j.status in ('assigned', 'running')
     union all
-    select u.id, b.key, b.value::int, 0, 0, 0 from up u cross join jsonb_each_text(u.busy) b
+    select u.id, b.key, earshot.as_count(b.value), 0, 0, 0 from up u cross join jsonb_each(u.busy) b
   ), counted as (
     -- With a row for the whole node, whose role is *.
     select h.node, coalesce(h.role, '*') as role, sum(h.open)::int as open, sum(h.running)::int as running, sum(h.interactive)::int as interactive,
@@ -30,7 +30,7 @@ begin
   ), offered as (
     select u.id, o.role, q.node is not null as doubted, coalesce(c.open, 0) as open, coalesce(c.running, 0) as running,
       coalesce(c.interactive, 0) as interactive, coalesce(c.whole, 0) as whole,
-      case when q.probe_at > now() then 0 when q.probe_at is not null then 1 else coalesce((u.slots ->> o.role)::int, 1) end as slots
+      case when q.probe_at > now() then 0 when q.probe_at is not null then 1 else case when u.slots ? o.role then earshot.as_count(u.slots -> o.role) else 1 end end as slots
     from up u
     cross join lateral (select unnest(u.roles) as role union all select '*' where u.slots ? '*') o
     left join earshot.quarantines q on q.node = u.id and q.role = o.role

@@ -21,7 +21,7 @@ begin
       select j.id, j.role, row_number() over (partition by j.role order by j.class desc, j.priority desc, j.id) as place
       from earshot.jobs j where j.id = any (v_held)) q
     left join earshot.nodes n on n.id = p_node
-    where q.place <= coalesce((n.slots ->> q.role)::int, 1)));
+    where q.place <= case when n.slots ? q.role then earshot.as_count(n.slots -> q.role) else 1 end));
   insert into earshot.node_deaths (node, jobs) values (p_node, v_running);
   update earshot.jobs j set deaths = j.deaths + 1 where j.id = any (v_running);
   select array_agg(j.id) into v_poison from earshot.jobs j where j.id = any (v_running) and j.alone;

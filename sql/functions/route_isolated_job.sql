@@ -16,7 +16,7 @@ begin
     assigned_at = now(), started_at = null
   where j.id = p_job and j.status = 'pending' and j.alone and j.run_at <= now()
     and exists (select from earshot.nodes n where n.id = p_node and n.incarnation = p_incarnation and n.reserved_for = p_job
-      and not exists (select from jsonb_each_text(n.busy) b where b.value::int > 0))
+      and not exists (select from jsonb_each(n.busy) b where earshot.as_count(b.value) > 0))
     and not exists (select from earshot.jobs o where o.assigned_node = p_node and o.status in ('assigned', 'running'));
   if found then
     perform earshot.wake_node(p_node, '');

@@ -35,6 +35,28 @@ describe('what a node lacks for a lane', () => {
     ).toEqual([])
     expect(meets(node, { role: 'tts', requires: { vram_gb: 12 } })).toBe(true)
   })
+  test.each([
+    { vram_gb: { min: 8 } },
+    { vram_gb: { toString: 8 } },
+    { vram_gb: { '>=': 'x' } },
+    { vram_gb: null },
+    { vram_gb: [8] },
+    { vram_gb: { not: null } },
+    [8],
+    null,
+    'x',
+  ])('malformed needs are not met and are named: %j', (requires) => {
+    const needs = { role: 'tts', requires: requires as never }
+    expect(meets(node, needs)).toBe(false)
+    expect(unmet(node, needs).join()).toMatch(/malformed/)
+  })
+  test('malformed tags meet nothing that is asked of them', () => {
+    for (const tags of [null, 8, [8], { vram_gb: { toString: 1 } }, { vram_gb: null }])
+      expect(meets({ roles: ['tts'], tags: tags as never }, { role: 'tts', requires: { vram_gb: { '>=': 8 } } })).toBe(false)
+  })
+  test('what every object has is no tag', () => {
+    expect(meets(node, { role: 'tts', requires: { toString: true } })).toBe(false)
+  })
   test('a number is not its text', () => {
     expect(meets(node, { role: 'tts', requires: { vram_gb: '12' } })).toBe(false)
   })

@@ -1,6 +1,6 @@
 import type { Requires } from '@earshot/contract'
 import { LANGUAGES_TAG, languagesIn, languagesText } from '@earshot/shared/languages'
-import { unmet } from '@earshot/shared/lanes'
+import { malformed, unmet } from '@earshot/shared/lanes'
 import type { NodeFacts } from './facts.ts'
 
 /**
@@ -11,6 +11,8 @@ export function missing(
   nodes: readonly NodeFacts[],
   { role, requires }: { role: string; requires: Requires },
 ): string[] {
+  const faults = malformed(requires)
+  if (faults.length > 0) return [`needs that can be read: ${faults.join(', ')}`]
   const lacks = nodes.map((node) => ({ node, lacking: unmet(node, { role, requires }) }))
   if (lacks.some(({ lacking }) => lacking.length === 0)) return []
   if (nodes.length === 0) return [`a node with role ${role}`]
