@@ -33,7 +33,7 @@ begin
     select d.tenant_id, 'job.completed', d.id, d.document_id, p_node, jsonb_build_object('kind', d.kind, 'attempt', d.attempt,
       'ran_s', round(m.ran::numeric, 3),
       'waited_s', round(greatest(0, extract(epoch from greatest(d.assigned_at,
-        least(coalesce(d.started_at, 'infinity'), clock_timestamp() - make_interval(secs => m.ran))) - d.run_at))::numeric, 3))
+        least(coalesce(d.started_at, 'infinity'), clock_timestamp() - make_interval(secs => m.ran))) - case when isfinite(d.run_at) then d.run_at else d.assigned_at end))::numeric, 3))
     from done d cross join lateral (
       select greatest(0, case when jsonb_typeof(d.ran) = 'number' then least(d.ran::float8, 1e8)
         else extract(epoch from clock_timestamp() - coalesce(d.started_at, d.assigned_at))::float8 end) as ran) m

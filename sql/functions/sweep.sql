@@ -25,6 +25,6 @@ begin
   if p_leases then
     perform earshot.mark_silent_nodes();
   end if;
-  next_due_s := (select extract(epoch from min(j.run_at) - clock_timestamp()) from earshot.jobs j where j.status = 'pending' and not j.due and not j.alone);
+  next_due_s := (select extract(epoch from min(j.run_at) - clock_timestamp()) from earshot.jobs j where j.status = 'pending' and not j.due and not j.alone and isfinite(j.run_at));
   return next;
 end $$;

@@ -83,7 +83,8 @@ function compare(tag: string, has: unknown, wanted: Requires[string]): string | 
   if (typeof wanted === 'object') {
     for (const [operator, bound] of Object.entries(wanted)) {
       if (typeof has !== 'number') return `tag ${tag} ${text(has)} is no number`
-      if (!HOLDS.get(operator)!(has, bound)) return `tag ${tag} ${has} ${OPPOSITE[operator]} ${bound}`
+      if (!HOLDS.get(operator)!(has, bound))
+        return `tag ${tag} ${has} ${OPPOSITE[operator]} ${bound}`
     }
     return null
   }

@@ -52,7 +52,12 @@ describe('what a node lacks for a lane', () => {
   })
   test('malformed tags meet nothing that is asked of them', () => {
     for (const tags of [null, 8, [8], { vram_gb: { toString: 1 } }, { vram_gb: null }])
-      expect(meets({ roles: ['tts'], tags: tags as never }, { role: 'tts', requires: { vram_gb: { '>=': 8 } } })).toBe(false)
+      expect(
+        meets(
+          { roles: ['tts'], tags: tags as never },
+          { role: 'tts', requires: { vram_gb: { '>=': 8 } } },
+        ),
+      ).toBe(false)
   })
   test('what every object has is no tag', () => {
     expect(meets(node, { role: 'tts', requires: { toString: true } })).toBe(false)

@@ -49,6 +49,8 @@ function held(node: NodeFacts, { job, mesh }: Facts): string[] {
       : reasons
   if (reasons.length > 0) return reasons
   if (node.free === null) return ['gets no work at the moment']
+  if (node.load[job.role]?.slots === 0)
+    return [`it offers 0 slots for ${job.role}, or a number of slots that cannot be read`]
   const wait = secondsUntilStart(slotsOf(node, job, mesh.times), 0)
   const until = wait === null ? '' : ` for about ${span(wait)}`
   if ((node.free[job.role] ?? 0) > 0)

@@ -1,4 +1,5 @@
--- Jobs that routing or the sweep cannot read are refused when they are inserted. The function's body stands in sql/functions.
+-- Jobs that routing or the sweep cannot read are refused when they are inserted, not later: what is there must still end.
+-- The body of this function stands in sql/functions.
 create function earshot.refuse_bad_job() returns trigger language plpgsql as $$ begin return new; end $$;
 
 -- Before the triggers stand: what is there already must not stop the sweep.
@@ -7,7 +8,7 @@ update earshot.jobs set run_at = '9999-12-31 00:00:00+00', due = false where run
 update earshot.jobs set deadline = null where deadline = 'infinity';
 update earshot.jobs set deadline = created_at where deadline = '-infinity';
 
-create trigger refuse_bad_job before insert or update of requires, run_at, deadline on earshot.jobs for each row
+create trigger refuse_bad_job before insert on earshot.jobs for each row
   when (new.requires <> '{}' or not isfinite(new.run_at) or not isfinite(new.deadline)) execute function earshot.refuse_bad_job();
 create trigger refuse_bad_job before insert or update of requires on earshot.job_kinds for each row
   when (new.requires <> '{}') execute function earshot.refuse_bad_job();
