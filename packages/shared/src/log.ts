@@ -74,7 +74,8 @@ const REDACTED = [
  */
 export function maskSecrets(text: string, secrets: readonly (string | undefined)[] = []): string {
   let masked = text
-    .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/"']*):[^\s@/"']+@/gi, `$1:${MASK}@`)
+    // From `://` on: a scheme in front would make long words cost the square of their length.
+    .replace(/(:\/\/[^\s:@/"']*):[^\s@/"']+@/g, `$1:${MASK}@`)
     .replace(/([?&][\w-]*(?:signature|key|password|token|secret)=)[^&\s"']+/gi, `$1${MASK}`)
   for (const secret of secrets) {
     if (secret)

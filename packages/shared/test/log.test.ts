@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { createLog, maskSecrets, type LogSettings } from '@earshot/shared/log'
 import { expect, test } from 'vitest'
 
@@ -64,3 +66,24 @@ test('addresses without a password stay as they are', () => {
     'postgres://ada@db:5432/mesh http://127.0.0.1:7700/a@b',
   )
 })
+
+test('a password is masked whatever stands before its address', () => {
+  expect(maskSecrets('1postgres://ada:hunter2@db x-://:b@c')).toBe(
+    '1postgres://ada:***@db x-://:***@c',
+  )
+})
+
+test('a line of long words is masked in a time that grows with its length alone', async () => {
+  const module = JSON.stringify(new URL('../src/log.ts', import.meta.url).href)
+  // In a process of its own: a pattern that backtracks would hold up the test runner.
+  const mask = `const { maskSecrets } = await import(${module})
+    for (const part of ['a', 'a:', '://', '://a:', '?a', '?-key'])
+      maskSecrets(part.repeat(200_000))
+    console.log('masked')`
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', mask],
+    { timeout: 20_000 },
+  )
+  expect(stdout).toBe('masked\n')
+}, 30_000)

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { copyFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decode } from '../src/audio/decode.ts'
 import { probeMedia } from '../src/audio/probe.ts'
@@ -43,6 +45,7 @@ const BAITS: Array<[string, () => string]> = [
   ['a concat list of an address', () => `ffconcat version 1.0\nfile '${url()}'\n`],
   ['a DASH manifest of a file', () => mpd(secret)],
   ['a DASH manifest of an address', () => mpd(url())],
+  ['a DASH manifest behind comments', () => `<!-- a -->\n<!---->${mpd(url())}`],
   ['a session description', sdp],
   ['a PLS playlist', () => `[playlist]\nFile1=${url()}\nNumberOfEntries=1\n`],
   ['an ASX playlist', () => `<asx version="3.0"><entry><ref href="${url()}"/></entry></asx>\n`],
@@ -77,3 +80,19 @@ test('the bait is good: the same sound without a playlist around it is decoded',
     (await decode({ file: at('plain.mp3'), out: at('plain.wav') })).duration_s,
   ).toBeGreaterThan(1.5)
 })
+
+test('a file of many comments is looked at without backtracking', async () => {
+  const file = at('comments.mp3')
+  await writeFile(file, `${'<!---->'.repeat(60)}x`)
+  const module = JSON.stringify(new URL('../src/audio/formats.ts', import.meta.url).href)
+  // In a process of its own: a pattern that backtracks would hold up the test runner for good.
+  const look = `const { refusePlaylist } = await import(${module})
+    await refusePlaylist(process.argv[1])
+    console.log('looked')`
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', look, file],
+    { timeout: 20_000 },
+  )
+  expect(stdout).toBe('looked\n')
+}, 30_000)

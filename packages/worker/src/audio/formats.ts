@@ -45,10 +45,10 @@ const PLAYLISTS: Array<[name: string, start: RegExp]> = [
   ['an M3U or HLS playlist', /^#EXT(?:M3U|INF|-X-)/],
   ['an ffmpeg concat list', /^ffconcat version/],
   ['an SDP session description', /^v=0\r?\n(?:[a-z]=[^\n]*\n)*?m=/],
-  ['a DASH manifest', /^(?:<\?xml[^>]*>\s*)?(?:<!--[\s\S]*?-->\s*)*<(?:\w+:)?MPD[\s>]/],
+  ['a DASH manifest', /^<(?:\w+:)?MPD[\s>]/],
   [
     'a playlist',
-    /^(?:\[playlist\]|\[reference\]|<asx[\s>]|<\?wpl|<smil[\s>]|<(?:\?xml[^>]*>\s*<)?(?:playlist|SmoothStreamingMedia)[\s>])/i,
+    /^(?:\[playlist\]|\[reference\]|<asx[\s>]|<\?wpl|<smil[\s>]|<(?:playlist|SmoothStreamingMedia)[\s>])/i,
   ],
   ['a list of addresses', /^(?:rtsp|rtp|mms|https?|file|concat|subfile|data):\S+\s*$/im],
 ]
@@ -65,16 +65,26 @@ export async function refusePlaylist(file: string): Promise<void> {
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(4096), 0, 4096, 0)
     if (bytesRead === 0) throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.')
-    const start = buffer
-      .toString('latin1', 0, bytesRead)
-      .replace(/^\xef\xbb\xbf/, '')
-      .trimStart()
+    const start = skipProlog(buffer.toString('latin1', 0, bytesRead).replace(/^\xef\xbb\xbf/, ''))
     const found = start.includes('\0')
       ? undefined
       : PLAYLISTS.find(([, pattern]) => pattern.test(start))
     if (found !== undefined) throw refused(found[0])
   } finally {
     await handle.close()
+  }
+}
+
+/** What follows XML declarations and comments. A loop: a pattern for it backtracks without end. */
+function skipProlog(text: string): string {
+  let at = 0
+  for (;;) {
+    while (at < text.length && text[at]!.trim() === '') at++
+    const declared = text.slice(at, at + 5).toLowerCase() === '<?xml'
+    const close = declared ? '>' : text.startsWith('<!--', at) ? '-->' : undefined
+    const end = close === undefined ? -1 : text.indexOf(close, at + 4)
+    if (close === undefined || end === -1) return text.slice(at)
+    at = end + close.length
   }
 }
 

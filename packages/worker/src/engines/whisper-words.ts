@@ -54,7 +54,7 @@ function withoutNoise(words: readonly Word[]): Word[] {
         ? -1
         : words
             .slice(at, at + MOST_NO_SPEECH_WORDS)
-            .findIndex(({ text }) => text.replace(/[.,!?]+$/, '').endsWith(closing))
+            .findIndex(({ text }) => text.replace(/(?<![.,!?])[.,!?]+$/, '').endsWith(closing))
     if (length < 0) kept.push(words[at]!)
     else at += length
   }
