@@ -2,7 +2,7 @@
 --   p_term  acts only while this term leads
 -- Returns the ids that ended by this.
 create or replace function earshot.cancel_unawaited_jobs(p_term bigint) returns setof bigint
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set lock_timeout = '200ms'
 as $$
 declare
   v_left bigint[];

@@ -2,7 +2,8 @@
 --   p_outcomes  as in finish_jobs
 --   p_stored    the outputs are what is to be kept, whatever the kind; otherwise failures are left alone, and kinds whose output
 --               becomes something else
--- Precondition: open, under this fence and this node's. All rows under their fence are locked, in one order, also those that are left alone.
+-- Precondition: open, under this fence and this node's. All free rows under their fence are locked, also those that are left alone; it waits
+-- for none, so a row that somebody else holds is left to a later report.
 -- Returns those that were completed, with their roles. The event of the end keeps how long the job ran by its node's clock (or since it was
 -- marked as running or assigned), and how long it waited: from the moment it was due until it began, that is now less the time it ran, but
 -- not before it was assigned, and not after it was marked as running (its report may have come late).
@@ -19,7 +20,7 @@ begin
   with held as materialized (
     select j.ctid as tid, j.kind, j.status, j.assigned_node, j.incarnation, r.outcome
     from unnest(p_ids, p_fences, p_outcomes) r (id, fence, outcome) join earshot.jobs j on j.id = r.id and j.fence = r.fence
-    order by j.id for update of j
+    order by j.id for update of j skip locked
   ), chosen as materialized (
     select h.tid, h.outcome from held h
     where h.status in ('assigned', 'running') and h.assigned_node = p_node and h.incarnation = p_incarnation

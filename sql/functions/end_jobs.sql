@@ -7,6 +7,15 @@ as $$
 declare
   v_ended bigint[];
 begin
+  if exists (select from earshot.job_parents p where p.parent_id = any (p_ids) and not p.counted) then
+    -- What ends and what waits below it is locked together, by id: two that end jobs of one tree at once must not wait for each other.
+    perform from earshot.jobs j where j.id in (
+        with recursive below (id) as (
+          select unnest(p_ids)
+          union select p.job_id from below b join earshot.job_parents p on p.parent_id = b.id and not p.counted
+        ) select b.id from below b)
+      and j.status in ('blocked', 'pending', 'assigned', 'running') order by j.id for update;
+  end if;
   with ended as (
     update earshot.jobs j set status = p_status, error = p_sentence, error_code = p_code, finished_at = now()
     from (select q.id from earshot.jobs q where q.id = any (p_ids) and q.status in ('blocked', 'pending', 'assigned', 'running') order by q.id for update) o

@@ -1,30 +1,34 @@
 -- What time brings about: jobs whose hour has come, leases that ended, nodes that fell silent, deadlines that passed.
 --   p_term    acts only while this term leads
 --   p_leases  false on the embedded database: process and database stop together there (a laptop asleep is no dead worker)
+--   p_duty    wake | lost | overdue | silent; null does all of them. The leader calls each in a transaction of its own
 -- Returns how many jobs were woken, requeued and failed, and the seconds until the next job comes due (null: none waits).
-create or replace function earshot.sweep(p_term bigint, p_leases boolean default true)
+-- Rows that others hold are left to the next sweep: one open transaction must not stop fail-over.
+create or replace function earshot.sweep(p_term bigint, p_leases boolean default true, p_duty text default null)
 returns table (woken int, requeued int, overdue int, next_due_s double precision)
-language plpgsql security definer set search_path = earshot, pg_temp
+language plpgsql security definer set search_path = earshot, pg_temp set lock_timeout = '200ms'
 as $$
 #variable_conflict use_variable
 begin
   if not earshot.is_leading(p_term) then
     return;
   end if;
-  woken := earshot.wake_due_jobs();
-  if p_leases then
-    -- Nodes are locked before their jobs, as register_node does it; and a heartbeat that is under way renews its lease first.
-    perform from earshot.nodes n where n.lease_until < clock_timestamp() and n.status <> 'offline' order by n.id for update;
+  woken := 0;
+  requeued := 0;
+  overdue := 0;
+  if coalesce(p_duty, 'wake') = 'wake' then
+    woken := earshot.wake_due_jobs();
+    next_due_s := (select extract(epoch from min(j.run_at) - clock_timestamp()) from earshot.jobs j
+      where j.status = 'pending' and not j.due and not j.alone and isfinite(j.run_at));
   end if;
-  requeued := earshot.requeue_lost_jobs(p_leases);
-  overdue := (select count(*) from earshot.end_jobs(
-    -- 500 at a time, so that no sweep takes long: when so many ended, more may wait.
-    array(select j.id from earshot.jobs j where j.deadline < now() and j.status in ('blocked', 'pending', 'assigned', 'running')
-      order by j.deadline limit 500),
-    'failed', 'EARSHOT_DEADLINE', 'It was not done by its deadline.'));
-  if p_leases then
+  if coalesce(p_duty, 'lost') = 'lost' then
+    requeued := earshot.requeue_lost_jobs(p_leases);
+  end if;
+  if coalesce(p_duty, 'overdue') = 'overdue' then
+    overdue := earshot.end_overdue_jobs();
+  end if;
+  if p_leases and coalesce(p_duty, 'silent') = 'silent' then
     perform earshot.mark_silent_nodes();
   end if;
-  next_due_s := (select extract(epoch from min(j.run_at) - clock_timestamp()) from earshot.jobs j where j.status = 'pending' and not j.due and not j.alone and isfinite(j.run_at));
   return next;
 end $$;

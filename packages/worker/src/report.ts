@@ -67,12 +67,26 @@ export function createReporter(options: {
     sendingEnds = false
   }
 
+  function sendAgain(jobs: Waiting[]): void {
+    ending.push(...dropLost(jobs))
+    void sendEnds()
+  }
+
   /** Returns those that are to be sent again. */
   async function send(batch: Waiting[]): Promise<Waiting[]> {
     try {
       const answers = await finishJobs(db.pool, node.id, node.incarnation, batch)
       const byId = new Map(answers.map(({ id, answer }) => [id, answer]))
-      for (const job of batch) job.resolve(byId.get(job.id) ?? 'lost')
+      const answerOf = ({ id }: Waiting) => byId.get(id) ?? 'lost'
+      const busy = batch.filter((job) => answerOf(job) === 'busy')
+      for (const job of batch) if (!busy.includes(job)) job.resolve(answerOf(job))
+      if (busy.length > 0)
+        log.debug(
+          { jobs: busy.map((job) => job.id) },
+          'Another transaction holds jobs that ended; their results are sent again',
+        )
+      // Apart from the others: what is free does not wait for them.
+      if (busy.length > 0) setTimeout(() => sendAgain(busy), RETRY_MS)
       return []
     } catch (err) {
       log.warn(

@@ -161,8 +161,11 @@ export type Outcome = (
   | { output: unknown }
   | { error: { code: ErrorCode; message: string; verdict: Verdict } }
 ) & { ran_s?: number }
-/** done: written. already: this holder had reported it. lost: no longer this holder's, nothing was changed. */
-export type FinishAnswer = 'done' | 'already' | 'lost'
+/**
+ * done: written. already: this holder had reported it. lost: no longer this holder's, nothing was changed. busy: another
+ * transaction holds a row that it needs, nothing was changed; it may be reported again.
+ */
+export type FinishAnswer = 'done' | 'already' | 'lost' | 'busy'
 
 /** Reports how jobs ended, output and state in one transaction. */
 export function finishJobs(

@@ -232,17 +232,38 @@ export async function rebalanceNodes(
 
 export type Swept = { woken: number; requeued: number; overdue: number; next_due_s: number | null }
 
-/** Does what time brings about; undefined when this term no longer leads. `leases` is false on the embedded database. */
+const DUTIES = ['wake', 'lost', 'overdue', 'silent'] as const
+
+/**
+ * Does what time brings about; undefined when this term no longer leads. `leases` is false on the embedded database. Each duty has
+ * a transaction of its own: one that fails does not hold back those before it, and locks are held for a short time only.
+ */
 export async function sweep(
   db: Queryable,
   term: string,
   leases: boolean,
 ): Promise<Swept | undefined> {
-  const [row] = await call<Swept>(db, 'sweep', 'select * from earshot.sweep($1::bigint, $2)', [
-    term,
-    leases,
-  ])
-  return row
+  const total: Swept = { woken: 0, requeued: 0, overdue: 0, next_due_s: null }
+  const failures: unknown[] = []
+  for (const duty of DUTIES) {
+    try {
+      const [row] = await call<Swept>(
+        db,
+        'sweep',
+        'select * from earshot.sweep($1::bigint, $2, $3)',
+        [term, leases, duty],
+      )
+      if (row === undefined) return undefined
+      total.woken += row.woken
+      total.requeued += row.requeued
+      total.overdue += row.overdue
+      total.next_due_s ??= row.next_due_s
+    } catch (err) {
+      failures.push(err)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+  return total
 }
 
 /** Tells the coordinators' readers of events that there may be some: while the leader is awake, nobody else does. */
