@@ -111,3 +111,21 @@ test('payload and result are typed by the definition', () => {
   // @ts-expect-error a payload that does not fit
   void (() => client.enqueue(invoice, { pages: 3 }))
 })
+
+test('a payload whose check takes too long is refused, and the mesh goes on', async () => {
+  const kind = 'acme.slow'
+  const payload_schema = {
+    type: 'object',
+    properties: { name: { type: 'string', pattern: '^(a+)+$' } },
+  }
+  expect(await post('/v1/kinds', { ...invoice.registration, kind, payload_schema })).toMatchObject({
+    status: 201,
+  })
+  // 28 letters hold a check without a limit for seconds.
+  const body = (name: string) => ({ kind, payload: { name } })
+  expect(await post('/v1/jobs', body(`${'a'.repeat(28)}!`))).toMatchObject({
+    status: 400,
+    error: { code: 'EARSHOT_BAD_REQUEST', field: 'payload_schema' },
+  })
+  expect(await post('/v1/jobs', body('aaa'))).toMatchObject({ status: 201 })
+})

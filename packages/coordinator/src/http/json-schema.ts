@@ -1,3 +1,4 @@
+import vm from 'node:vm'
 import { fieldName, wrongField } from '@earshot/contract'
 import type { FastifyRequest } from 'fastify'
 
@@ -37,7 +38,7 @@ export function checkBySchema(
   prefix: string,
 ): void {
   const validate = compile(request, schema, 'payload_schema')
-  if (validate(value)) return
+  if (runLimited(() => validate(value))) return
   const {
     instancePath = '',
     keyword,
@@ -53,6 +54,28 @@ export function checkBySchema(
   if (keyword === 'additionalProperties')
     throw wrongField(fieldName(prefix, [...path, String(params.additionalProperty)]), undefined)
   throw wrongField(fieldName(prefix, path), message)
+}
+
+const LIMIT_MS = 500
+const context = vm.createContext(Object.create(null))
+const script = new vm.Script('check()')
+
+/**
+ * Runs a check for 500 ms at most. Patterns of a user's schema can backtrack without end, on the
+ * thread that answers everybody. Why not a linear engine: docs/adr/0012-schema-limit.md.
+ *
+ * @throws EarshotError EARSHOT_BAD_REQUEST, its `field` `payload_schema`, when time is up
+ */
+function runLimited(check: () => unknown): boolean {
+  context.check = check
+  try {
+    return script.runInContext(context, { timeout: LIMIT_MS }) === true
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw cause
+    throw wrongField('payload_schema', `it takes longer than ${LIMIT_MS} ms to check this payload`)
+  } finally {
+    context.check = undefined
+  }
 }
 
 type Validate = ReturnType<FastifyRequest['compileValidationSchema']>
