@@ -6,6 +6,8 @@ const RRF_K = 60
 const NEAREST = 40
 /** Texts that take part in the fusion, best first. */
 const TEXTS = 200
+/** Texts looked at for each word of the query, so that a word that is in every text costs no more than this many. */
+const CANDIDATES = 500
 
 export type Model = { name: string; dimensions: number }
 
@@ -14,12 +16,13 @@ export type Model = { name: string; dimensions: number }
  * $4 how many hits, $5 a corpus's name or null; with `meaning` $6 the query's vector of that model, and $7 its floor.
  *
  * Steps: words of the query as they are and as English stems, stop words left out unless there is nothing else; chunks with
- * any of them, by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
+ * all of them and chunks with each of them, a bounded number of both; these by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
  * The share of words found weighs more than any rank, so that a full match comes first; but where there are meanings, some of the words
  * are no better than none, and only all of them count so. Then, for the few that are
  * shown, the first matching word in the chunk's segments says when it was said; in a text, which has no times, in which paragraph it stands.
  *
  * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL takes for the largest number.
+ * The session's search_path may lack the schema of pgvector, so that its type and operator are named with their schema.
  * A model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
  */
 export const searchSql = (words: Model, meaning?: Model): string => `
@@ -30,15 +33,20 @@ with words as materialized (
 ), asked as materialized (
   select w.query from words w where not w.stop or (select bool_and(stop) from words)
 ), whole as materialized (
-  select string_agg('(' || a.query::text || ')', ' | ')::tsquery as any_word, count(*)::int as words from asked a
+  select string_agg('(' || a.query::text || ')', ' | ')::tsquery as any_word, count(*)::int as words,
+    string_agg('(' || a.query::text || ')', ' & ')::tsquery as all_words
+  from asked a
 ), corpus as materialized (
   select c.id from earshot.corpora c where $5::text is null or c.name = $5
+), candidates as materialized (
+  select k.id from whole w cross join lateral (${candidates('w.all_words', words)}) k
+  union select k.id from asked a cross join lateral (${candidates('a.query', words)}) k
 ), texts as materialized (
   select c.id, m.words, row_number() over (order by m.words desc, ts_rank_cd(c.fts, w.any_word) desc, c.id) as place
   from whole w
-  join earshot.chunks c on c.fts @@ w.any_word and c.model = ${literal(words)}
+  cross join candidates k
+  join earshot.chunks c on c.id = k.id
   cross join lateral (select count(*)::int as words from asked a where c.fts @@ a.query) m
-  where $5::text is null or c.document_id in (select d.id from earshot.documents d where d.corpus_id in (select id from corpus))
   order by place limit ${TEXTS}
 ), nearest as materialized (
   select c.id, ${distance('c.embedding', '$2', words)} as distance
@@ -85,7 +93,14 @@ order by b.score desc, b.id`
 
 const literal = ({ name }: Model): string => pg.escapeLiteral(name)
 const distance = (column: string, query: string, { dimensions }: Model): string =>
-  `(${column}::vector(${dimensions}) <=> ${query}::vector(${dimensions}))`
+  `(${column}::public.vector(${dimensions}) operator(public.<=>) ${query}::public.vector(${dimensions}))`
+
+/** Some chunks that match, of the corpus that was asked for: all of them where a word is rare. */
+const candidates = (query: string, model: Model): string => `
+    select c.id from earshot.chunks c
+    where c.fts @@ ${query} and c.model = ${literal(model)} and ($5::text is null or c.document_id in (
+      select d.id from earshot.documents d where d.corpus_id in (select id from corpus)))
+    limit ${CANDIDATES}`
 
 /** Of the nearest those above the floor, and in the corpus that was asked for, by place. */
 const near = (name: string, nearest: string, floor: string): string => `${name} as materialized (
