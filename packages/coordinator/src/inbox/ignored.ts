@@ -6,9 +6,10 @@ const IGNORED = [
   /^\./, //                     dotfiles: rsync and Syncthing write beside under such names; .DS_Store, .stfolder, .stversions
   /^~\$/, //                    locks of office programs
   /~$/, //                      backups of editors
-  /\.(part|partial|crdownload|download|filepart|!ut|tmp|temp|swp)$/i, // downloads and copies under way
+  /\.(part|partial|crdownload|opdownload|download|filepart|aria2|ytdl|!ut|!qb|!bt|bc!|tmp|temp|swp|lock)$/i, // downloads and copies under way, and locks
+  /\.~[0-9a-f]+(\.|$)/i, //      Nextcloud's copies under way: x.txt.~4ef5a1.txt
   /^(thumbs\.db|desktop\.ini|ehthumbs\.db)$/i, // Windows' own
-  /^(@eadir|#recycle|@recycle|\$recycle\.bin|system volume information|lost\+found)$/i, // folders of NAS boxes and file systems
+  /^(@eadir|#recycle|@recycle|#snapshot|@recently-snapshot|\$recycle\.bin|system volume information|lost\+found)$/i, // folders of NAS boxes and file systems
 ]
 
 /**
