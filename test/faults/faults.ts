@@ -4,29 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { finishJobs } from '@earshot/db/functions/jobs'
 import { heartbeat } from '@earshot/db/functions/nodes'
 import { KIND, NO_ENGINE } from './kind.ts'
+import { DATABASE_FAULTS } from './database-faults.ts'
 import type { Random } from './random.ts'
 import type { Actor, Stage } from './stage.ts'
-
-export type Strike = {
-  /** Whom it hit, for the log. */
-  about: string
-  /** What it set going and what belongs to its healing: a process that starts again, say. */
-  settle?: Promise<unknown>
-  /** How long it lasts at least, in milliseconds. */
-  leastMs?: number
-  /** Ends it, where it lasts until then. */
-  lift?: () => Promise<void> | void
-  /** What it found broken by itself. */
-  broken?: string[]
-}
-
-export type Fault = {
-  sort: string
-  /** How often it is chosen, compared with the others. */
-  weight: number
-  /** Undefined when nobody is left whom it may hit. */
-  strike(stage: Stage, random: Random): Promise<Strike | undefined>
-}
+import { type Fault, type Strike, beyondLease, onAnyone, onLeader, onWorker } from './strike.ts'
 
 /** Everything that may go wrong, as it does on real machines. */
 export const FAULTS: Fault[] = [
@@ -131,46 +112,8 @@ export const FAULTS: Fault[] = [
     weight: 1,
     strike: async ({ pooler }) => pooler && (await pooler.restart(), { about: 'pooler' }),
   },
+  ...DATABASE_FAULTS,
 ]
-
-type Hit = (actor: Actor, random: Random, stage: Stage) => Promise<Omit<Strike, 'about'> | void>
-
-/** At least half of the workers stay up. */
-function onWorker(hit: Hit): Fault['strike'] {
-  return async (stage, random) => {
-    const { actors } = stage
-    const workers = actors.filter(({ part }) => part === 'worker')
-    const up = workers.filter((actor) => actor.up)
-    return up.length * 2 <= workers.length ? undefined : on(random.pick(up), hit, random, stage)
-  }
-}
-
-/** Only while another coordinator can take over. */
-function onLeader(hit: Hit): Fault['strike'] {
-  return async (stage, random) => {
-    const { actors, db } = stage
-    const { rows } = await db.pool.query<{ holder: string | null }>(
-      'select holder from earshot.leader',
-    )
-    const leader = actors.find(({ name }) => name === rows[0]?.holder?.split(' ')[0])
-    const others = actors.filter(
-      (actor) => actor.part === 'coordinator' && actor.up && actor !== leader,
-    )
-    return leader?.up && others.length > 0 ? on(leader, hit, random, stage) : undefined
-  }
-}
-
-function onAnyone(hit: Hit): Fault['strike'] {
-  return async (stage, random) =>
-    on(random.pick(stage.actors.filter((actor) => actor.up)), hit, random, stage)
-}
-
-const on = async (actor: Actor, hit: Hit, random: Random, stage: Stage): Promise<Strike> => ({
-  about: actor.name,
-  ...(await hit(actor, random, stage)),
-})
-
-const beyondLease = ({ leaseS }: Stage) => leaseS * 1000 + 500
 
 function freeze(actor: Actor): Pick<Strike, 'lift'> {
   actor.up = false

@@ -14,7 +14,7 @@ const ILLS = `
   union all
   select format('job %s lies with %s', j.id, j.assigned_node)
   from earshot.jobs j left join earshot.nodes n on n.id = j.assigned_node
-  where j.status in ('assigned', 'running')
+  where j.status in ('assigned', 'running') and j.id <> all ($4) and j.assigned_node <> all ($5)
     and (j.assigned_node = any ($1) or n.incarnation is distinct from j.incarnation or n.lease_until < clock_timestamp())
   union all
   select format('%s is not there', w.id) from unnest($2::text[]) w (id)
@@ -29,7 +29,7 @@ const ILLS = `
  * @returns how many milliseconds it took, or what still ails it after 30 s
  */
 export async function healed(
-  { db, actors }: Stage,
+  { db, actors, heldJobs, heldNodes }: Stage,
   settle: Promise<unknown>[] = [],
 ): Promise<{ ms: number } | { ills: string[] }> {
   const began = monotonicMs()
@@ -45,9 +45,18 @@ export async function healed(
       probe ??= (await submitJobs(db.pool, [{ kind: KIND, payload: { ms: 0 }, priority: 100 }]))[0]!
         .id
       const here = actors
-        .filter(({ part, name, up }) => part === 'worker' && up && !down.includes(name))
+        .filter(
+          ({ part, name, up }) =>
+            part === 'worker' && up && !down.includes(name) && !heldNodes.has(name),
+        )
         .map(({ name }) => name)
-      const { rows } = await db.pool.query<{ ill: string }>(ILLS, [down, here, probe])
+      const { rows } = await db.pool.query<{ ill: string }>(ILLS, [
+        down,
+        here,
+        probe,
+        [...heldJobs],
+        [...heldNodes],
+      ])
       ills = [
         ...rows.map(({ ill }) => ill),
         ...actors

@@ -1,6 +1,6 @@
 /**
- * pnpm chaos [--minutes N] [--seed S] [--rate JOBS_A_SECOND] [--report]: a mesh of real processes under random faults, and what must never
- * break. A line a fault on standard error, the report on standard output; --report also writes it to docs/chaos-report.md. Exit code 1 when
+ * pnpm chaos [--minutes N] [--seed S] [--rate JOBS_A_SECOND] [--only TEXT]… [--report]: a mesh of real processes under random faults, and what must never
+ * break. --only chooses faults by a part of their names. A line a fault on standard error, the report on standard output; --report also writes it to docs/chaos-report.md. Exit code 1 when
  * anything broke: the folder with everybody's logs is kept then, and the seed repeats the order of the faults.
  */
 import { writeFile } from 'node:fs/promises'
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string' },
     rate: { type: 'string', default: '20' },
+    only: { type: 'string', multiple: true },
     report: { type: 'boolean', default: false },
   },
 })
@@ -39,6 +40,7 @@ const run = await runChaos({
   rate: Number(values.rate),
   limitS: 2,
   maxTries: 2,
+  ...(values.only && { only: values.only }),
   say,
 })
 const report = reportOf(run)

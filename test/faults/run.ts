@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { monotonicMs } from '@earshot/db/monotonic'
-import { FAULTS, type Fault, type Strike } from './faults.ts'
+import { FAULTS } from './faults.ts'
+import type { Fault, Strike } from './strike.ts'
 import { healed } from './health.ts'
 import { allEnded, checkAll } from './invariants.ts'
 import { startSubmitting } from './jobs.ts'
 import { type Random, createRandom } from './random.ts'
-import { type StageOptions, setStage } from './stage.ts'
+import { type Stage, type StageOptions, setStage } from './stage.ts'
 import { startWatch } from './watch.ts'
 
 export type ChaosOptions = StageOptions & {
@@ -18,6 +19,8 @@ export type ChaosOptions = StageOptions & {
   limitS: number
   /** How often a job may fail by its own guilt: two tries rest in between, and make the end come later. */
   maxTries: number
+  /** Only faults whose sort holds one of these texts; all without. */
+  only?: string[]
   say: (line: string) => void
 }
 
@@ -51,7 +54,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const submitter = await startSubmitting(stage, createRandom(seed + 1), options)
   const random = createRandom(seed)
   // Each once before any comes again, so that a short run has all of them.
-  const deck = shuffle(FAULTS, random)
+  const faults = chooseFaults(stage, options)
+  const deck = shuffle(faults, random)
   const began = monotonicMs()
 
   async function heal(struck: { fault: Fault; strike: Strike }[], suffix: string): Promise<void> {
@@ -83,13 +87,17 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       if (deck.length === 0)
         deck.push(
           ...shuffle(
-            FAULTS.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)),
+            faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)),
             random,
           ),
         )
       const fault = deck.pop()!
       watch.disturb()
-      const strike = await fault.strike(stage, random).catch(() => undefined) // the server may just be away for another fault
+      // The server may just be away for another fault.
+      const strike = await fault.strike(stage, random).catch((error: Error) => {
+        say(`${fault.sort}: ${error.message}`)
+        return undefined
+      })
       if (strike === undefined) continue
       struck.push({ fault, strike })
       broken.push(...(strike.broken ?? []))
@@ -129,6 +137,20 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     heals,
     broken: [...broken, ...watch.broken(), ...found],
   }
+}
+
+function chooseFaults({ clock }: Stage, { only, say }: ChaosOptions): Fault[] {
+  if (clock === undefined) say('the clock is not set: libfaketime is not on this machine')
+  const chosen = FAULTS.filter(
+    ({ sort }) =>
+      (clock !== undefined || !sort.startsWith('clock')) &&
+      (only === undefined || only.some((text) => sort.includes(text))),
+  )
+  if (chosen.length === 0)
+    throw new Error(
+      `No fault is called so. There are:\n${FAULTS.map(({ sort }) => sort).join('\n')}`,
+    )
+  return chosen
 }
 
 function shuffle<T>(of: readonly T[], random: Random): T[] {

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { migrate } from '@earshot/db/migrate'
 import { type Database, openDatabase } from '@earshot/db/open'
 import { type LocalCluster, type LocalServer, startCluster } from '../helpers/cluster.ts'
+import { type SettableClock, createSettableClock } from '../helpers/clock.ts'
 import { type Pooler, findPooler, startPooler } from '../helpers/pooler.ts'
 import { type Proxy, openProxy } from '../helpers/proxy.ts'
 import { installKind } from './kind.ts'
@@ -43,6 +44,12 @@ export type Stage = AsyncDisposable & {
   leaseS: number
   /** The nodes that may be charged with faults. */
   guilty: Set<string>
+  /** Jobs whose rows a caller holds: nobody can finish them, or take them back. */
+  heldJobs: Set<number>
+  /** Nodes whose rows a caller holds: they may be lost for as long. */
+  heldNodes: Set<string>
+  /** The server's clock, where it can be set. */
+  clock: SettableClock | undefined
 }
 
 /** `redis`: what they all hear through, where it is given; who goes through the pooler then has no other way to the server. */
@@ -65,10 +72,9 @@ export async function setStage({
   redis,
 }: StageOptions): Promise<Stage> {
   // A crash must lose nothing that was acknowledged; the machine itself does not crash, so nothing need reach the disk.
-  const cluster = await startCluster(server, folder, {
-    synchronous_commit: 'on',
-    max_connections: '300',
-  })
+  const clock = await createSettableClock(folder)
+  const settings = { synchronous_commit: 'on', max_connections: '300' }
+  const cluster = await startCluster(server, folder, settings, clock?.env)
   const db = await openDatabase({ url: cluster.url, home: folder })
   await migrate(db)
   await installKind(db.pool)
@@ -94,6 +100,9 @@ export async function setStage({
     submitting,
     leaseS,
     guilty: new Set(),
+    heldJobs: new Set(),
+    heldNodes: new Set(),
+    clock,
     async [Symbol.asyncDispose]() {
       process.off('exit', killAll)
       for (const actor of actors) await actor.kill()

@@ -448,7 +448,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
       code: 'EARSHOT_ANSWER_CUT',
       message: expect.stringContaining(name),
     })
-    await expect.poll(lastStatus).toBe('cancelled')
+    await expect.poll(lastStatus).toBe('failed')
     expect(chats()).toEqual([name])
     // Once its lease is over, nobody who is up has what it alone had.
     await expect

@@ -40,12 +40,14 @@ const SETTINGS = {
  * Starts a private PostgreSQL below a folder, on a free loopback port, with a random password.
  *
  * @param more settings of its own, such as { synchronous_commit: 'on' } where a crash must lose nothing
+ * @param env variables of its own, such as those of a settable clock
  * @throws Error with the server's own log when it does not come up within 30 s
  */
 export async function startCluster(
   server: LocalServer,
   folder: string,
   more: Record<string, string> = {},
+  env: Record<string, string> = {},
 ): Promise<LocalCluster> {
   const place = join(folder, 'postgres')
   const data = join(place, 'data')
@@ -65,6 +67,7 @@ export async function startCluster(
       ['-D', data, '-p', String(port), ...settings],
       {
         stdio: ['ignore', out, out],
+        env: { ...process.env, ...env },
         ...server.runAs,
       },
     )
