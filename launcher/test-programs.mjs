@@ -28,6 +28,12 @@ const PROGRAMS = [
     service: 'redis-server',
     givenUp: 'redis-given-up',
   },
+  {
+    name: 'libfaketime, which sets the clock of a private PostgreSQL',
+    program: 'faketime',
+    packages: { apt: ['faketime'], dnf: ['libfaketime'], brew: ['libfaketime'] },
+    givenUp: 'faketime-given-up',
+  },
 ]
 
 /** Debian puts some where only root's PATH looks. */
@@ -50,7 +56,7 @@ async function ensureProgram({ name, program, packages: all, service, givenUp },
       `the tests that need ${name} are skipped; to add it, run:  ${installCommand(manager, packages)}`,
     )
   const fault = await installPackages(manager, packages, `installing ${name} for the tests`)
-  if (isHere(program)) return stopService(manager, service)
+  if (isHere(program)) return service && stopService(manager, service)
   mkdirSync(tools, { recursive: true })
   writeFileSync(mark, '')
   say(`the tests that need ${name} are skipped: ${fault ?? 'it is not where it was expected'}`)

@@ -14,6 +14,7 @@ export const DATABASE_FAULTS: Fault[] = [
   {
     sort: "a node's row held by a caller while another dies",
     weight: 2,
+    asked: true,
     strike: (stage, random) => holdNode(stage, random),
   },
   {
@@ -32,6 +33,7 @@ export const DATABASE_FAULTS: Fault[] = [
   {
     sort: 'clock set an hour back as the leader dies',
     weight: 1,
+    asked: true,
     strike: async (stage, random) =>
       stage.clock &&
       onLeader(async (actor) => {

@@ -15,7 +15,7 @@ export function reportOf(run: ChaosReport): string {
   ]
   return `# What faults did to the mesh
 
-\`pnpm chaos --minutes ${Math.round(run.minutes)} --seed ${run.seed}\`: ${run.coordinators} coordinators and ${run.workers} workers as processes of their own on a private
+\`pnpm chaos --minutes ${Math.round(run.minutes)} --seed ${run.seed}${run.only.map((text) => ` --only ${text}`).join('')}\`: ${run.coordinators} coordinators and ${run.workers} workers as processes of their own on a private
 PostgreSQL${run.pooler ? ', some of them through PgBouncer in transaction mode' : ''}; a lease of ${run.leaseS} s. ${machine()}.
 
 | | |

@@ -27,6 +27,8 @@ export type ChaosOptions = StageOptions & {
 export type Heal = { sort: string; about: string; ms: number }
 export type ChaosReport = {
   seed: number
+  /** What the faults were chosen by. */
+  only: string[]
   minutes: number
   leaseS: number
   coordinators: number
@@ -126,6 +128,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { broken: found, ...counts } = await checkAll(stage, submitter.asked)
   return {
     seed,
+    only: options.only ?? [],
     minutes: Math.round((monotonicMs() - began) / 6000) / 10,
     leaseS,
     coordinators,
@@ -142,9 +145,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 function chooseFaults({ clock }: Stage, { only, say }: ChaosOptions): Fault[] {
   if (clock === undefined) say('the clock is not set: libfaketime is not on this machine')
   const chosen = FAULTS.filter(
-    ({ sort }) =>
+    ({ sort, asked }) =>
       (clock !== undefined || !sort.startsWith('clock')) &&
-      (only === undefined || only.some((text) => sort.includes(text))),
+      (only === undefined ? !asked : only.some((text) => sort.includes(text))),
   )
   if (chosen.length === 0)
     throw new Error(

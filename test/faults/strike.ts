@@ -18,6 +18,8 @@ export type Fault = {
   sort: string
   /** How often it is chosen, compared with the others. */
   weight: number
+  /** Struck only where it is asked for by name: the mesh does not get over it yet. */
+  asked?: true
   /** Undefined when nobody is left whom it may hit. */
   strike(stage: Stage, random: Random): Promise<Strike | undefined>
 }
