@@ -12,6 +12,8 @@ as $$
   set term = case when l.holder = p_holder then l.term else l.term + 1 end,
     holder = p_holder,
     expires_at = clock_timestamp() + (select leadership from earshot.settings)
-  where l.holder = p_holder or l.expires_at < clock_timestamp() or p_force
+  -- An end further away than any leadership lasts was written before the clock was set back.
+  where l.holder = p_holder or p_force
+    or l.expires_at not between clock_timestamp() and clock_timestamp() + (select leadership from earshot.settings)
   returning term
 $$;

@@ -6,9 +6,15 @@ as $$
     select j.id from earshot.jobs j
     cross join lateral (
       select count(distinct d.node) as nodes, min(d.id) as first, count(*) as deaths
-      from (select d.id, d.node from earshot.node_deaths d where j.id = any (d.jobs) order by d.id desc limit j.deaths) d) own
-    where j.id = any (p_ids) and j.status = 'pending' and not j.alone and j.deaths >= 3 and own.nodes >= 2
-      and (select count(*) from earshot.node_deaths d where d.id >= own.first and not j.id = any (d.jobs)) <= own.deaths
+      from (
+        select d.id, d.node, d.at from earshot.node_deaths d where j.id = any (d.jobs)
+        order by d.id desc limit j.deaths) d
+      -- Nodes that die within one lease of each other share a cause, such as a power cut. The job ran on one only.
+      where not exists (
+        select from earshot.node_deaths o cross join earshot.settings s
+        where o.at between d.at - s.lease and d.at + s.lease and o.node <> d.node and not j.id = any (o.jobs))) own
+    where j.id = any (p_ids) and j.status = 'pending' and not j.alone and own.deaths >= 3 and own.nodes >= 2
+      and (select count(*) from earshot.node_deaths d where d.id >= own.first and not j.id = any (d.jobs)) < own.deaths
   ), apart as (
     update earshot.jobs j set alone = true, due = false,
       error = format('%s It was running at %s unexplained deaths of nodes: it runs alone once more.', j.error, j.deaths)

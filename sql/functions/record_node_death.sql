@@ -2,9 +2,9 @@
 -- all it held back. What it was running: those marked as running; where none was marked yet, those that it would have begun with: it
 -- may hold more than it has slots for.
 --   p_cause  lost (its lease ended) | restart (a newer incarnation)
--- A job that was being run at three such deaths, on two nodes or more, is set apart when, since the first of them, no more nodes
--- died without it than with it (otherwise something else kills nodes): it runs alone once more. When the node it ran alone
--- on dies too, it is set aside. Returns how many went back.
+-- A job that was being run at three such deaths, on two nodes or more, is isolated when fewer nodes died without it than with it
+-- since the first of them (otherwise something else kills nodes): it runs alone once more. A death does not count when another
+-- node died without the job within one lease of it. When the node it ran alone on dies too, it fails. Returns how many went back.
 create or replace function earshot.record_node_death(p_node text, p_ids bigint[], p_sentence text, p_cause text) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -268,6 +268,34 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await deaths(id)).toBe(3)
       expect(await alone()).toEqual([])
     })
+    test('of several nodes at once, as in a power cut, sets no job apart', async () => {
+      const id = await count()
+      for (const node of ['n1', 'n2', 'n1'] as const) {
+        await dieOn(node)
+        const idle = node === 'n1' ? 'n2' : 'n1'
+        const again = await join(db(), idle)
+        if (idle === 'n1') n1 = again
+        else n2 = again
+        // The cuts lie an hour apart.
+        await db().pool.query(`update earshot.node_deaths set at = at - interval '1 hour'`)
+      }
+      await dieOn('n2')
+      expect(await deaths(id)).toBe(4)
+      expect(await alone()).toEqual([])
+    })
+    test('sets no job apart when as many nodes die without it', async () => {
+      const id = await count()
+      const later = () =>
+        db().pool.query(`update earshot.node_deaths set at = at - interval '1 hour'`)
+      await dieOn('n1')
+      await later()
+      for (let i = 0; i < 3; i++) await join(db(), `other${i}`).then(() => join(db(), `other${i}`))
+      await later()
+      await dieOn('n2')
+      await dieOn('n1')
+      expect(await deaths(id)).toBe(3)
+      expect(await alone()).toEqual([])
+    })
     test('three times on two nodes sets the job apart; alone it is acquitted, or set aside with its history', async () => {
       const [poison, scapegoat] = [await count(), await count()]
       await dieOn('n1')
