@@ -58,6 +58,7 @@ export function createCoordinator({
   const id = config.node.id
   const batchAging = createBatchAging()
   const placementCache = createPlacementCache()
+  const cursor = { after: null }
   const recall = createRebalance(db)
   let url = ''
   let http: HttpService | undefined
@@ -98,7 +99,14 @@ export function createCoordinator({
   async function route(onNodes: (count: number) => void): Promise<number> {
     const term = leadership.term()
     if (term === null) return 0
-    const assigned = await routeAll(db, { term, batchAging, placementCache, waking, onNodes })
+    const assigned = await routeAll(db, {
+      term,
+      batchAging,
+      placementCache,
+      cursor,
+      waking,
+      onNodes,
+    })
     await recall.look(term, assigned)
     if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
     metrics.routed(assigned)

@@ -175,7 +175,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
     for (const jobs of [
       [{}, {}],
       [{ payload: { media: 'x' } }],
-      [{ requires: { cores: { min: 0 } } }],
+      [{ requires: { cores: { '>=': 0 } } }],
       [{ class: 'interactive' }],
     ]) {
       for (const more of jobs) await submit(more)

@@ -124,6 +124,36 @@ describe.each(databases)('routing, on %s', (kind) => {
     })
   })
 
+  describe('very many lanes', () => {
+    test('hide no lane that can run: each gets its turn', async () => {
+      await sql(
+        `insert into earshot.jobs (kind, role, requires) select 'count', 'tts', jsonb_build_object('nowhere', g) from generate_series(1, 2500) g`,
+      )
+      await sql(
+        `insert into earshot.jobs (kind, role, requires) select 'count', 'tts', jsonb_build_object('here', true, 'nothing', false, 'n' || g, false) from generate_series(1, 40) g`,
+      )
+      await join('box', 40, { tags: { here: true } })
+      const cursor = { after: null }
+      let assigned = 0
+      let nodes = 0
+      for (let look = 0; look < 2; look++)
+        assigned += await routeAll(held.db, { term, cursor, onNodes: () => (nodes += 1) })
+      expect(assigned).toBe(40)
+      expect(nodes).toBe(2)
+    })
+  })
+
+  describe('jobs that must run alone', () => {
+    test('are found behind a hundred that no node can run', async () => {
+      await join('box')
+      await submit(120, { requires: { nowhere: true } })
+      const [last] = await submit(1)
+      await sql('update earshot.jobs set alone = true, due = false')
+      expect(await route()).toBe(1)
+      expect(await holders()).toEqual({ box: [last] })
+    })
+  })
+
   describe('kinds that cannot be cut', () => {
     test('leave one slot free for interactive jobs, which may be of that kind too', async () => {
       await join('box', 3)

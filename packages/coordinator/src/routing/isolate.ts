@@ -17,15 +17,19 @@ import { meets } from '@earshot/shared/lanes'
  * @returns how many jobs were assigned
  */
 export async function routeIsolatedJobs(db: Database, term: string): Promise<number> {
-  const jobs = await listIsolatedJobs(db.pool)
+  let jobs = await listIsolatedJobs(db.pool)
   if (jobs.length === 0) return 0
   const nodes = await listIsolationNodes(db.pool, PROTOCOL)
   let total = 0
-  for (const job of jobs) {
-    const node = chooseIsolationNode(nodes, job)
-    if (node === undefined) continue
-    node.reserved_for = job.id
-    if (await routeIsolatedJob(db.pool, term, job.id, node)) total += 1
+  // All of them: those that no node can run must not hide the others. One that is reserved keeps its node, wherever it stands.
+  while (jobs.length > 0) {
+    for (const job of jobs) {
+      const node = chooseIsolationNode(nodes, job)
+      if (node === undefined) continue
+      node.reserved_for = job.id
+      if (await routeIsolatedJob(db.pool, term, job.id, node)) total += 1
+    }
+    jobs = await listIsolatedJobs(db.pool, jobs.at(-1)!.id)
   }
   return total
 }

@@ -25,6 +25,9 @@ const AGED_BATCH = 50
 /** So many of a lane's next jobs come with the look itself: one that comes alone is there with one round trip less. */
 const GLANCE = 8
 
+/** Looks in a row, where there are more lanes than one is over: then others get their turn, and the next goes on from there. */
+const PAGES = 10
+
 /** What the leader keeps from look to look. */
 export type Routing = {
   /** Acts under this leadership; a stale one assigns nothing. */
@@ -32,6 +35,8 @@ export type Routing = {
   /** Whose turn it is between interactive and batch work. */
   batchAging?: BatchAging
   placementCache?: PlacementCache
+  /** Where the next look begins: of very many lanes each gets its turn. */
+  cursor?: { after: string | null }
   /** Wakes the nodes that hear through Redis; without it the database wakes all. */
   waking?: NodeWaker | undefined
   /** Told over how many nodes a look was; not at all when nothing waits, or what waits went by precedent. */
@@ -52,6 +57,7 @@ export async function routeAll(
     term,
     batchAging = createBatchAging(),
     placementCache = createPlacementCache(),
+    cursor = { after: null },
     waking,
     onNodes,
   }: Routing,
@@ -63,6 +69,7 @@ export async function routeAll(
     GLANCE,
     placementCache.now(),
     waking?.byRedis(),
+    cursor.after,
   )
   if (seen === null) return 0
   if ('assigned' in seen) {
@@ -71,13 +78,22 @@ export async function routeAll(
   }
   onNodes?.(seen.nodes.length)
   const rest = { term, batchAging, placementCache, waking }
-  if (!seen.alone) return routeSeen(db, seen, rest)
-  const alone = await routeIsolatedJobs(db, term)
-  const left = await routingSnapshot(db.pool, PROTOCOL, GLANCE)
-  return alone + (left === null ? 0 : await routeSeen(db, left, rest))
+  let total = seen.alone ? await routeIsolatedJobs(db, term) : 0
+  let left: Look | null = seen.alone
+    ? await routingSnapshot(db.pool, PROTOCOL, GLANCE, cursor.after)
+    : seen
+  for (let page = 1; left !== null; page += 1) {
+    cursor.after = left.after
+    total += await routeSeen(db, left, rest)
+    if (cursor.after === null || page === PAGES) break
+    left = await routingSnapshot(db.pool, PROTOCOL, GLANCE, cursor.after)
+  }
+  return total
 }
 
-type Kept = Required<Omit<Routing, 'onNodes' | 'waking'>> & { waking: NodeWaker | undefined }
+type Kept = Required<Omit<Routing, 'onNodes' | 'waking' | 'cursor'>> & {
+  waking: NodeWaker | undefined
+}
 
 function routeSeen(db: Database, { lanes, nodes }: Look, kept: Kept): Promise<number> {
   return routeLanes(

@@ -115,6 +115,8 @@ export function listNextJobs(
 
 /** What routing knows after one look. `alone`: a job must run alone. `jobs` of a lane: the next ones, up to so many as were asked for; null when there are too many lanes. */
 export type Look = {
+  /** The last of these lanes, when there may be more beyond it: where the next look begins. */
+  after: string | null
   alone: boolean
   lanes: (Lane & { jobs: NextJob[] | null })[]
   nodes: FreeNode[]
@@ -125,12 +127,13 @@ export async function routingSnapshot(
   db: Queryable,
   protocol: number,
   each: number,
+  after: string | null = null,
 ): Promise<Look | null> {
   const [row] = await call<{ seen: Look | null }>(
     db,
     'routing_snapshot',
-    'select earshot.routing_snapshot($1, $2) as seen',
-    [protocol, each],
+    'select earshot.routing_snapshot($1, $2, $3) as seen',
+    [protocol, each, after],
   )
   return row!.seen
 }
@@ -148,12 +151,13 @@ export async function routeOrSnapshot(
   each: number,
   placementCache: readonly Precedent[],
   redis = false,
+  after: string | null = null,
 ): Promise<RoutedOrSeen> {
   const [row] = await call<{ done: RoutedOrSeen }>(
     db,
     'route_or_snapshot',
-    'select earshot.route_or_snapshot($1::bigint, $2, $3, $4::jsonb, $5) as done',
-    [term, protocol, each, JSON.stringify(placementCache), redis],
+    'select earshot.route_or_snapshot($1::bigint, $2, $3, $4::jsonb, $5, $6) as done',
+    [term, protocol, each, JSON.stringify(placementCache), redis, after],
   )
   return row!.done
 }
@@ -283,9 +287,11 @@ export type LoneNode = {
   reserved_for: number | null
 }
 
-/** Jobs that must run alone and wait for a node. */
-export function listIsolatedJobs(db: Queryable): Promise<AloneJob[]> {
-  return call<AloneJob>(db, 'list_isolated_jobs', 'select * from earshot.list_isolated_jobs()', [])
+/** Jobs that must run alone and wait for a node: the next hundred beyond job `after`. */
+export function listIsolatedJobs(db: Queryable, after = 0): Promise<AloneJob[]> {
+  return call<AloneJob>(db, 'list_isolated_jobs', 'select * from earshot.list_isolated_jobs($1)', [
+    after,
+  ])
 }
 
 /** The nodes that may run a job alone, of this protocol. */
