@@ -24,7 +24,10 @@ begin
     where q.place <= case when n.slots ? q.role then earshot.as_count(n.slots -> q.role) else 1 end));
   insert into earshot.node_deaths (node, jobs) values (p_node, v_running);
   update earshot.jobs j set deaths = j.deaths + 1 where j.id = any (v_running);
-  select array_agg(j.id) into v_poison from earshot.jobs j where j.id = any (v_running) and j.alone;
+  select array_agg(j.id) into v_poison from earshot.jobs j
+  where j.id = any (v_running) and j.alone and not exists (
+    select from earshot.node_deaths o cross join earshot.settings s
+    where o.at > now() - s.lease and o.node <> p_node and not j.id = any (o.jobs));
   v_count := earshot.requeue_jobs((select array_agg(h) from unnest(v_held) h where h <> all (coalesce(v_poison, '{}'))), p_sentence, p_cause);
   perform earshot.end_jobs(array[p.id], 'failed', 'EARSHOT_POISON', format('%s nodes died while they ran it, at last %s, where it ran alone.', j.deaths, p_node))
     from unnest(v_poison) p (id) join earshot.jobs j on j.id = p.id;

@@ -296,6 +296,27 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await deaths(id)).toBe(3)
       expect(await alone()).toEqual([])
     })
+    test('where the job ran alone does not end it when another node died at the same time', async () => {
+      const id = await count()
+      for (const node of ['n1', 'n2', 'n1'] as const) await dieOn(node)
+      expect(await alone()).toEqual([id])
+      const dieAlone = async () => {
+        const term = await lead(db().pool, 'test', true)
+        const node = (await listIsolationNodes(db().pool, 1)).find((free) => free.id === 'n2')!
+        expect(await routeIsolatedJob(db().pool, term!, id, node)).toBe(true)
+        await dieOn('n2')
+      }
+      n1 = await join(db(), 'n1')
+      await dieAlone()
+      expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 4 })
+      expect(await alone()).toEqual([id])
+      await db().pool.query(`update earshot.node_deaths set at = at - interval '1 hour'`)
+      await dieAlone()
+      expect(await jobRow(db(), id)).toMatchObject({
+        status: 'failed',
+        error_code: 'EARSHOT_POISON',
+      })
+    })
     test('three times on two nodes sets the job apart; alone it is acquitted, or set aside with its history', async () => {
       const [poison, scapegoat] = [await count(), await count()]
       await dieOn('n1')
