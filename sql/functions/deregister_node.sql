@@ -1,11 +1,12 @@
 -- A node stops in an orderly way: what it still holds goes back, uncharged, and it is offline at once.
-create or replace function earshot.deregister_node(p_node text, p_incarnation bigint) returns int
+create or replace function earshot.deregister_node(p_node text, p_incarnation bigint, p_token text default null) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 declare
   v_count int;
 begin
-  update earshot.nodes n set status = 'offline', reason = 'It was stopped.', busy = '{}' where n.id = p_node and n.incarnation = p_incarnation;
+  update earshot.nodes n set status = 'offline', reason = 'It was stopped.', busy = '{}' where n.id = p_node and n.incarnation = p_incarnation
+    and earshot.is_node(p_node, p_incarnation, p_token);
   if not found then
     return 0;
   end if;

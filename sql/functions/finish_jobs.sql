@@ -2,13 +2,13 @@
 --   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}, and how long it ran there: {"ran_s"}
 --     verdict   final: it can never succeed; job: charged to the job, tried again up to max_tries;
 --               node: charged to the node, the job goes back
--- Precondition: open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
+-- Precondition: the caller is this node; open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
 -- this holder's any more: nothing was changed); busy (another transaction holds it, or a job or document that its end would change: nothing
 -- was changed, and the same report may be sent again). A result that the database refuses fails its own job and no other.
 -- Outputs that are kept as they are (of kinds of the users' own) go all at once; failures, outputs that become documents, and a batch of
 -- which the database refuses something, job by job.
 create or replace function earshot.finish_jobs(
-  p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[]
+  p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[], p_token text default null
 ) returns table (id bigint, answer text)
 language plpgsql security definer set search_path = earshot, pg_temp set lock_timeout = '200ms' set plan_cache_mode = force_generic_plan
 as $$
@@ -21,6 +21,10 @@ declare
   v_error jsonb;
   i int;
 begin
+  if not earshot.is_node(p_node, p_incarnation, p_token) then
+    return query select f.id, 'lost' from unnest(p_ids) f (id);
+    return;
+  end if;
   -- The nodes that may be charged are locked before any job, in one order, as register_node does it. Mostly nothing failed anywhere.
   if exists (select from earshot.node_failures) or exists (select from unnest(p_outcomes) o where o ? 'error') then
     perform from earshot.nodes n

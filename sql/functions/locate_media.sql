@@ -1,9 +1,15 @@
--- Where a piece of media can be fetched, holders seen last first, and the secret that signs its address. path: where it lies on the
--- holder's own box.
-create or replace function earshot.locate_media(p_hash text) returns table (holder text, url text, size bigint, seen_s double precision, secret text, path text)
-language sql stable security definer set search_path = earshot, pg_temp
+-- Where a node can fetch a piece of media, holders seen last first, with a signature for this hash
+-- alone that lasts six hours: long enough for a big recording over a slow line.
+-- Precondition: the caller is this node; otherwise it is refused (42501).
+create or replace function earshot.locate_media(p_hash text, p_node text default null, p_incarnation bigint default null, p_token text default null)
+returns table (holder text, url text, size bigint, seen_s double precision, path text, expires bigint, signature text)
+language plpgsql stable security definer set search_path = earshot, pg_temp
 as $$
-  select m.holder, c.url, m.size, extract(epoch from clock_timestamp() - c.last_seen)::double precision, s.secret, m.path
-  from earshot.media m left join earshot.coordinators c on c.id = m.holder cross join earshot.settings s
-  where m.hash = p_hash order by c.last_seen desc nulls last
-$$;
+declare
+  v_expires bigint := ceil(extract(epoch from clock_timestamp()))::bigint + 6 * 3600;
+begin
+  if not earshot.is_node(p_node, p_incarnation, p_token) then
+    raise exception 'This worker has not registered as a node of this mesh: restart it, with the mesh''s version of Earshot.' using errcode = '42501';
+  end if;
+  return query select h.*, v_expires, earshot.sign_media(p_hash, v_expires) from earshot.list_media_holders(p_hash) h;
+end $$;

@@ -1,10 +1,11 @@
 -- A node joins, or comes back: it gets a new incarnation, and what an older one still held goes back at once, uncharged. Where that
 -- one had not said that it would go, this is a death (record_node_death). A role in quarantine is probed at once: it may be mended.
 -- Of two live processes with one id the newer wins: the older one's heartbeat then answers that it was replaced.
+--   p_token  drawn for this registration; every later call must show it, so that no other login can act as this node
 -- A node of another protocol is written down, gets no work and is told why.
 create or replace function earshot.register_node(
   p_id text, p_name text, p_host text, p_port int, p_version text, p_protocol int,
-  p_roles text[], p_tags jsonb, p_capabilities jsonb, p_slots jsonb
+  p_roles text[], p_tags jsonb, p_capabilities jsonb, p_slots jsonb, p_token text default null
 ) returns bigint
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -18,12 +19,13 @@ declare
 begin
   select n.* into v_before from earshot.nodes n where n.id = p_id for no key update;
   with joined as (
-    insert into earshot.nodes as n (id, name, host, port, incarnation, version, protocol, roles, tags, capabilities, slots, reason)
-    values (p_id, p_name, p_host, p_port, v_incarnation, p_version, p_protocol, p_roles, p_tags, p_capabilities, p_slots, v_reason)
+    insert into earshot.node_registry as n (id, name, host, port, incarnation, version, protocol, roles, tags, capabilities, slots, reason, token_hash)
+    values (p_id, p_name, p_host, p_port, v_incarnation, p_version, p_protocol, p_roles, p_tags, p_capabilities, p_slots, v_reason,
+      sha256(convert_to(p_token, 'UTF8')))
     on conflict (id) do update set name = excluded.name, host = excluded.host, port = excluded.port, incarnation = excluded.incarnation,
       version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
       capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]',
-      reason = excluded.reason, stopping = false, status = 'online', wake_transport = 'notify', registered_at = now()
+      reason = excluded.reason, token_hash = excluded.token_hash, stopping = false, status = 'online', wake_transport = 'notify', registered_at = now()
       -- A registration that waited for the row while a newer one went ahead must not take the node back.
       where n.incarnation < excluded.incarnation
     returning n.id

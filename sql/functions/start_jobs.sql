@@ -1,6 +1,6 @@
 -- Marks jobs as running: written only for what takes longer than a moment, many at once.
--- Precondition: assigned, under this fence. Returns the ids that were marked.
-create or replace function earshot.start_jobs(p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[]) returns setof bigint
+-- Precondition: assigned, under this fence; the caller is this node. Returns the ids that were marked.
+create or replace function earshot.start_jobs(p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_token text default null) returns setof bigint
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
 begin
@@ -8,7 +8,8 @@ begin
   with started as (
     update earshot.jobs j set status = 'running', started_at = now()
     from (select q.id from earshot.jobs q join unnest(p_ids, p_fences) f (id, fence) on q.id = f.id and q.fence = f.fence
-          where q.status = 'assigned' and q.assigned_node = p_node and q.incarnation = p_incarnation order by q.id for update of q) held
+          where q.status = 'assigned' and q.assigned_node = p_node and q.incarnation = p_incarnation
+            and earshot.is_node(p_node, p_incarnation, p_token) order by q.id for update of q) held
     where j.id = held.id
     returning j.id, j.tenant_id, j.document_id, j.attempt
   ), shown as (

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { JOB_CLASSES } from './classes.ts'
 
 /** Grows when an old worker or client would misunderstand a new mesh; see `nodes.protocol`. */
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 
 export const JOB_STATUSES = [
   'blocked',

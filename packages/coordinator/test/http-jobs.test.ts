@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
 import { type Mesh, startMesh } from './mesh.ts'
@@ -142,7 +143,7 @@ describe.each(databases)('jobs over HTTP (%s)', (kind) => {
     expect(await mesh.client.health()).toEqual({
       status: 'ok',
       version: '0.0.0-test',
-      protocol: 1,
+      protocol: PROTOCOL,
       database: kind,
       url: mesh.url,
       nodes: { online: 1, degraded: 0, offline: 0 },

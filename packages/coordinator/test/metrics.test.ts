@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { submitJobs } from '@earshot/db/functions/jobs'
 import { deregisterNode, registerNode } from '@earshot/db/functions/nodes'
 import type { LanesView } from '@earshot/contract'
@@ -156,7 +157,7 @@ describe.each(databases)('what is measured, on %s', (kind) => {
       host: null,
       port: null,
       version: '0',
-      protocol: 1,
+      protocol: PROTOCOL,
       roles: ['tts'],
       tags: {},
       capabilities: {},

@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
 import { lead } from '@earshot/db/functions/leadership'
 import { updateOffer, heartbeat, setNodeDrain, registerNode } from '@earshot/db/functions/nodes'
@@ -69,7 +70,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
       host: null,
       port: null,
       version: '0',
-      protocol: 1,
+      protocol: PROTOCOL,
       ...offer,
       ...more,
     })
@@ -161,7 +162,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
     ],
     [
       'speaks another protocol',
-      async () => sql(`update earshot.nodes set protocol = 2 where id = 'a'`),
+      async () => sql(`update earshot.nodes set protocol = 0 where id = 'a'`),
     ],
   ])('is looked at over all nodes when that node %s', async (_what, change) => {
     await change()

@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
 import { lead, listFreeNodes, listLanes } from '@earshot/db/functions/leadership'
 import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
@@ -41,7 +42,7 @@ describe.each(databases)('routing, on %s', (kind) => {
       host: null,
       port: null,
       version: '0',
-      protocol: 1,
+      protocol: PROTOCOL,
       roles: Object.keys(bySlots).filter((role) => role !== '*'),
       tags: { node: id, ...more.tags },
       capabilities: {},
@@ -182,10 +183,10 @@ describe.each(databases)('routing, on %s', (kind) => {
 
   test('roles of a node that share its total get no more than that together', async () => {
     await join('box', { tts: 2, stt_batch: 2, '*': 3 })
-    expect((await listFreeNodes(db(), 1))[0]!.free).toEqual({ tts: 2, stt_batch: 2, '*': 3 })
+    expect((await listFreeNodes(db(), PROTOCOL))[0]!.free).toEqual({ tts: 2, stt_batch: 2, '*': 3 })
     await submit(4)
     await route()
-    expect((await listFreeNodes(db(), 1))[0]!.free).toEqual({ tts: 0, stt_batch: 1, '*': 1 })
+    expect((await listFreeNodes(db(), PROTOCOL))[0]!.free).toEqual({ tts: 0, stt_batch: 1, '*': 1 })
     await sql(
       `insert into earshot.job_kinds (kind, role) values ('hear', 'stt_batch') on conflict do nothing`,
     )

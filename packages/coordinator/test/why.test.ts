@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import type { WhyView } from '@earshot/contract'
 import {
   finishJobs,
@@ -45,7 +46,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
       host: null,
       port: null,
       version: '0',
-      protocol: more.protocol ?? 1,
+      protocol: more.protocol ?? PROTOCOL,
       roles: more.roles ?? ['tts'],
       tags: { node: id, ...more.tags },
       capabilities: {},
@@ -292,7 +293,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
       { node: 'closed', chance: 'later', reasons: ['in quarantine: It smells of smoke.'] },
       { node: 'drained', chance: 'later', reasons: ['drained'] },
       { node: 'gone', chance: 'later', reasons: ['offline for 3 h'] },
-      { node: 'old', chance: 'later', reasons: ['other protocol: it speaks 0, the mesh 1'] },
+      { node: 'old', chance: 'later', reasons: ['other protocol: it speaks 0, the mesh 2'] },
       { node: 'silent', chance: 'later', reasons: [expect.stringMatching(/^silent for 2\d min$/)] },
       { node: 'stopping', chance: 'later', reasons: ['stopping'] },
     ])

@@ -91,7 +91,10 @@ export function createRunner(options: RunnerOptions): Runner {
     if (stopping) return
     const takenAt = monotonicMs()
     await queue.during(async () =>
-      queue.add(await takeAssignments(db.pool, node.id, node.incarnation, queue.ids()), takenAt),
+      queue.add(
+        await takeAssignments(db.pool, node.id, node.incarnation, queue.ids(), node.token),
+        takenAt,
+      ),
     )
     begin()
   }
@@ -233,7 +236,14 @@ export function createRunner(options: RunnerOptions): Runner {
     const { job } = held
     const delayS =
       cause === 'away' ? Math.min(LONGEST_REST_S, AWAY_REST_S * 2 ** (job.attempt - 1)) : 0
-    await handBackJobs(db.pool, node.id, node.incarnation, [job], { sentence, cause, delayS })
+    await handBackJobs(
+      db.pool,
+      node.id,
+      node.incarnation,
+      [job],
+      { sentence, cause, delayS },
+      node.token,
+    )
     held.settled = true
   }
 
@@ -241,7 +251,7 @@ export function createRunner(options: RunnerOptions): Runner {
     const jobs = queue.leave()
     if (jobs.length === 0) return
     try {
-      await handBackJobs(db.pool, node.id, node.incarnation, jobs, { sentence })
+      await handBackJobs(db.pool, node.id, node.incarnation, jobs, { sentence }, node.token)
       queue.left()
     } finally {
       queue.stay()

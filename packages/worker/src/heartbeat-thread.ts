@@ -9,7 +9,7 @@ import { type FromThread, type ThreadData, type ToThread, askedNow } from './hea
 /** A main loop that did not run for so long is wedged, and its work is better done elsewhere. */
 const WEDGED_MS = 30_000
 
-const { settings, node, incarnation, tick, beatMs } = workerData as ThreadData
+const { settings, node, incarnation, token, tick, beatMs } = workerData as ThreadData
 const seen = new Float64Array(tick)
 const say = (message: FromThread) => parentPort!.postMessage(message)
 let busy: Record<string, number> = {}
@@ -23,7 +23,9 @@ async function beat(): Promise<void> {
   try {
     // Opened here and not at the start, so that a database that is away for a moment is tried again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
-    say({ beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured)), ...asked } })
+    say({
+      beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured, token)), ...asked },
+    })
   } catch (err) {
     say({
       warning: 'The heartbeat did not reach the database; it is tried again',

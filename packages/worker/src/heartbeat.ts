@@ -22,6 +22,7 @@ export type HeartbeatOptions = {
   settings: DatabaseSettings
   node: string
   incarnation: number
+  token: string | null
   busy: () => Record<string, number>
   measured: () => Measured
   onBeat: (beat: Beat) => void
@@ -49,6 +50,7 @@ function beatHere({
   db,
   node,
   incarnation,
+  token,
   busy,
   measured,
   onBeat,
@@ -59,7 +61,10 @@ function beatHere({
     log,
     work: async () => {
       const asked = askedNow()
-      onBeat({ ...(await heartbeat(db.pool, node, incarnation, busy(), measured())), ...asked })
+      onBeat({
+        ...(await heartbeat(db.pool, node, incarnation, busy(), measured(), token)),
+        ...asked,
+      })
     },
   })
   loop.start()
@@ -71,6 +76,7 @@ export type ThreadData = {
   settings: DatabaseSettings
   node: string
   incarnation: number
+  token: string | null
   tick: SharedArrayBuffer
   beatMs: number
 }
@@ -83,6 +89,7 @@ function beatInThread({
   settings,
   node,
   incarnation,
+  token,
   busy,
   measured,
   onBeat,
@@ -92,7 +99,7 @@ function beatInThread({
   const tick = new SharedArrayBuffer(8)
   const seen = new Float64Array(tick)
   seen[0] = monotonicMs()
-  const data: ThreadData = { settings, node, incarnation, tick, beatMs: BEAT_MS }
+  const data: ThreadData = { settings, node, incarnation, token, tick, beatMs: BEAT_MS }
   const thread = new Worker(siblingModule(import.meta.url, 'heartbeat-thread'), {
     workerData: data,
   })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { EarshotError } from '@earshot/contract'
 import type { Database, DatabaseSettings } from '@earshot/db/database'
 import {
@@ -38,6 +39,8 @@ export type NodeOptions = {
 export type Node = {
   readonly id: string
   readonly incarnation: number
+  /** Proves to the database that a call comes from this registration. */
+  readonly token: string
   /** monotonicMs() until which the lease surely lasts: counted from before the last heartbeat that was answered. */
   leaseUntil(): number
   /** Whether what the database gave at this moment (seconds since 1970, by its clock) is surely still this node's, see lease.ts. */
@@ -67,6 +70,7 @@ export function createNode({
   // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
   ended.promise.catch(() => {})
   let incarnation = 0
+  const token = randomBytes(32).toString('hex')
   let lease: Lease | undefined
   let heart: Heartbeat | undefined
 
@@ -89,18 +93,20 @@ export function createNode({
     get incarnation() {
       return incarnation
     },
+    token,
     leaseUntil: () => lease?.until() ?? 0,
     isFresh: (at) => lease?.isFresh(at) ?? false,
     join: async () => {
       const leaseMs = (await leaseSeconds(db.pool)) * 1000
       const askedAt = monotonicMs()
-      incarnation = await registerNode(db.pool, registration)
+      incarnation = await registerNode(db.pool, registration, token)
       lease = createLease(leaseMs, askedAt)
       heart = startHeartbeat({
         db,
         settings,
         node: id,
         incarnation,
+        token,
         busy,
         measured,
         onBeat,
@@ -113,10 +119,10 @@ export function createNode({
       )
     },
     beat: () => heart?.kick(),
-    drain: () => drainNode(db.pool, id, incarnation),
+    drain: () => drainNode(db.pool, id, incarnation, token),
     leave: async () => {
       await heart?.stop()
-      if (incarnation > 0) await deregisterNode(db.pool, id, incarnation)
+      if (incarnation > 0) await deregisterNode(db.pool, id, incarnation, token)
     },
     ended: ended.promise,
   }

@@ -62,13 +62,18 @@ export function createOfferRefresh(options: {
     refill(offer.slots, slots)
     refill(tags, nextTags)
     offer.capabilities = capabilities
-    const done = await updateOffer(db.pool, node.incarnation, {
-      id: node.id,
-      roles,
-      tags: nextTags,
-      capabilities,
-      slots,
-    })
+    const done = await updateOffer(
+      db.pool,
+      node.incarnation,
+      {
+        id: node.id,
+        roles,
+        tags: nextTags,
+        capabilities,
+        slots,
+      },
+      node.token,
+    )
     untold = false
     if (done)
       log.info(

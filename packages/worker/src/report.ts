@@ -29,7 +29,7 @@ export type Reporter = {
 /** Reports for one node: what ends while a report is under way goes with the next, many in one round trip. */
 export function createReporter(options: {
   db: Database
-  node: { id: string; readonly incarnation: number }
+  node: { id: string; readonly incarnation: number; readonly token: string | null }
   log: Log
 }): Reporter {
   const { db, node, log } = options
@@ -45,7 +45,7 @@ export function createReporter(options: {
       const batch = starting
       starting = []
       // `running` is for people to see; a job that misses it is none the worse.
-      await startJobs(db.pool, node.id, node.incarnation, batch).catch((err: unknown) =>
+      await startJobs(db.pool, node.id, node.incarnation, batch, node.token).catch((err: unknown) =>
         log.debug({ err }, 'Starts not reported'),
       )
     }
@@ -75,7 +75,7 @@ export function createReporter(options: {
   /** Returns those that are to be sent again. */
   async function send(batch: Waiting[]): Promise<Waiting[]> {
     try {
-      const answers = await finishJobs(db.pool, node.id, node.incarnation, batch)
+      const answers = await finishJobs(db.pool, node.id, node.incarnation, batch, node.token)
       const byId = new Map(answers.map(({ id, answer }) => [id, answer]))
       const answerOf = ({ id }: Waiting) => byId.get(id) ?? 'lost'
       const busy = batch.filter((job) => answerOf(job) === 'busy')

@@ -66,7 +66,7 @@ export function createWorker({
   let status: StatusPort | undefined
   let offers: Loop | undefined
   let selfTest: { stop(): Promise<void> } | undefined
-  const media = createMediaClient({ db, key: config.key })
+  const media = createMediaClient({ db, key: config.key, node: () => node! })
   const measures = createMeasures(monotonicMs)
   const progress = createProgress({
     db,
@@ -145,7 +145,7 @@ export function createWorker({
       make: () => createOffer({ db, media, engines, kinds, config }),
     })
     await node.join()
-    hearing.joined(node.incarnation)
+    hearing.joined(node.incarnation, node.token)
     node.ended.catch((err: unknown) => ended.resolve(err))
     await runner.start()
     progress.start()

@@ -29,6 +29,7 @@ describe.each(databases)('the heartbeat, on %s', (kind) => {
       settings: { url: held.url, home: held.home },
       node: 'n1',
       incarnation,
+      token: null,
       busy: () => ({ tts: 1 }),
       measured: () => ({ speeds: { speak: 2 }, warm: ['speak'], shares: [] }),
       onBeat: (beat) => beats.push(beat),
@@ -62,6 +63,7 @@ describe.runIf(databases.includes('postgres'))('the heartbeat on a server', () =
       settings: { url: held.url, home: held.home },
       node: 'n1',
       incarnation,
+      token: null,
       busy: () => ({}),
       measured: () => ({ speeds: {}, warm: [], shares: [] }),
       onBeat: () => {

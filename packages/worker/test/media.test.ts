@@ -4,13 +4,29 @@ import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
-import { submitDocument } from '@earshot/db/functions/documents'
+import { type NodeProof, submitDocument } from '@earshot/db/functions/documents'
+import { registerNode } from '@earshot/db/functions/nodes'
+import type { Database } from '@earshot/db/database'
+import { PROTOCOL } from '@earshot/contract'
 import { touchCoordinator } from '@earshot/db/functions/leadership'
 import { expect, test } from 'vitest'
 import { testDatabase } from '../../../test/helpers/database.ts'
 import { createMediaClient } from '../src/media/client.ts'
 
 const HASH = 'a'.repeat(64)
+
+/** A node that has joined, with what it shows the database at each call. */
+async function joined(db: Database): Promise<() => NodeProof> {
+  const registration = { id: 'n1', name: 'n1', host: null, port: null, version: '0' }
+  const offer = { roles: [], tags: {}, capabilities: {}, slots: {} }
+  const token = 'drawn'
+  const incarnation = await registerNode(
+    db.pool,
+    { ...registration, ...offer, protocol: PROTOCOL },
+    token,
+  )
+  return () => ({ id: 'n1', incarnation, token })
+}
 
 test('a holder that has not greeted for long is not tried: the job goes back without waiting for a time-out', async () => {
   await using held = await testDatabase('embedded')
@@ -32,7 +48,7 @@ test('a holder that has not greeted for long is not tried: the job goes back wit
   await held.db.pool.query(
     `update earshot.coordinators set last_seen = now() - interval '2 minutes'`,
   )
-  const media = createMediaClient({ db: held.db, key: null })
+  const media = createMediaClient({ db: held.db, key: null, node: await joined(held.db) })
   await expect(media.fetch(HASH, held.home, new AbortController().signal)).rejects.toMatchObject({
     code: 'EARSHOT_UNREACHABLE',
     message: 'The coordinator that holds this media, desk, is away.',
@@ -58,7 +74,7 @@ test('what one holder has lost is waited for while another that holds it is away
       kind: 'audio',
     })
   }
-  const media = createMediaClient({ db: held.db, key: null })
+  const media = createMediaClient({ db: held.db, key: null, node: await joined(held.db) })
   const { signal } = new AbortController()
   const both = () => Promise.all([media.fetch(HASH, held.home, signal), media.verify(HASH, signal)])
   await expect(both()).rejects.toMatchObject({ code: 'EARSHOT_MEDIA_GONE' })
@@ -89,7 +105,7 @@ test('what lies on a disk of this box is read there, and only when its content i
     title: 'a.txt',
     kind: 'text',
   })
-  const media = createMediaClient({ db: held.db, key: null })
+  const media = createMediaClient({ db: held.db, key: null, node: await joined(held.db) })
   const fetch = () => media.fetch(hash, path.join(held.home, 'job'), new AbortController().signal)
   for (const make of [() => writeFile(name, 'other other other'), () => writeFile(name, 'short')]) {
     await make()

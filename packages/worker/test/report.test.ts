@@ -15,7 +15,7 @@ const shrink = defineKind({
   payload: z.object({ n: z.number() }),
   result: z.object({ of: z.number() }),
 })
-const ARGUMENTS = 'text, bigint, bigint[], bigint[], jsonb[]'
+const ARGUMENTS = 'text, bigint, bigint[], bigint[], jsonb[], text'
 const HIDE = `alter function earshot.finish_jobs(${ARGUMENTS}) rename to kept`
 const RAISE = (code: string) => `${HIDE};
   create function earshot.finish_jobs(${ARGUMENTS}) returns table (id bigint, answer text)
@@ -44,7 +44,7 @@ describe.each(databases)('reporting results during a schema update (%s)', (kind)
     }
     const reporter = createReporter({
       db: held.db,
-      node: { id: 'node-1', incarnation },
+      node: { id: 'node-1', incarnation, token: null },
       log: createLog({ level: 'warn', destination, human: false }),
     })
     await pool.query(breakIt)

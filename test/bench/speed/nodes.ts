@@ -61,7 +61,7 @@ if (works) {
   for (const { id, incarnation } of nodes) {
     const hearing = createWakeListener({ db, transport, node: id, onHint: () => {}, log })
     await hearing.open()
-    hearing.joined(incarnation)
+    hearing.joined(incarnation, null)
   }
 }
 const beats = nodes.map((node, i) =>

@@ -1,5 +1,5 @@
 import { EarshotError } from '@earshot/contract'
-import { locateMedia } from '@earshot/db/functions/documents'
+import { listMediaHolders } from '@earshot/db/functions/documents'
 import { mediaPath } from '@earshot/shared/media/sign'
 import type { FastifyInstance } from 'fastify'
 import { Readable } from 'node:stream'
@@ -41,7 +41,7 @@ export async function openBytes(
   context: Context,
   signal: AbortSignal,
 ): Promise<{ body: Readable; size: number }> {
-  const { held } = await readHeld(context.db.pool, artifact.hash, context.coordinatorId)
+  const { held, secret } = await readHeld(context.db.pool, artifact.hash, context.coordinatorId)
   if (held !== undefined)
     return {
       body: (await openProven({ ...held, hash: artifact.hash }, context.inbox)).createReadStream({
@@ -49,7 +49,7 @@ export async function openBytes(
       }),
       size: held.size,
     }
-  for (const { url, size, secret } of await locateMedia(context.db.pool, artifact.hash)) {
+  for (const { url, size } of await listMediaHolders(context.db.pool, artifact.hash)) {
     if (url === null) continue
     const response = await fetch(url + mediaPath(secret, artifact.hash, FETCH_TTL_S), {
       signal,

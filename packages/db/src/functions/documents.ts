@@ -45,18 +45,41 @@ export function readSegments(db: Queryable, document: number): Promise<Segment[]
 }
 
 /** Where media can be had. `url` is null when the holder never said where it is; `seen_s`: seconds since it last greeted; `path`: on its own box. */
-export type MediaLocation = {
+export type MediaHolder = {
   holder: string
   url: string | null
   size: number
   seen_s: number | null
-  secret: string
   path: string
 }
+/** `expires` (seconds since 1970) and `signature` let a node fetch this one content, from any holder. */
+export type MediaLocation = MediaHolder & { expires: number; signature: string }
+
+/** Proves to the database which node calls. */
+export type NodeProof = { id: string; incarnation: number; token: string | null }
 
 /** Who holds this media, last seen first. */
-export function locateMedia(db: Queryable, hash: string): Promise<MediaLocation[]> {
-  return call<MediaLocation>(db, 'locate_media', 'select * from earshot.locate_media($1)', [hash])
+export function listMediaHolders(db: Queryable, hash: string): Promise<MediaHolder[]> {
+  return call<MediaHolder>(
+    db,
+    'list_media_holders',
+    'select * from earshot.list_media_holders($1)',
+    [hash],
+  )
+}
+
+/** Who holds this media, last seen first, and a signature with which this node can fetch it. */
+export function locateMedia(
+  db: Queryable,
+  hash: string,
+  node: NodeProof,
+): Promise<MediaLocation[]> {
+  return call<MediaLocation>(
+    db,
+    'locate_media',
+    'select * from earshot.locate_media($1, $2, $3, $4)',
+    [hash, node.id, node.incarnation, node.token],
+  )
 }
 
 /** Coordinators that were there lately, last seen first. */

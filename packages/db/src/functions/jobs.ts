@@ -126,12 +126,13 @@ export function takeAssignments(
   node: string,
   incarnation: number,
   held: number[],
+  token: string | null = null,
 ): Promise<Assignment[]> {
   return call<Assignment>(
     db,
     'take_assignments',
-    'select * from earshot.take_assignments($1, $2, $3::bigint[])',
-    [node, incarnation, held],
+    'select * from earshot.take_assignments($1, $2, $3::bigint[], $4)',
+    [node, incarnation, held, token],
   )
 }
 
@@ -144,12 +145,13 @@ export async function startJobs(
   node: string,
   incarnation: number,
   jobs: Fenced[],
+  token: string | null = null,
 ): Promise<number[]> {
   const rows = await call<{ id: number }>(
     db,
     'start_jobs',
-    'select id from earshot.start_jobs($1, $2, $3::bigint[], $4::bigint[]) as id',
-    [node, incarnation, jobs.map((job) => job.id), jobs.map((job) => job.fence)],
+    'select id from earshot.start_jobs($1, $2, $3::bigint[], $4::bigint[], $5) as id',
+    [node, incarnation, jobs.map((job) => job.id), jobs.map((job) => job.fence), token],
   )
   return rows.map((row) => row.id)
 }
@@ -173,17 +175,19 @@ export function finishJobs(
   node: string,
   incarnation: number,
   ended: (Fenced & { outcome: Outcome })[],
+  token: string | null = null,
 ): Promise<{ id: number; answer: FinishAnswer }[]> {
   return call(
     db,
     'finish_jobs',
-    'select id, answer from earshot.finish_jobs($1, $2, $3::bigint[], $4::bigint[], $5::jsonb[])',
+    'select id, answer from earshot.finish_jobs($1, $2, $3::bigint[], $4::bigint[], $5::jsonb[], $6)',
     [
       node,
       incarnation,
       ended.map((job) => job.id),
       ended.map((job) => job.fence),
       ended.map((job) => JSON.stringify(job.outcome)),
+      token,
     ],
   )
 }
@@ -198,11 +202,12 @@ export async function handBackJobs(
   incarnation: number,
   jobs: Fenced[],
   why: { sentence: string; cause?: HandBackCause; delayS?: number },
+  token: string | null = null,
 ): Promise<number> {
   const rows = await call<{ count: number }>(
     db,
     'hand_back_jobs',
-    'select earshot.hand_back_jobs($1, $2, $3::bigint[], $4::bigint[], $5, $6, make_interval(secs => $7)) as count',
+    'select earshot.hand_back_jobs($1, $2, $3::bigint[], $4::bigint[], $5, $6, make_interval(secs => $7), $8) as count',
     [
       node,
       incarnation,
@@ -211,6 +216,7 @@ export async function handBackJobs(
       why.sentence,
       why.cause ?? 'handed_back',
       why.delayS ?? 0,
+      token,
     ],
   )
   return rows[0]?.count ?? 0

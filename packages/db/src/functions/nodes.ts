@@ -15,12 +15,21 @@ export type Registration = {
   slots: Record<string, number>
 }
 
-/** Joins the mesh and returns the new incarnation; what an older one held goes back, uncharged. */
-export async function registerNode(db: Queryable, node: Registration): Promise<number> {
+/**
+ * Joins the mesh and returns the new incarnation; what an older one held goes back, uncharged.
+ *
+ * @param token random, drawn by the caller for this registration. Each later call of this node must
+ *   show it, and the database keeps its hash alone. A node of the version before has none.
+ */
+export async function registerNode(
+  db: Queryable,
+  node: Registration,
+  token: string | null = null,
+): Promise<number> {
   const [row] = await call<{ incarnation: number }>(
     db,
     'register_node',
-    'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb) as incarnation',
+    'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb, $11) as incarnation',
     [
       node.id,
       node.name,
@@ -32,6 +41,7 @@ export async function registerNode(db: Queryable, node: Registration): Promise<n
       JSON.stringify(node.tags),
       JSON.stringify(node.capabilities),
       JSON.stringify(node.slots),
+      token,
     ],
   )
   return row!.incarnation
@@ -42,11 +52,12 @@ export async function updateOffer(
   db: Queryable,
   incarnation: number,
   node: Pick<Registration, 'id' | 'roles' | 'tags' | 'capabilities' | 'slots'>,
+  token: string | null = null,
 ): Promise<boolean> {
   const [row] = await call<{ done: boolean }>(
     db,
     'update_offer',
-    'select earshot.update_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb) as done',
+    'select earshot.update_offer($1, $2, $3::text[], $4::jsonb, $5::jsonb, $6::jsonb, $7) as done',
     [
       node.id,
       incarnation,
@@ -54,6 +65,7 @@ export async function updateOffer(
       JSON.stringify(node.tags),
       JSON.stringify(node.capabilities),
       JSON.stringify(node.slots),
+      token,
     ],
   )
   return row!.done
@@ -75,12 +87,13 @@ export async function heartbeat(
   incarnation: number,
   busy: Record<string, number>,
   measured: Partial<Measured> = {},
+  token: string | null = null,
 ): Promise<HeartbeatReply> {
   const [row] = await call<HeartbeatReply>(
     db,
     'heartbeat',
-    'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb) as held, extract(epoch from clock_timestamp())::float8 as now',
-    [node, incarnation, JSON.stringify(busy), JSON.stringify(measured)],
+    'select earshot.heartbeat($1, $2, $3::jsonb, $4::jsonb, $5) as held, extract(epoch from clock_timestamp())::float8 as now',
+    [node, incarnation, JSON.stringify(busy), JSON.stringify(measured), token],
   )
   return row!
 }
@@ -90,12 +103,13 @@ export async function deregisterNode(
   db: Queryable,
   node: string,
   incarnation: number,
+  token: string | null = null,
 ): Promise<number> {
   const [row] = await call<{ count: number }>(
     db,
     'deregister_node',
-    'select earshot.deregister_node($1, $2) as count',
-    [node, incarnation],
+    'select earshot.deregister_node($1, $2, $3) as count',
+    [node, incarnation, token],
   )
   return row!.count
 }
@@ -117,12 +131,13 @@ export async function setWakeTransport(
   node: string,
   incarnation: number,
   hears: 'notify' | 'redis',
+  token: string | null = null,
 ): Promise<boolean> {
   const [row] = await call<{ done: boolean }>(
     db,
     'set_wake_transport',
-    'select earshot.set_wake_transport($1, $2, $3) as done',
-    [node, incarnation, hears],
+    'select earshot.set_wake_transport($1, $2, $3, $4) as done',
+    [node, incarnation, hears, token],
   )
   return row!.done
 }
@@ -160,8 +175,13 @@ export async function leaseSeconds(db: Queryable): Promise<number> {
 }
 
 /** Tells the mesh that this node is about to stop: it gets nothing more, and finishes what it has. */
-export async function drainNode(db: Queryable, node: string, incarnation: number): Promise<void> {
-  await call(db, 'drain_node', 'select earshot.drain_node($1, $2)', [node, incarnation])
+export async function drainNode(
+  db: Queryable,
+  node: string,
+  incarnation: number,
+  token: string | null = null,
+): Promise<void> {
+  await call(db, 'drain_node', 'select earshot.drain_node($1, $2, $3)', [node, incarnation, token])
 }
 
 /** A person drains a node: it finishes what it has and gets nothing more until it is resumed. False when it is unknown. */

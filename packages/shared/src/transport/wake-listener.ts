@@ -16,7 +16,7 @@ export type WakeListener = {
   /** Before the node joins: hears notifications, unless Redis is there. */
   open(): Promise<void>
   /** Once it has joined: hears its queue, as long as Redis is there and the leader sends through it, and notifications otherwise; the mesh is told which. */
-  joined(incarnation: number): void
+  joined(incarnation: number, token: string | null): void
   close(): Promise<void>
 }
 
@@ -35,6 +35,7 @@ export function createWakeListener(options: {
   const { db, transport, node, onHint, log } = options
   const notify = createNotifyWakes(db)
   let incarnation = 0
+  let token: string | null = null
   let listening: Hearing | undefined
   let taking: Hearing | undefined
   // What a node that registers is taken to hear.
@@ -67,7 +68,7 @@ export function createWakeListener(options: {
     if (transport === undefined || incarnation === 0) return
     taking ??= await transport.wakes.hear(node, incarnation, onHint)
     if (told !== by) {
-      await setWakeTransport(db.pool, node, incarnation, by)
+      await setWakeTransport(db.pool, node, incarnation, by, token)
       told = by
       onHint('cancelled')
     }
@@ -79,8 +80,9 @@ export function createWakeListener(options: {
 
   return {
     open: settle,
-    joined(current) {
+    joined(current, drawn) {
       incarnation = current
+      token = drawn
       if (transport === undefined) return
       transport.redis.onChange((up) => {
         if (up) upSince = monotonicMs()

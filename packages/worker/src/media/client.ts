@@ -2,13 +2,16 @@ import { openAsBlob } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EarshotError, type ErrorBody, type MediaView } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
-import { type MediaLocation, listCoordinators, locateMedia } from '@earshot/db/functions/documents'
+import {
+  type MediaLocation,
+  type NodeProof,
+  listCoordinators,
+  locateMedia,
+} from '@earshot/db/functions/documents'
 import { copyMedia } from './copy.ts'
 import { fetchMedia } from './fetch.ts'
-import { mediaPath } from '@earshot/shared/media/sign'
+import { signedMediaPath } from '@earshot/shared/media/sign'
 
-/** Long enough for a big recording over a slow line; the address names one content only. */
-const ADDRESS_TTL_S = 6 * 3600
 /** How long a finished transcript waits for its media's holder before the job goes back. */
 const VERIFY_PATIENCE_MS = 120_000
 const VERIFY_RETRY_MS = 2000
@@ -27,18 +30,29 @@ export type MediaClient = {
 }
 
 /** A coordinator that holds some media, and is there. */
-type Place = Pick<MediaLocation, 'holder' | 'path' | 'size' | 'secret'> & { base: string }
+type Place = Pick<MediaLocation, 'holder' | 'path' | 'size' | 'expires' | 'signature'> & {
+  base: string
+}
 /** `away`: others that hold it too and cannot be asked now. */
 type Located = { places: Place[]; away: string[] }
 
 /** Media to and from the coordinators, over HTTP: the worker only connects outwards. What lies on a disk of this box is read there. */
-export function createMediaClient({ db, key }: { db: Database; key: string | null }): MediaClient {
+export function createMediaClient({
+  db,
+  key,
+  node,
+}: {
+  db: Database
+  key: string | null
+  /** Asked at each call: the node joins later. */
+  node: () => NodeProof
+}): MediaClient {
   const keyed: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
 
   const shared = new Set<string>()
 
   async function locate(hash: string): Promise<Located> {
-    const holders = await locateMedia(db.pool, hash)
+    const holders = await locateMedia(db.pool, hash, node())
     if (holders.length === 0)
       throw new EarshotError(
         'EARSHOT_MEDIA_GONE',
@@ -57,7 +71,8 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
 
   return {
     fetch: async (hash, dir, signal) =>
-      firstHolder(await locate(hash), async ({ base, holder, path, size, secret }) => {
+      firstHolder(await locate(hash), async (place) => {
+        const { base, holder, path, size } = place
         const copy = await copyMedia({ path, hash, size, dir, signal })
         if (copy !== undefined) {
           shared.add(holder)
@@ -65,7 +80,7 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
         }
         try {
           return await fetchMedia({
-            url: base + mediaPath(secret, hash, ADDRESS_TTL_S),
+            url: base + signedMediaPath(hash, place),
             hash,
             size,
             dir,
@@ -74,7 +89,7 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
         } catch (err) {
           // Content that changed under an unchanged size and time is seen by nobody else: asked to compare, the holder takes it anew.
           if (err instanceof EarshotError && err.code === 'EARSHOT_MEDIA_CHANGED')
-            await verifyAt(base, secret, hash, signal)
+            await verifyAt(place, hash, signal)
           throw err
         }
       }),
@@ -83,9 +98,7 @@ export function createMediaClient({ db, key }: { db: Database; key: string | nul
       const until = performance.now() + VERIFY_PATIENCE_MS
       for (;;) {
         try {
-          return await firstHolder(await locate(hash), ({ base, secret }) =>
-            verifyAt(base, secret, hash, signal),
-          )
+          return await firstHolder(await locate(hash), (place) => verifyAt(place, hash, signal))
         } catch (err) {
           const away = err instanceof EarshotError && err.code === 'EARSHOT_UNREACHABLE'
           if (!away || performance.now() > until) throw err
@@ -155,13 +168,8 @@ async function firstThatWorks<Place, Result>(
   throw failure
 }
 
-async function verifyAt(
-  base: string,
-  secret: string,
-  hash: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const address = new URL(base + mediaPath(secret, hash, ADDRESS_TTL_S))
+async function verifyAt(place: Place, hash: string, signal: AbortSignal): Promise<void> {
+  const address = new URL(place.base + signedMediaPath(hash, place))
   address.pathname += '/verify'
   const answer = await ask(address.href, { method: 'POST', signal })
   // An answer that took long began with status 200: what failed then stands in the body.
