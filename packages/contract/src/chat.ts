@@ -16,13 +16,12 @@ const ToolName = z
   .string()
   .regex(/^[\w-]{1,64}$/, 'expected letters, digits, dashes and underscores, up to 64')
 
+const MODEL_NAME = 'expected the name of a model, such as llama3.2:1b'
 /** The name of a model, as whoever serves it calls it: some call it by the path of its file, some put spaces in. Nothing here opens a file by it. */
 export const ModelName = z
   .string()
-  .regex(
-    /^[^\s\p{C}](?:[^\p{C}]{0,198}[^\s\p{C}])?$/u,
-    'expected the name of a model, such as llama3.2:1b',
-  )
+  .regex(/^[^\p{C}]{1,200}$/u, MODEL_NAME)
+  .refine((name) => name.trim() === name, MODEL_NAME)
 
 /** A part of a message: text, or a picture as an address or a `data:` URL. */
 export const ChatPart = z.discriminatedUnion('type', [

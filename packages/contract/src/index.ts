@@ -7,5 +7,6 @@ export * from './errors.ts'
 export * from './kinds.ts'
 export * from './parse.ts'
 export * from './text.ts'
+export * from './trim.ts'
 /** The zod that Earshot itself reads schemas with: one for everybody who defines a kind. */
 export { z } from 'zod'

@@ -1,4 +1,4 @@
-import { ERRORS, EarshotError, type ErrorCode } from '@earshot/contract'
+import { ERRORS, EarshotError, type ErrorCode, trimEndOf } from '@earshot/contract'
 
 /** The part of `fetch` the client needs; pass your own to go through a proxy or to test. */
 export type Fetch = (url: string, init: RequestInit & { duplex?: 'half' }) => Promise<Response>
@@ -33,7 +33,7 @@ export function createHttp(settings: {
   key?: string | undefined
   fetch: Fetch
 }): Http {
-  const url = settings.url.replace(/\/+$/, '')
+  const url = trimEndOf(settings.url, '/')
   const send = async (path: string, request: Request = {}): Promise<Response> => {
     const init: RequestInit & { duplex?: 'half' } = {
       method:

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { EarshotError } from '@earshot/contract'
+import { EarshotError, trimEndOf } from '@earshot/contract'
 import {
   readDatabaseParts,
   readDotenv,
@@ -198,7 +198,7 @@ function fromYaml(setting: Setting, value: unknown): unknown {
 
 // Ollama's own variable is mostly written as a host alone, without http:// and port.
 function fullAddress(address: string, port: number | undefined): string {
-  if (address.includes('://')) return address.replace(/\/+$/, '')
+  if (address.includes('://')) return trimEndOf(address, '/')
   return `http://${address}${port === undefined || /:\d+$/.test(address) ? '' : `:${port}`}`
 }
 

@@ -17,7 +17,10 @@ const INSTRUCTION =
  */
 const KNOWN: readonly [RegExp, Partial<KnownModel>][] = [
   [/nomic-embed-text/, { query: 'search_query: ', document: 'search_document: ', floor: 0.6 }],
-  [/(^|[^a-z])e5-.*instruct/, { query: `${INSTRUCTION} `, floor: 0.7 }],
+  [
+    /(^|[^a-z])e5-(?:small|base|large|mistral-7b)-instruct/,
+    { query: `${INSTRUCTION} `, floor: 0.7 },
+  ],
   [/(^|[^a-z])e5([^a-z0-9]|$)/, { query: 'query: ', document: 'passage: ', floor: 0.8 }],
   [/embeddinggemma/, { query: 'task: search result | query: ', document: 'title: none | text: ' }],
   [/qwen3-embedding/, { query: INSTRUCTION }],

@@ -1,3 +1,4 @@
+import { trimEndOf } from '@earshot/contract'
 import { execFile, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
@@ -67,7 +68,7 @@ export function gpuTag(name: string): string {
     .toLowerCase()
     .replace(/\bgeforce (rtx|gtx) /, '')
     .replace(/\b(nvidia|geforce|tesla|gpu)\b/g, ' ')
-  return `nvidia-${words.trim().replace(/[^a-z0-9]+/g, '-')}`.replace(/-+$/, '')
+  return trimEndOf(`nvidia-${words.trim().replace(/[^a-z0-9]+/g, '-')}`, '-')
 }
 
 const NVIDIA_QUERY = ['--query-gpu=name,memory.total,memory.free', '--format=csv,noheader,nounits']

@@ -16,9 +16,11 @@ export type OpenAiKind = (typeof OPENAI_KINDS)[number]
 const BUILT_IN: Record<OpenAiKind, RegExp> = {
   transcribe: /^(whisper-1|gpt-4o(-mini)?-transcribe(-.+)?)$/,
   speak: /^(tts-1(-hd)?|gpt-4o-mini-tts)(-.+)?$/,
-  generate: /^(gpt-[345]|chatgpt-|o[134](-|$))(?!.*(transcribe|tts))/,
+  generate: /^(?:gpt-[345]|chatgpt-|o[134](?:-|$))/,
   vectors: /^text-embedding-(3-small|3-large|ada-002)$/,
 }
+/** Names that begin as those of chats do. */
+const NO_CHAT = /transcribe|tts/
 const SMALL = /mini|nano|3\.5/
 const VOICES = new Set([
   'alloy',
@@ -50,7 +52,10 @@ export function createAliases(own: Readonly<Record<string, string>>): Aliases {
   const lookUp = (name: string): string => (Object.hasOwn(own, name) ? own[name]! : name)
   return {
     model: lookUp,
-    builtIn: (kind, name) => BUILT_IN[kind].test(name) && (SMALL.test(name) ? 'small' : 'large'),
+    builtIn: (kind, name) =>
+      BUILT_IN[kind].test(name) &&
+      !(kind === 'generate' && NO_CHAT.test(name)) &&
+      (SMALL.test(name) ? 'small' : 'large'),
     voice: (name) => (Object.hasOwn(own, name) ? own[name] : VOICES.has(name) ? undefined : name),
   }
 }

@@ -1,3 +1,4 @@
+import { trimEndOf } from '@earshot/contract'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -12,13 +13,10 @@ export function nodeId(home: string, hostname: string, keep: boolean): string {
   const file = path.join(home, 'node-id')
   const kept = read(file)
   if (kept !== undefined) return kept
-  const id = `${
-    hostname
-      .toLowerCase()
-      .split('.')[0]
-      ?.replace(/[^a-z0-9-]+/g, '-')
-      .replace(/^-+|-+$/g, '') || 'node'
-  }-${randomBytes(2).toString('hex')}`
+  const name = (hostname.toLowerCase().split('.')[0] ?? '')
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+/, '')
+  const id = `${trimEndOf(name, '-') || 'node'}-${randomBytes(2).toString('hex')}`
   if (!keep) return id
   mkdirSync(home, { recursive: true, mode: 0o700 })
   try {

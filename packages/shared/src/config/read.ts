@@ -201,7 +201,9 @@ export function shown(value: unknown, secret = false): string {
     return 'a secret that is not shown here'
   if (secret) {
     // Up to the last @: a password with an @ or / in it, not encoded, is one of the ways in which an address is wrong.
-    return JSON.stringify(maskSecrets(String(value).replace(/:\/\/([^:@/]*):.*@/, '://$1:***@')))
+    return JSON.stringify(
+      maskSecrets(String(value).replace(/^([^:]*):\/\/([^:@/]*):.*@/, '$1://$2:***@')),
+    )
   }
   // An address may carry a password where none belongs.
   const json = maskSecrets(JSON.stringify(value) ?? String(value))

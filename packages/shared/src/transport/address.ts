@@ -67,7 +67,7 @@ const FAULTS: [looksLike: RegExp, advice: string][] = [
     'it begins with redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://',
   ],
   [
-    /^[^@]*\/\/[^@]*[/?#][^@]*@|@.*@/,
+    /^[^@/]*\/\/[^@/?#]*[/?#][^@]*@|^[^@]*@[^@]*@/,
     'signs with a meaning are percent-encoded in user and password: @ is %40, / is %2F, ? is %3F, % is %25',
   ],
   [/%(?![0-9a-f]{2})/i, 'a percent sign in user, password or name is written %25'],
@@ -84,7 +84,10 @@ const FAULTS: [looksLike: RegExp, advice: string][] = [
     /^rediss?\+cluster:\/\/[^/]*\/./,
     'a cluster has no database but 0, so that nothing follows its hosts',
   ],
-  [/^[^/]*\/\/(.*@)?[^/@]*:(\D|0*(\/|,|$)|\d{5})[^@]*$/, 'a port is a number from 1 to 65535'],
+  [
+    /^[^/]*\/\/(?:[^@]*@)?[^/@:]*:(?:\D|0*(?:\/|,|$)|\d{5})[^@]*$/,
+    'a port is a number from 1 to 65535',
+  ],
 ]
 
 /** What most likely is wrong with an address that `parseRedisAddress` does not take; undefined when that is not known. */

@@ -68,7 +68,7 @@ export async function encode({
   })
   const { size } = await stat(out).catch(() => ({ size: 0 }))
   if (ended.code === 0 && size > 0) return
-  if (/Unknown encoder|Encoder .* not found/.test(ended.stderr))
+  if (/Unknown encoder|Encoder \S+ not found/.test(ended.stderr))
     throw new EarshotError(
       'EARSHOT_ENGINE_MISSING',
       `The ffmpeg of this node cannot write ${format}.`,

@@ -1,4 +1,4 @@
-import { EarshotError, ModelName } from '@earshot/contract'
+import { EarshotError, ModelName, trimEndOf } from '@earshot/contract'
 import { z } from 'zod'
 import type {
   Embedder,
@@ -95,7 +95,7 @@ function enginesOf(
 ): Engine[] {
   const url = new URL(address)
   const told = new URLSearchParams(url.hash.slice(1))
-  const base = `${url.origin}${url.pathname === '/' ? '/v1' : url.pathname.replace(/\/+$/, '')}`
+  const base = `${url.origin}${url.pathname === '/' ? '/v1' : trimEndOf(url.pathname, '/')}`
   const who = `The server at ${url.host}`
   const headers: Record<string, string> =
     key === undefined ? {} : { authorization: `Bearer ${key}` }

@@ -1,3 +1,4 @@
+import { trimEndOf } from '@earshot/contract'
 import type { Segment, Word } from '@earshot/contract'
 
 /** Languages that put no space between words: there each token counts as one. */
@@ -12,7 +13,7 @@ export const UNSPACED: ReadonlySet<string> = new Set([
   'bo',
 ])
 /** What whisper writes for what is no speech: `[_BEG_]`, `[BLANK_AUDIO]`, `(upbeat music)`. It comes in several tokens. */
-const NO_SPEECH = /\[[^\]]*\]|\([^)]*\)/g
+const NO_SPEECH = /\[[^[\]]*\]|\([^()]*\)/g
 const MOST_NO_SPEECH_WORDS = 8
 
 /**
@@ -54,7 +55,7 @@ function withoutNoise(words: readonly Word[]): Word[] {
         ? -1
         : words
             .slice(at, at + MOST_NO_SPEECH_WORDS)
-            .findIndex(({ text }) => text.replace(/(?<![.,!?])[.,!?]+$/, '').endsWith(closing))
+            .findIndex(({ text }) => trimEndOf(text, '.,!?').endsWith(closing))
     if (length < 0) kept.push(words[at]!)
     else at += length
   }

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { pipeline } from 'node:stream/promises'
-import { EarshotError } from '@earshot/contract'
+import { EarshotError, trimEndOf } from '@earshot/contract'
 import { freeBytes } from '@earshot/shared/platform'
 import { isDiskFull } from '../verdict.ts'
 import type { Downloadable } from './catalogue.ts'
@@ -61,9 +61,7 @@ async function fetchRest(
   { source, folder, signal, onProgress }: DownloadOptions,
   partial: string,
 ): Promise<void> {
-  const url = source.endsWith(`/${model.file}`)
-    ? source
-    : `${source.replace(/\/+$/, '')}/${model.file}`
+  const url = source.endsWith(`/${model.file}`) ? source : `${trimEndOf(source, '/')}/${model.file}`
   const from = await sizeOf(partial)
   const silence = new AbortController()
   const timer = setTimeout(

@@ -62,7 +62,7 @@ function checked(text: string): string {
 
 function splitParagraphs(text: string): Segment[] {
   return text
-    .split(/(?:\r\n|\r(?!\n)|\n|\u2029)[^\S\r\n]*(?:\r\n|\r(?!\n)|\n)|\u2029|\f/)
+    .split(/(?:\r\n|\r(?!\n)|\n|\u2029)[^\S\r\n\f\u2029]*(?:\r\n|\r(?!\n)|\n)|\u2029|\f/)
     .map((paragraph) => paragraph.replace(/\s+/g, ' ').trim())
     .flatMap((paragraph) =>
       countWords(paragraph) > MOST_WORDS ? splitSentences(paragraph) : [paragraph],
@@ -80,7 +80,7 @@ function splitParagraphs(text: string): Segment[] {
 function splitSentences(paragraph: string): string[] {
   const parts: string[] = []
   let open = ''
-  for (const sentence of paragraph.split(/(?<=[.!?…]["'”’)\]]*)\s+|(?<=[。！？])/u)) {
+  for (const sentence of sentencesOf(paragraph)) {
     const joined = open === '' ? sentence : `${open} ${sentence}`
     if (open !== '' && countWords(joined) > MOST_WORDS) {
       parts.push(open)
@@ -88,4 +88,17 @@ function splitSentences(paragraph: string): string[] {
     } else open = joined
   }
   return [...parts, open].flatMap((part) => cutWords(part, MOST_WORDS))
+}
+
+/** Cut after each end of a sentence; in scripts without spaces nothing follows it. */
+function sentencesOf(paragraph: string): string[] {
+  const ends = paragraph.matchAll(/[.!?…]["'”’)\]]*\s+|[。！？]/gu)
+  const sentences: string[] = []
+  let from = 0
+  for (const end of ends) {
+    const to = end.index + end[0].length
+    sentences.push(paragraph.slice(from, to).trimEnd())
+    from = to
+  }
+  return [...sentences, paragraph.slice(from)].filter((sentence) => sentence !== '')
 }
