@@ -23,6 +23,7 @@ import { createOffer } from './offer.ts'
 import { createOfferRefresh, tagsOf } from './offer-refresh.ts'
 import { createProgress } from './progress.ts'
 import { type Runner, createRunner } from './execute-job.ts'
+import { proveKey } from './prove-key.ts'
 import { startSelfTest } from './self-test.ts'
 import { createStreams } from './stream.ts'
 import { type StatusPort, openStatusPort } from './status.ts'
@@ -77,6 +78,7 @@ export function createWorker({
   })
 
   async function start(): Promise<void> {
+    await proveKey({ db, key: config.key, log })
     const { tags: found } = await findHardware()
     const offer = createOffer({ db, media, engines, kinds, config })
     const tags = tagsOf(found, offer, config)
