@@ -15,7 +15,7 @@ export type Model = { name: string; dimensions: number }
  * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `words`, the lexical model), $3 the similarity floor,
  * $4 how many hits, $5 a corpus's name or null; with `meaning` $6 the query's vector of that model, and $7 its floor.
  *
- * Steps: words of the query as they are and as English stems, stop words left out unless there is nothing else; chunks with
+ * Steps: words of the query in the form that the index has (search_text), as they are and as English stems, stop words left out unless there is nothing else; chunks with
  * all of them and chunks with each of them, a bounded number of both; these by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
  * The share of words found weighs more than any rank, so that a full match comes first; but where there are meanings, some of the words
  * are no better than none, and only all of them count so. Then, for the few that are
@@ -29,7 +29,7 @@ export const searchSql = (words: Model, meaning?: Model): string => `
 with words as materialized (
   select plainto_tsquery('simple', w.lexeme) || plainto_tsquery('english', w.lexeme) as query,
     numnode(plainto_tsquery('english', w.lexeme)) = 0 as stop
-  from unnest(to_tsvector('simple', $1)) w
+  from unnest(to_tsvector('simple', earshot.search_text($1, true))) w
 ), asked as materialized (
   select w.query from words w where not w.stop or (select bool_and(stop) from words)
 ), whole as materialized (
@@ -70,7 +70,7 @@ with words as materialized (
 select d.id as document, d.title, coalesce(found.start_s, c.start_s) as start_s, c.end_s, c.text, b.score::float8 as score, d.node, b.by_word, c.ordinal,
   case when c.start_s is null then (
     select p.text from string_to_table(c.text, E'\\n') with ordinality p (text, place)
-    where (to_tsvector('simple', p.text) || to_tsvector('english', p.text)) @@ w.any_word
+    where earshot.search_words(p.text) @@ w.any_word
     order by p.place limit 1
   ) end as paragraph
 from best b
@@ -82,11 +82,11 @@ left join lateral (
   from earshot.segments s
   left join lateral (
     select (x.word ->> 'start_s')::float8 as start_s from jsonb_array_elements(s.words) with ordinality x (word, place)
-    where (to_tsvector('simple', x.word ->> 'text') || to_tsvector('english', x.word ->> 'text')) @@ w.any_word
+    where earshot.search_words(x.word ->> 'text') @@ w.any_word
     order by x.place limit 1
   ) said on true
   where b.by_word and s.document_id = c.document_id and s.start_s >= c.start_s and s.end_s <= c.end_s
-    and (to_tsvector('simple', s.text) || to_tsvector('english', s.text)) @@ w.any_word
+    and earshot.search_words(s.text) @@ w.any_word
   order by s.ordinal limit 1
 ) found on true
 order by b.score desc, b.id`
