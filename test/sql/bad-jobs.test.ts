@@ -1,5 +1,5 @@
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { lead, listFreeNodes, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, listFreeNodes, sweep } from '@earshot/db/functions/leadership'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { routeAll } from '../../packages/coordinator/src/routing/route.ts'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -18,7 +18,8 @@ describe.each(databases)('rows that cannot be read, on %s', (kind) => {
   })
   const sql = (text: string, values: unknown[] = []) => held.db.pool.query(text, values)
   const step = async () => (await submitJobs(held.db.pool, [{ kind: 'step', payload: {} }]))[0]!.id
-  const route = async () => routeAll(held.db, { term: (await lead(held.db.pool, 'test', true))! })
+  const route = async () =>
+    routeAll(held.db, { term: (await acquireLeadership(held.db.pool, 'test', true))! })
   /** As a version before may have left it, which did not check. */
   async function insertUnchecked(requires: string, runAt = 'now'): Promise<void> {
     await sql('alter table earshot.jobs disable trigger refuse_bad_job')
@@ -100,7 +101,7 @@ describe.each(databases)('rows that cannot be read, on %s', (kind) => {
   })
   test('a job that never comes due does not stop the sweep', async () => {
     await insertUnchecked('{}', 'infinity')
-    const term = await lead(held.db.pool, 'test', true)
+    const term = await acquireLeadership(held.db.pool, 'test', true)
     expect(await sweep(held.db.pool, term!, true)).toMatchObject({ next_due_s: null })
   })
 })

@@ -7,7 +7,7 @@ import {
   type Assignment,
 } from '@earshot/db/functions/jobs'
 import {
-  lead,
+  acquireLeadership,
   listFreeNodes,
   listLanes,
   listNextJobs,
@@ -56,7 +56,7 @@ export async function assignAll(
   node: string,
   incarnation: number,
 ): Promise<Assignment[]> {
-  const term = await lead(db.pool, 'test', true)
+  const term = await acquireLeadership(db.pool, 'test', true)
   await assignNext(db, term!, node, incarnation, 100)
   return takeAssignments(db.pool, node, incarnation, [])
 }

@@ -1,7 +1,7 @@
 import { type JobFilter, readJobs } from '../../packages/coordinator/src/queries/jobs.ts'
 import { readDocuments } from '../../packages/coordinator/src/queries/documents.ts'
 import { readGauges } from '../../packages/coordinator/src/metrics/read.ts'
-import { lead, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { archiveJobs, pruneArchive } from '@earshot/db/functions/retention'
 import type { Queryable } from '@earshot/db/functions/call'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -20,7 +20,7 @@ describe.each(databases)('with many jobs that ended, on %s', (kind) => {
   beforeAll(async () => {
     held = await testDatabase(kind)
     await held.db.pool.query(`update earshot.settings set leadership = '10 minutes'`)
-    term = (await lead(held.db.pool, 'keeper', true))!
+    term = (await acquireLeadership(held.db.pool, 'keeper', true))!
     await held.db.pool.query(
       `insert into earshot.jobs (kind, role, ${ENDED}) select 'speak', 'tts', ${YOUNG} from generate_series(1, ${MANY}) n`,
     )

@@ -1,6 +1,6 @@
 import { startJobs, submitJobs } from '@earshot/db/functions/jobs'
 import {
-  lead,
+  acquireLeadership,
   listIsolatedJobs,
   listIsolationNodes,
   routeIsolatedJob,
@@ -233,7 +233,9 @@ describe.each(databases)('guilt on %s', (kind) => {
       n1 = await join(db(), 'n1', { slots: { tts: 2 } })
       await assignAll(db(), 'n1', n1)
       await silence(db(), 'n1')
-      expect(await sweep(db().pool, (await lead(db().pool, 'test', true))!, true)).toMatchObject({
+      expect(
+        await sweep(db().pool, (await acquireLeadership(db().pool, 'test', true))!, true),
+      ).toMatchObject({
         requeued: 3,
       })
       expect([await deaths(first), await deaths(second), await deaths(queued)]).toEqual([1, 1, 0])
@@ -244,7 +246,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       await assignAll(db(), 'n1', n1)
       await drainNode(db().pool, 'n1', n1)
       await silence(db(), 'n1')
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, true)).toMatchObject({ requeued: 1 })
       expect(await deaths(id)).toBe(0)
       n1 = await join(db(), 'n1')
@@ -301,7 +303,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       for (const node of ['n1', 'n2', 'n1'] as const) await dieOn(node)
       expect(await alone()).toEqual([id])
       const dieAlone = async () => {
-        const term = await lead(db().pool, 'test', true)
+        const term = await acquireLeadership(db().pool, 'test', true)
         const node = (await listIsolationNodes(db().pool, 1)).find((free) => free.id === 'n2')!
         expect(await routeIsolatedJob(db().pool, term!, id, node)).toBe(true)
         await dieOn('n2')
@@ -326,7 +328,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       await wake()
       expect(await assignAll(db(), 'n2', n2)).toEqual([])
 
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       const other = await speak(db())
       await assignAll(db(), 'n2', n2)
       const node = async () =>

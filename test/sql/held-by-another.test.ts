@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handBackJobs } from '@earshot/db/functions/jobs'
-import { lead, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { deregisterNode, quarantineNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -67,9 +67,9 @@ describe.each(databases.filter((kind) => kind === 'postgres'))(
     test('a sweep and a node that starts anew wait for each other, and neither is refused for a deadlock', async () => {
       await speak(db())
       const [job] = await assignAll(db(), 'n1', n1)
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       await db().pool.query(`update earshot.settings set leadership = '1 hour'`)
-      await lead(db().pool, 'test', true)
+      await acquireLeadership(db().pool, 'test', true)
       await silence(db(), 'n1')
       const client = await db().pool.connect()
       try {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { lead, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { heartbeat } from '@earshot/db/functions/nodes'
 import { finishJobs, submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -21,7 +21,7 @@ describe.each(databases.filter((kind) => kind === 'postgres'))(
     beforeEach(async () => {
       for (const table of ['job_parents', 'jobs', 'nodes'])
         await sql(`delete from earshot.${table}`)
-      term = (await lead(held.db.pool, 'test', true))!
+      term = (await acquireLeadership(held.db.pool, 'test', true))!
     })
     const sql = (text: string, values: unknown[] = []) => held.db.pool.query(text, values)
     const submit = async (more: object = {}) =>

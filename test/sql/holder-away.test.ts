@@ -1,6 +1,6 @@
 import { submitDocument } from '@earshot/db/functions/documents'
 import { handBackJobs, submitJobs } from '@earshot/db/functions/jobs'
-import { touchCoordinator, lead, sweep } from '@earshot/db/functions/leadership'
+import { touchCoordinator, acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, join } from './fixture.ts'
@@ -21,7 +21,7 @@ describe.each(databases)('jobs whose media is out of reach, on %s', (kind) => {
     const greet = (id: string) =>
       touchCoordinator(pool, { id, url: `http://${id}`, version: '1', protocol: 1 })
     const due = async () => {
-      await sweep(pool, (await lead(pool, 'test', true))!, true)
+      await sweep(pool, (await acquireLeadership(pool, 'test', true))!, true)
       return (await pool.query<{ id: number }>('select id from earshot.jobs where due')).rows.map(
         (row) => row.id,
       )

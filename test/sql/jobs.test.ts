@@ -5,7 +5,12 @@ import {
   submitJobs,
   takeAssignments,
 } from '@earshot/db/functions/jobs'
-import { lead, listLanes, resign, sweep } from '@earshot/db/functions/leadership'
+import {
+  acquireLeadership,
+  listLanes,
+  releaseLeadership,
+  sweep,
+} from '@earshot/db/functions/leadership'
 import { heartbeat, deregisterNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -103,23 +108,25 @@ describe.each(databases)('jobs on %s', (kind) => {
   describe('routing', () => {
     test('assigns nothing under a term that is over', async () => {
       await speak(db())
-      const old = await lead(db().pool, 'one', true)
-      await lead(db().pool, 'two', true)
+      const old = await acquireLeadership(db().pool, 'one', true)
+      await acquireLeadership(db().pool, 'two', true)
       expect(await assignNext(db(), old!, 'n1', n1, 1)).toEqual([])
     })
     test('gives a later holder a greater term, and leadership only once the earlier one has ended', async () => {
-      const first = await lead(db().pool, 'one', true)
-      expect(await lead(db().pool, 'two', false)).toBeNull()
-      expect(await lead(db().pool, 'one', false)).toBe(first)
-      await resign(db().pool, 'one')
-      expect(Number(await lead(db().pool, 'two', false))).toBeGreaterThan(Number(first))
+      const first = await acquireLeadership(db().pool, 'one', true)
+      expect(await acquireLeadership(db().pool, 'two', false)).toBeNull()
+      expect(await acquireLeadership(db().pool, 'one', false)).toBe(first)
+      await releaseLeadership(db().pool, 'one')
+      expect(Number(await acquireLeadership(db().pool, 'two', false))).toBeGreaterThan(
+        Number(first),
+      )
     })
     test('hands out the highest priority first, then the oldest', async () => {
       const low = await speak(db())
       const [high] = await submitJobs(db().pool, [
         { kind: 'speak', payload: { text: 'now' }, priority: 100 },
       ])
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([high!.id])
       expect(await assignNext(db(), term!, 'n1', n1, 1)).toEqual([low])
     })
@@ -133,7 +140,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       ])
       expect(await assignAll(db(), 'n1', n1)).toEqual([])
       await db().pool.query('update earshot.jobs set run_at = now() where id = $1', [job!.id])
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, true)).toMatchObject({ woken: 1 })
       expect(await assignAll(db(), 'n1', n1)).toHaveLength(1)
     })
@@ -285,7 +292,7 @@ describe.each(databases)('jobs on %s', (kind) => {
     test('a lease that ended sends jobs back and counts a death; the node is degraded, then offline, then online again', async () => {
       const id = await speak(db())
       await assignAll(db(), 'n1', n1)
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       const status = async () =>
         (await db().pool.query(`select status from earshot.nodes where id = 'n1'`)).rows[0].status
       await silence(db(), 'n1')
@@ -307,7 +314,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       await speak(db())
       await assignAll(db(), 'n1', n1)
       await silence(db(), 'n1')
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, false)).toMatchObject({ requeued: 0 })
       // As when routing had read the node before it registered anew, and committed afterwards.
       await db().pool.query(
@@ -316,8 +323,8 @@ describe.each(databases)('jobs on %s', (kind) => {
       expect(await sweep(db().pool, term!, false)).toMatchObject({ requeued: 1 })
     })
     test('a sweep under a term that is over does nothing', async () => {
-      const old = await lead(db().pool, 'one', true)
-      await lead(db().pool, 'two', true)
+      const old = await acquireLeadership(db().pool, 'one', true)
+      await acquireLeadership(db().pool, 'two', true)
       expect(await sweep(db().pool, old!, true)).toBeUndefined()
     })
     test('a handed-back job is pending again, uncharged, under no fence; one that rests is taken later', async () => {
@@ -377,7 +384,7 @@ describe.each(databases)('jobs on %s', (kind) => {
           deadline: new Date(Date.now() - 1000).toISOString(),
         },
       ])
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, true)).toMatchObject({ overdue: 1 })
       expect(await jobRow(db(), job!.id)).toMatchObject({
         status: 'failed',

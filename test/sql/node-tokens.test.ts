@@ -2,7 +2,7 @@ import { PROTOCOL } from '@earshot/contract'
 import { mediaPath } from '@earshot/shared/media/sign'
 import { locateMedia } from '@earshot/db/functions/documents'
 import { finishJobs, handBackJobs, startJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import {
   deregisterNode,
   drainNode,
@@ -27,7 +27,7 @@ describe.each(databases)('the token of a registration, on %s', (kind) => {
     held = await testDatabase(kind)
     incarnation = await registerNode(pool(), { id: 'n1', ...NODE }, 'right')
     await speak(held.db)
-    const term = await lead(pool(), 'test', true)
+    const term = await acquireLeadership(pool(), 'test', true)
     await assignNext(held.db, term!, 'n1', incarnation, 1)
     const [job] = await takeAssignments(pool(), 'n1', incarnation, [], 'right')
     fence = { id: job!.id, fence: job!.fence }

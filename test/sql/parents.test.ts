@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cancelJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { lead, listLanes } from '@earshot/db/functions/leadership'
+import { acquireLeadership, listLanes } from '@earshot/db/functions/leadership'
 import fc from 'fast-check'
 import type pg from 'pg'
 import { archiveJobs, pruneArchive } from '@earshot/db/functions/retention'
@@ -50,7 +50,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
       `update earshot.jobs set status = 'cancelled', finished_at = now() - interval '3 years' where id = $1`,
       [parent],
     )
-    const term = await lead(db().pool, 'test', true)
+    const term = await acquireLeadership(db().pool, 'test', true)
     await archiveJobs(db().pool, term!)
     await db().pool.query(
       `update earshot.jobs_archive set archived_at = now() - interval '3 years'`,
@@ -69,7 +69,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
         `update earshot.jobs set finished_at = now() - interval '3 years' where id = $1`,
         [gone],
       )
-      const term = await lead(db().pool, 'test', true)
+      const term = await acquireLeadership(db().pool, 'test', true)
       await archiveJobs(db().pool, term!)
       await db().pool.query(
         `update earshot.jobs_archive set archived_at = now() - interval '3 years'`,
@@ -160,7 +160,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
     await runPending(new Set([bad]))
     await db().pool.query(`update earshot.settings set keep_completed = '0', keep_failed = '0'`)
     await db().pool.query('select earshot.archive_jobs($1::bigint)', [
-      await lead(db().pool, 'test', true),
+      await acquireLeadership(db().pool, 'test', true),
     ])
     expect((await db().pool.query('select count(*)::int as n from earshot.jobs')).rows[0].n).toBe(0)
     expect(await status(await step([good]))).toBe('pending')
@@ -252,7 +252,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
           submitting = false
         }
         const run = async () => {
-          const term = await lead(db().pool, 'test', true)
+          const term = await acquireLeadership(db().pool, 'test', true)
           for (let idle = 0; idle < 2;) {
             await assignNext(db(), term!, 'n1', n1, 3)
             const jobs = await takeAssignments(db().pool, 'n1', n1, [])

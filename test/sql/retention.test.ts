@@ -1,6 +1,6 @@
 import { createClient } from '@earshot/sdk'
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { setNodeDrain, deregisterNode } from '@earshot/db/functions/nodes'
 import {
   archiveJobs,
@@ -25,7 +25,7 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
   beforeAll(async () => {
     mesh = await startMesh(kind)
     await db().pool.query(`update earshot.settings set leadership = '10 minutes'`)
-    term = (await lead(db().pool, 'keeper', true))!
+    term = (await acquireLeadership(db().pool, 'keeper', true))!
   })
   afterAll(() => mesh[Symbol.asyncDispose]())
 

@@ -1,4 +1,4 @@
-import { lead, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 
@@ -18,7 +18,7 @@ describe.each(databases)('the bell, on %s', (kind) => {
       { earshot: (payload) => (payload === 'end' ? told.resolve() : void heard.push(payload)) },
       () => {},
     )
-    const term = await lead(held.db.pool, 'test', true)
+    const term = await acquireLeadership(held.db.pool, 'test', true)
     await sweep(held.db.pool, term!, true)
     // Notifications of one connection arrive in order, and those of several in the order of their commits.
     await held.db.pool.query(`select pg_notify('earshot', 'end')`)

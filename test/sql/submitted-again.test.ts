@@ -1,6 +1,6 @@
 import { submitDocument } from '@earshot/db/functions/documents'
 import { cancelJobs, retryJobs, submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { archiveJobs } from '@earshot/db/functions/retention'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -155,7 +155,7 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
     await db().pool.query(
       `update earshot.jobs set status = 'cancelled', finished_at = now() - interval '1 year'`,
     )
-    const term = await lead(db().pool, 'test', true)
+    const term = await acquireLeadership(db().pool, 'test', true)
     await archiveJobs(db().pool, term!)
     await expect(submitJobs(db().pool, [job])).rejects.toMatchObject(refusal)
     expect(await submitJobs(db().pool, [keyed({ media: HASH })])).toEqual([
@@ -194,7 +194,7 @@ describe.each(databases)('work that is submitted again, on %s', (kind) => {
     ['while another submission with it is not committed yet', false],
   ])('a key that is repeated %s makes no second job', async (_, archived) => {
     const job = keyed({ text: 'once' }, { kind: 'speak', idempotency_key: `race ${archived}` })
-    const term = await lead(db().pool, 'test', true)
+    const term = await acquireLeadership(db().pool, 'test', true)
     const other = await db().pool.connect()
     try {
       const submit = () =>

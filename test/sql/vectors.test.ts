@@ -1,5 +1,5 @@
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import {
   reconcileVectors,
   readChunks,
@@ -36,7 +36,7 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
       `update earshot.settings set embed_model = 'lexical-384', embed_dimensions = null, embed_floor = null`,
     )
     n1 = await join(db(), 'n1', { tags })
-    term = (await lead(db().pool, 'test', true))!
+    term = (await acquireLeadership(db().pool, 'test', true))!
     await reconcileVectors(db().pool, term)
   })
   const use = (model: string, floor: number | null = null) =>

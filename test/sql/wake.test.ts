@@ -1,5 +1,5 @@
 import { type Assignment, givenToNode, takeAssignments } from '@earshot/db/functions/jobs'
-import { lead, routeJobs } from '@earshot/db/functions/leadership'
+import { acquireLeadership, routeJobs } from '@earshot/db/functions/leadership'
 import { nodeChannel, setWakeTransport } from '@earshot/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
@@ -66,7 +66,7 @@ describe.each(databases)('assigning on %s', (kind) => {
       const { db } = test_
       const incarnation = await join(db, 'n1')
       await setWakeTransport(db.pool, 'n1', incarnation, 'redis')
-      const term = (await lead(db.pool, 'test', true))!
+      const term = (await acquireLeadership(db.pool, 'test', true))!
       const route = async (text: string) => {
         const given = []
         for (let i = 0; i < count; i++)

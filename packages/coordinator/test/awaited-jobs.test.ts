@@ -2,7 +2,7 @@ import type { JobView } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
 import { cancelUnawaitedJobs } from '@earshot/db/functions/waiters'
 import { handBackJobs, submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
@@ -399,7 +399,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       `update earshot.waiters set seen = seen - interval '1 minute' where job_id = $1`,
       [left.id],
     )
-    const term = (await lead(pool, 'test', true))!
+    const term = (await acquireLeadership(pool, 'test', true))!
     expect(await cancelUnawaitedJobs(pool, '0')).toEqual([])
     expect(await cancelUnawaitedJobs(pool, term)).toEqual([left.id])
     expect(await cancelUnawaitedJobs(pool, term)).toEqual([])

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Listener } from '@earshot/db/database'
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import type { Loop } from '@earshot/shared/loop'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -26,7 +26,7 @@ describe.each(databases)('the doorbell on %s', (kind) => {
       `update earshot.settings set leadership = '1 hour', routable = '1 hour'`,
     )
     await join(held.db, 'n1', { slots: { tts: 1_000_000 } })
-    const term = (await lead(held.db.pool, 'test', held.db.embedded))!
+    const term = (await acquireLeadership(held.db.pool, 'test', held.db.embedded))!
     // In deep sleep only the bell wakes it: a job that nobody rang for would wait for ever.
     routing = createRouting({
       db: held.db,

@@ -1,4 +1,4 @@
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { monotonicMs } from '@earshot/db/monotonic'
 import { silentLog } from '@earshot/shared/log'
 import { describe, expect, test } from 'vitest'
@@ -40,8 +40,8 @@ describe.each(databases)('leadership on %s', (kind) => {
     await held.db.pool.query(`update earshot.settings set leadership = '1 hour'`)
     const leading = leadership(held.db)
     await leading.start()
-    expect(await lead(held.db.pool, 'next', false)).toBeNull()
+    expect(await acquireLeadership(held.db.pool, 'next', false)).toBeNull()
     await leading.stop()
-    expect(await lead(held.db.pool, 'next', false)).not.toBeNull()
+    expect(await acquireLeadership(held.db.pool, 'next', false)).not.toBeNull()
   })
 })

@@ -4,7 +4,7 @@ import {
   LEXICAL_MODEL,
   SIMILARITY_FLOOR,
 } from '@earshot/shared/lexical'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { reconcileVectors } from '@earshot/db/functions/vectors'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -245,7 +245,7 @@ test.runIf(databases.includes('postgres'))('among 10,000 chunks the indexes are 
   await pool.query(`update earshot.settings set embed_model = 'it''s 64', embed_dimensions = 64`)
   await pool.query(`insert into earshot.chunk_vectors (chunk_id, model, embedding)
     select c.id, 'it''s 64', (select array_agg(random() - 0.5)::vector from generate_series(1, 64) where c.id is not null) from earshot.chunks c order by c.id limit 4000`)
-  await reconcileVectors(pool, (await lead(pool, 'test', true))!)
+  await reconcileVectors(pool, (await acquireLeadership(pool, 'test', true))!)
   await pool.query('analyze earshot.chunk_vectors')
   const meaning = {
     model: "it's 64",

@@ -7,7 +7,12 @@ import {
   startJobs,
   takeAssignments,
 } from '@earshot/db/functions/jobs'
-import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/db/functions/leadership'
+import {
+  acquireLeadership,
+  listLanes,
+  listNextJobs,
+  routeJobs,
+} from '@earshot/db/functions/leadership'
 import { registerNode } from '@earshot/db/functions/nodes'
 
 export type NodeByHand = {
@@ -45,7 +50,7 @@ export async function joinNode(
     id,
     incarnation,
     async take() {
-      const term = await lead(db.pool, 'test', true)
+      const term = await acquireLeadership(db.pool, 'test', true)
       const [next] = await listNextJobs(
         db.pool,
         (await listLanes(db.pool)).map((lane) => ({ ...lane, rank: 0, most: 1 })),

@@ -1,6 +1,6 @@
 import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { updateOffer, heartbeat, setNodeDrain, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
@@ -105,7 +105,7 @@ describe.each(databases)('a job that comes alone, on %s', (kind) => {
   let b: number
   beforeEach(async () => {
     for (const table of ['jobs', 'quarantines', 'nodes']) await sql(`delete from earshot.${table}`)
-    term = (await lead(db(), 'test', true))!
+    term = (await acquireLeadership(db(), 'test', true))!
     placementCache = createPlacementCache()
     a = await join('a')
     b = await join('b')

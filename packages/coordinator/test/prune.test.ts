@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { submitDocument } from '@earshot/db/functions/documents'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { forgetMedia, pruneContent } from '@earshot/db/functions/retention'
 import { silentLog } from '@earshot/shared/log'
 import pg from 'pg'
@@ -150,7 +150,7 @@ describe.each(databases)('what is kept no longer, on %s', (kind) => {
     await age()
     expect(await pruneContent(mesh.test.db.pool, '0')).toBe(0)
     await sql(`update earshot.settings set leadership = '10 minutes'`)
-    const term = await lead(mesh.test.db.pool, 'keeper', true)
+    const term = await acquireLeadership(mesh.test.db.pool, 'keeper', true)
     const retention = createRetention({
       db: mesh.test.db,
       term: () => term,

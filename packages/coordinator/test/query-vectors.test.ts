@@ -1,5 +1,5 @@
 import { setEmbedding } from '@earshot/db/functions/vectors'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases, type TestDatabase, testDatabase } from '../../../test/helpers/database.ts'
@@ -30,7 +30,7 @@ describe.each(databases)('the meaning of a query (%s)', (kind) => {
   })
   beforeEach(async () => {
     await held.db.pool.query('truncate earshot.jobs, earshot.node_registry cascade')
-    await setEmbedding(held.db.pool, (await lead(held.db.pool, 'test', true))!, {
+    await setEmbedding(held.db.pool, (await acquireLeadership(held.db.pool, 'test', true))!, {
       model: MODEL,
       floor: null,
     })

@@ -1,5 +1,5 @@
 import { submitJobs } from '@earshot/db/functions/jobs'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { silentLog } from '@earshot/shared/log'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
@@ -45,7 +45,7 @@ describe.each(databases)('the archive on %s', (kind) => {
       error: { code: 'EARSHOT_ENGINE_FAILED', message: 'Fresh.', verdict: 'final' },
     })
 
-    const term = await lead(db.pool, 'archiver', true)
+    const term = await acquireLeadership(db.pool, 'archiver', true)
     let leading: string | null = '0'
     const archive = createRetention({ db, term: () => leading, retention: {}, log: silentLog() })
     archive.start()
@@ -54,7 +54,7 @@ describe.each(databases)('the archive on %s', (kind) => {
     expect(await count('jobs_archive')).toBe(0)
 
     await db.pool.query(`update earshot.settings set leadership = '1 minute'`)
-    await lead(db.pool, 'archiver', false)
+    await acquireLeadership(db.pool, 'archiver', false)
     leading = term
     archive.start()
     archive.kick()

@@ -1,6 +1,6 @@
 import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { lead, listFreeNodes, listLanes } from '@earshot/db/functions/leadership'
+import { acquireLeadership, listFreeNodes, listLanes } from '@earshot/db/functions/leadership'
 import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
@@ -23,7 +23,7 @@ describe.each(databases)('routing, on %s', (kind) => {
   beforeEach(async () => {
     for (const table of ['jobs', 'nodes', 'media']) await sql(`delete from earshot.${table}`)
     await sql(`update earshot.settings set batch_patience = '10 minutes'`)
-    term = (await lead(db(), 'test', true))!
+    term = (await acquireLeadership(db(), 'test', true))!
     batchAging = createBatchAging()
   })
   const db = () => held.db.pool

@@ -7,7 +7,12 @@ import {
   submitJobs,
   takeAssignments,
 } from '@earshot/db/functions/jobs'
-import { lead, listLanes, listNextJobs, routeJobs } from '@earshot/db/functions/leadership'
+import {
+  acquireLeadership,
+  listLanes,
+  listNextJobs,
+  routeJobs,
+} from '@earshot/db/functions/leadership'
 import { drainNode, setNodeDrain, quarantineNode, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { databases } from '../../../test/helpers/database.ts'
@@ -26,7 +31,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   beforeEach(async () => {
     for (const table of ['jobs', 'nodes', 'media', 'coordinators'])
       await sql(`delete from earshot.${table}`)
-    await lead(mesh.test.db.pool, 'test', true)
+    await acquireLeadership(mesh.test.db.pool, 'test', true)
   })
   const sql = (text: string, values: unknown[] = []) => mesh.test.db.pool.query(text, values)
   const db = () => mesh.test.db.pool
@@ -56,7 +61,7 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
     (await submitJobs(db(), [{ kind: 'count', payload: {}, ...more }]))[0]!.id
   /** Gives the next jobs to a node, as many as there are incarnations, and returns them. */
   async function give(node: string, incarnation: number, many = 1) {
-    const term = await lead(db(), 'test', true)
+    const term = await acquireLeadership(db(), 'test', true)
     const jobs = await listNextJobs(
       db(),
       (await listLanes(db())).map((lane) => ({ ...lane, rank: 0, most: many })),

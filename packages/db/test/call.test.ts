@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { LIMITS_MS, call } from '@earshot/db/functions/call'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { leaseSeconds } from '@earshot/db/functions/nodes'
 import { describe, expect, test } from 'vitest'
 import { databases, testDatabase } from '../../../test/helpers/database.ts'
@@ -66,11 +66,11 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     await Promise.all([1, 2, 3].map(() => db.pool.query('select pg_sleep(0.1)')))
     expect(db.pool.idleCount).toBe(3)
     proxy.deaden()
-    await expect(lead(db.pool, 'one', false)).rejects.toMatchObject({
+    await expect(acquireLeadership(db.pool, 'one', false)).rejects.toMatchObject({
       code: 'EARSHOT_DATABASE',
       message: 'The database did not answer in time.',
     })
-    expect(await lead(db.pool, 'one', false)).toBe('1')
+    expect(await acquireLeadership(db.pool, 'one', false)).toBe('1')
     await db.close()
   })
 

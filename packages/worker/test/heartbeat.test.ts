@@ -1,4 +1,4 @@
-import { lead, sweep } from '@earshot/db/functions/leadership'
+import { acquireLeadership, sweep } from '@earshot/db/functions/leadership'
 import { registerNode } from '@earshot/db/functions/nodes'
 import { silentLog } from '@earshot/shared/log'
 import { monotonicMs } from '@earshot/db/monotonic'
@@ -81,7 +81,7 @@ describe.runIf(databases.includes('postgres'))('the heartbeat on a server', () =
       `select lease_until > clock_timestamp() as held from earshot.nodes`,
     )
     expect(rows).toEqual([{ held: true }])
-    const term = await lead(held.db.pool, 'test', true)
+    const term = await acquireLeadership(held.db.pool, 'test', true)
     await sweep(held.db.pool, term!, true)
     expect((await held.db.pool.query('select status from earshot.nodes')).rows).toEqual([
       { status: 'online' },

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { routeAll } from '@earshot/coordinator/routing/route'
 import { finishJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
 import { registerKinds } from '@earshot/db/functions/kinds'
-import { lead } from '@earshot/db/functions/leadership'
+import { acquireLeadership } from '@earshot/db/functions/leadership'
 import { registerNode } from '@earshot/db/functions/nodes'
 import { migrate } from '@earshot/db/migrate'
 import { type Database, openDatabase } from '@earshot/db/open'
@@ -78,7 +78,7 @@ async function setTable(url: string, home: string, ahead: number): Promise<Table
       }),
     })
   }
-  return { db, term: (await lead(db.pool, 'bench', false))!, nodes }
+  return { db, term: (await acquireLeadership(db.pool, 'bench', false))!, nodes }
 }
 
 async function routeOnce({ db, term, nodes }: Table): Promise<number> {

@@ -1,5 +1,5 @@
 import type { Database } from '@earshot/db/database'
-import { lead, resign } from '@earshot/db/functions/leadership'
+import { acquireLeadership, releaseLeadership } from '@earshot/db/functions/leadership'
 import type { Log } from '@earshot/shared/log'
 import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
@@ -38,7 +38,7 @@ export function createLeadership(options: {
 
   async function renew(): Promise<void> {
     const before = term
-    term = await lead(db.pool, holder, force).catch((err: unknown) => {
+    term = await acquireLeadership(db.pool, holder, force).catch((err: unknown) => {
       if (before !== null) log.warn({ err }, 'Leadership could not be renewed')
       return null
     })
@@ -65,7 +65,7 @@ export function createLeadership(options: {
       await loop.stop()
       // Without the database there is nobody to tell: it expires by itself, and the rest of the coordinator stops in order.
       if (term !== null)
-        await resign(db.pool, holder).catch((err: unknown) =>
+        await releaseLeadership(db.pool, holder).catch((err: unknown) =>
           log.warn({ err }, 'Leadership could not be given up; it expires'),
         )
       term = null

@@ -4,7 +4,11 @@ import type { GivenToNode } from './jobs.ts'
 import type { Measured } from './nodes.ts'
 
 /** Takes or renews leadership; returns the term, or null while another coordinator leads. A term is text: it may be any bigint. */
-export async function lead(db: Queryable, holder: string, force: boolean): Promise<string | null> {
+export async function acquireLeadership(
+  db: Queryable,
+  holder: string,
+  force: boolean,
+): Promise<string | null> {
   const [row] = await call<{ term: string | null }>(
     db,
     'acquire_leadership',
@@ -15,7 +19,7 @@ export async function lead(db: Queryable, holder: string, force: boolean): Promi
 }
 
 /** Gives leadership up at an orderly stop. */
-export async function resign(db: Queryable, holder: string): Promise<void> {
+export async function releaseLeadership(db: Queryable, holder: string): Promise<void> {
   await call(db, 'release_leadership', 'select earshot.release_leadership($1)', [holder])
 }
 
