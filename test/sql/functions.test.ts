@@ -17,20 +17,20 @@ describe.runIf(databases.includes('postgres'))('the functions of schema earshot'
     await pool.query(`create function earshot.broken() returns int language plpgsql as
       $$ begin return (select nothing from earshot.jobs limit 1); end $$`)
     const { rows } = await pool.query<Finding>(`
-      select p.oid::regprocedure::text as function, c.lineno as line, c.message
+      select p.proname as function, c.lineno as line, c.message
       from pg_proc p join pg_language l on l.oid = p.prolang,
         lateral plpgsql_check_function_tb(p.oid, fatal_errors => false, extra_warnings => false,
           performance_warnings => false, other_warnings => false) c
       where l.lanname = 'plpgsql' and p.pronamespace = 'earshot'::regnamespace
         and p.prorettype <> 'trigger'::regtype and c.level = 'error'
       order by 1, 2`)
-    expect(rows.map((row) => row.function)).toEqual(['earshot.broken()'])
+    expect(rows.map((row) => row.function)).toEqual(['broken'])
   })
 
   test('set their search_path where they run with the rights of their owner', async () => {
     await using held = await testDatabase('postgres')
     const { rows } = await held.db.pool.query<{ function: string }>(`
-      select p.oid::regprocedure::text as function from pg_proc p
+      select p.proname as function from pg_proc p
       where p.pronamespace = 'earshot'::regnamespace and p.prosecdef
         and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')`)
     expect(rows).toEqual([])
