@@ -5,15 +5,18 @@ as $$
   with suspects as (
     select j.id from earshot.jobs j
     cross join lateral (
-      select count(distinct d.node) as nodes, min(d.id) as first, count(*) as deaths
+      select count(distinct d.node) as nodes, min(d.node) as node, min(d.id) as first, count(*) as deaths
       from (
-        select d.id, d.node, d.at from earshot.node_deaths d where j.id = any (d.jobs)
+        select d.id, d.node, d.at from earshot.node_deaths d where j.id = any (d.jobs) and not d.rebooted
         order by d.id desc limit j.deaths) d
       -- Nodes that die within one lease of each other share a cause, such as a power cut. The job ran on one only.
       where not exists (
         select from earshot.node_deaths o cross join earshot.settings s
         where o.at between d.at - s.lease and d.at + s.lease and o.node <> d.node and not j.id = any (o.jobs))) own
-    where j.id = any (p_ids) and j.status = 'pending' and not j.alone and own.deaths >= 3 and own.nodes >= 2
+    where j.id = any (p_ids) and j.status = 'pending' and not j.alone and (own.deaths >= 3
+      -- Its only node: no other one can show whether the job or the node is the cause.
+      or own.deaths = 2 and own.nodes = 1 and not exists (
+        select from earshot.node_registry o where o.id <> own.node and o.status <> 'offline' and j.role = any (o.roles)))
       and (select count(*) from earshot.node_deaths d where d.id >= own.first and not j.id = any (d.jobs)) < own.deaths
   ), apart as (
     update earshot.jobs j set alone = true, due = false,

@@ -25,6 +25,7 @@ export function join(
     slots?: Record<string, number>
     protocol?: number
     tags?: Record<string, unknown>
+    boot_id?: string | null
   } = {},
 ): Promise<number> {
   return registerNode(db.pool, {
@@ -38,6 +39,7 @@ export function join(
     tags: more.tags ?? {},
     capabilities: {},
     slots: more.slots ?? { tts: 100, stt_batch: 100, rag_engine: 100 },
+    boot_id: more.boot_id ?? null,
   })
 }
 

@@ -255,11 +255,88 @@ describe.each(databases)('guilt on %s', (kind) => {
       await join(db(), 'n1')
       expect(await deaths(id)).toBe(0)
     })
-    test('on one node only, however often, sets no job apart: the node may be the cause', async () => {
+    test('three times on one of several nodes isolates the job, and names the node that died', async () => {
       const id = await count()
-      for (let i = 0; i < 5; i++) await dieOn('n1')
-      expect(await deaths(id)).toBe(5)
+      await dieOn('n1')
+      await dieOn('n1')
       expect(await alone()).toEqual([])
+      await dieOn('n1')
+      expect(await listIsolatedJobs(db().pool)).toMatchObject([{ id, died_on: ['n1'] }])
+    })
+
+    describe('of the only node', () => {
+      beforeEach(async () => {
+        await db().pool.query(`delete from earshot.nodes where id = 'n2'`)
+      })
+      const BOOT = 'first boot'
+      /** The only node gets the jobs, dies, and comes back on this start of the machine. */
+      async function dieHere(boot_id: string | null = BOOT, lostFirst = false): Promise<void> {
+        await wake()
+        const [isolated] = await alone()
+        const term = await acquireLeadership(db().pool, 'test', true)
+        if (isolated !== undefined) {
+          const [node] = await listIsolationNodes(db().pool, 1)
+          expect(await routeIsolatedJob(db().pool, term!, isolated, node!)).toBe(true)
+        }
+        await assignAll(db(), 'n1', n1)
+        if (lostFirst) {
+          await silence(db(), 'n1')
+          await sweep(db().pool, term!, true)
+        }
+        n1 = await join(db(), 'n1', { boot_id })
+      }
+      beforeEach(async () => {
+        n1 = await join(db(), 'n1', { boot_id: BOOT })
+        await db().pool.query('delete from earshot.node_deaths')
+      })
+
+      test('three times ends the job as poison; one beside it is acquitted', async () => {
+        const [poison, beside] = [await count(), await count()]
+        await dieHere()
+        await dieHere()
+        expect(await alone()).toEqual([poison, beside])
+        await dieHere()
+        expect(await jobRow(db(), poison)).toMatchObject({
+          status: 'failed',
+          error_code: 'EARSHOT_POISON',
+          error: 'Nodes died 3 times while they ran it, at last n1, where it ran alone.',
+        })
+        const [node] = await listIsolationNodes(db().pool, 1)
+        const term = await acquireLeadership(db().pool, 'test', true)
+        expect(await routeIsolatedJob(db().pool, term!, beside, node!)).toBe(true)
+        const [job] = await assignAll(db(), 'n1', n1)
+        expect(await finish(db(), 'n1', n1, job!, WORKS)).toBe('done')
+      })
+      test('three times tells as much where the system has no boot id', async () => {
+        n1 = await join(db(), 'n1')
+        await db().pool.query('delete from earshot.node_deaths')
+        const id = await count()
+        for (let i = 0; i < 3; i++) await dieHere(null)
+        expect(await jobRow(db(), id)).toMatchObject({ error_code: 'EARSHOT_POISON' })
+      })
+      test.each([false, true])(
+        'does not tell against a job when the machine rebooted (lost first: %s)',
+        async (lostFirst) => {
+          const id = await count()
+          for (const boot of ['2', '3', '4', '5']) await dieHere(boot, lostFirst)
+          expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 0 })
+          expect(await alone()).toEqual([])
+          // Without another reboot the same deaths tell against it.
+          await dieHere('5', lostFirst)
+          await dieHere('5', lostFirst)
+          expect(await alone()).toEqual([id])
+        },
+      )
+      test('tells nothing when the node was stopped, however often', async () => {
+        const id = await count()
+        for (let i = 0; i < 4; i++) {
+          await wake()
+          await assignAll(db(), 'n1', n1)
+          await drainNode(db().pool, 'n1', n1)
+          n1 = await join(db(), 'n1', { boot_id: BOOT })
+        }
+        expect(await jobRow(db(), id)).toMatchObject({ status: 'pending', deaths: 0 })
+      })
     })
     test('sets no job apart while nodes die without it as well', async () => {
       const id = await count()
@@ -352,7 +429,7 @@ describe.each(databases)('guilt on %s', (kind) => {
         status: 'failed',
         error_code: 'EARSHOT_POISON',
         deaths: 4,
-        error: '4 nodes died while they ran it, at last n2, where it ran alone.',
+        error: 'Nodes died 4 times while they ran it, at last n2, where it ran alone.',
       })
       expect(await eventTypes(db(), poison)).toEqual([
         'job.queued',

@@ -14,6 +14,7 @@ import { type WakeListener, createWakeListener } from '@earshot/shared/transport
 import { type Transport, openTransport } from '@earshot/shared/transport/open'
 import type { Hint } from '@earshot/shared/transport/wakes'
 import { VERSION } from '@earshot/shared/version'
+import { readBootId } from './boot-id.ts'
 import { type Engines, createRegistry } from './engines/registry.ts'
 import type { HandledKind } from './handle.ts'
 import { createMeasures } from './measure.ts'
@@ -103,6 +104,7 @@ export function createWorker({
         tags,
         capabilities: offer.capabilities,
         slots: offer.slots,
+        boot_id: await readBootId(),
       },
       busy: () => runner?.busy() ?? {},
       measured: () => ({ ...measures.now(), shares: media.shares() }),

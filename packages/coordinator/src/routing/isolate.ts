@@ -34,12 +34,14 @@ export async function routeIsolatedJobs(db: Database, term: string): Promise<num
   return total
 }
 
-/** The node that is reserved for this job already, else the emptiest one that nobody reserved. */
+/** The node that is reserved for this job already, else one that no one reserved: first one that did not die of it, the emptiest. */
 export function chooseIsolationNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
   const able = nodes.filter(
     (node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id),
   )
+  const diedOn = (node: LoneNode) => Number(job.died_on.includes(node.id))
   return (
-    able.find((node) => node.reserved_for === job.id) ?? able.toSorted((a, b) => a.open - b.open)[0]
+    able.find((node) => node.reserved_for === job.id) ??
+    able.toSorted((a, b) => diedOn(a) - diedOn(b) || a.open - b.open)[0]
   )
 }

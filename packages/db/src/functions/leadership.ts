@@ -280,7 +280,7 @@ export async function relayEvents(db: Queryable): Promise<void> {
 }
 
 /** A job that must run alone, and what it needs. */
-export type AloneJob = { id: number; role: string; requires: Requires }
+export type AloneJob = { id: number; role: string; requires: Requires; died_on: string[] }
 /** A node on which a job may run alone; `open`: jobs in hand; `reserved_for`: the job that it is kept free for. */
 export type LoneNode = {
   id: string

@@ -13,6 +13,8 @@ export type Registration = {
   capabilities: Record<string, unknown>
   /** Role to the number of jobs it runs at once; `*` is the most of all roles together. */
   slots: Record<string, number>
+  /** Tells one start of the machine from the next; null or left out where the system has no such id. */
+  boot_id?: string | null
 }
 
 /**
@@ -29,7 +31,7 @@ export async function registerNode(
   const [row] = await call<{ incarnation: number }>(
     db,
     'register_node',
-    'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb, $11) as incarnation',
+    'select earshot.register_node($1, $2, $3, $4, $5, $6, $7::text[], $8::jsonb, $9::jsonb, $10::jsonb, $11, $12) as incarnation',
     [
       node.id,
       node.name,
@@ -42,6 +44,7 @@ export async function registerNode(
       JSON.stringify(node.capabilities),
       JSON.stringify(node.slots),
       token,
+      node.boot_id ?? null,
     ],
   )
   return row!.incarnation
