@@ -26,6 +26,7 @@ export const ERRORS = {
     about: 'events after this id were deleted, since they were old',
   },
   EARSHOT_TOO_LARGE: { status: 413, about: 'a body or a file is over a limit' },
+  EARSHOT_ENCODED: { status: 415, about: 'a body is compressed, which is not taken' },
   EARSHOT_MEDIA_EMPTY: { status: 422, about: 'the file is empty or holds no sound' },
   EARSHOT_MEDIA_UNREADABLE: {
     status: 422,

@@ -1,6 +1,7 @@
 import { EarshotError, type ErrorBody } from '@earshot/contract'
 import { request } from 'node:http'
 import { connect } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { testDatabase, type TestDatabase } from '../../../test/helpers/database.ts'
 import { isLoopback } from '../src/http/guard.ts'
@@ -17,15 +18,19 @@ function get(
   mesh: Mesh,
   path: string,
   headers: Record<string, string> = {},
+  method = 'GET',
 ): Promise<{ status: number; body: ErrorBody }> {
   return new Promise((resolve, reject) => {
-    request({ host: '127.0.0.1', port: mesh.port, path, headers, agent: false }, (response) => {
-      let text = ''
-      response.on('data', (piece) => (text += piece))
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as ErrorBody }),
-      )
-    })
+    request(
+      { host: '127.0.0.1', port: mesh.port, path, headers, method, agent: false },
+      (response) => {
+        let text = ''
+        response.on('data', (piece) => (text += piece))
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as ErrorBody }),
+        )
+      },
+    )
       .on('error', reject)
       .end()
   })
@@ -130,9 +135,37 @@ describe('who may ask', () => {
     expect(await (await ask('open sesame')).json()).toEqual({ object: 'list', data: [] })
   })
 
-  test('on loopback the key is not asked for', async () => {
+  test('a key that is set is asked for on loopback, too', async () => {
     await using mesh = await startMesh('embedded', { test: own, settings: { key: 'open sesame' } })
-    expect((await fetch(`${mesh.url}/v1/jobs`)).status).toBe(200)
+    expect((await fetch(`${mesh.url}/v1/jobs`)).status).toBe(401)
+    expect((await fetch(`${mesh.url}/healthz`)).status).toBe(200)
+    expect(await mesh.client.jobs()).toEqual([])
+  })
+
+  test.each(['cross-site', 'same-site', 'whatever'])(
+    'a browser may not change anything for a page of another site: %s',
+    async (site) => {
+      await using mesh = await startMesh('embedded', { test: own })
+      const ask = (path: string, method: string, value: string) =>
+        get(mesh, path, { 'sec-fetch-site': value }, method)
+      expect(await ask('/v1/jobs/1/cancel', 'POST', site)).toMatchObject({
+        status: 403,
+        body: { error: { code: 'EARSHOT_FORBIDDEN_ORIGIN', field: 'sec-fetch-site' } },
+      })
+      expect((await ask('/v1/jobs/1/cancel', 'POST', 'same-origin')).status).toBe(404)
+      expect((await ask('/v1/jobs', 'GET', site)).status).toBe(200)
+    },
+  )
+
+  test('a compressed body is told that it is not taken', async () => {
+    await using mesh = await startMesh('embedded', { test: own })
+    const response = await fetch(`${mesh.url}/v1/embeddings`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      body: gzipSync('{}'),
+    })
+    expect(response.status).toBe(415)
+    expect(await response.json()).toMatchObject({ error: { code: 'EARSHOT_ENCODED' } })
   })
 
   test('loopback is known by its addresses, not by its looks', () => {
@@ -163,6 +196,24 @@ describe('what is not HTTP', () => {
     expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toEqual(
       new EarshotError('EARSHOT_BAD_REQUEST', 'The request is not HTTP.').toJSON(),
     )
+  })
+
+  test.each([
+    'localhost\r\nHost: localhost',
+    'localhost\r\nhost: evil.example',
+    'localhost, evil.example',
+    'localhost:7700@evil.example',
+    'localhost/evil',
+    'localhost:port',
+    '[::1',
+  ])('a Host that is there twice, or is none, is refused: %j', async (host) => {
+    await using mesh = await startMesh('embedded', { test: own })
+    const answer = await speak(
+      mesh,
+      `GET /v1/jobs HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+    )
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(answer).toContain('"field":"host"')
   })
 
   test('an address of 20 KB is too large', async () => {

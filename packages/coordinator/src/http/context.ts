@@ -14,7 +14,7 @@ export type HttpSettings = {
   host: string
   /** 0 picks a free one. */
   port: number
-  /** Asked for from everybody once `host` is not loopback. */
+  /** Asked for in every request, on loopback too; needed once `host` is not loopback. */
   key?: string | undefined
   /** Where workers and users on other boxes reach this coordinator; from host and port unless told. */
   url?: string | undefined

@@ -15,7 +15,10 @@ export function answerErrors(app: FastifyInstance, log: Log): void {
     const error = new EarshotError('EARSHOT_NOT_FOUND', `There is no ${request.method} ${path}.`, {
       hint: 'The routes are listed in docs/http.md.',
     })
-    return reply.code(error.status).send(error.toJSON())
+    const { error: about } = error.toJSON()
+    // Clients of OpenAI look for `type` in what they do not know.
+    const type = 'invalid_request_error'
+    return reply.code(error.status).send({ error: { ...about, type, param: null } })
   })
 }
 
@@ -27,12 +30,16 @@ function sendError(
   log: Log,
 ): FastifyReply | void {
   const about = { err: cause, method: request.method, url: request.url, request: request.id }
+  if (isCutOff(request)) return void log.debug(about, 'a client broke off its request')
   if (error.status >= 500) log.error(about, 'a request failed')
   else log.debug(about, 'a request was refused')
   // The rest of an answer that has begun cannot be taken back: cutting it is the only way to say that it is not whole.
   if (reply.raw.headersSent) return void reply.raw.destroy()
   return reply.code(error.status).send(error.toJSON())
 }
+
+/** Whether the client went away before all of its request was here: what failed then is no fault of ours. */
+export const isCutOff = ({ raw }: FastifyRequest): boolean => raw.destroyed && !raw.complete
 
 /** What any thrown thing means to the one who asked. */
 export function toEarshotError(error: unknown): EarshotError {

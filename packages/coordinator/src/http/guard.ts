@@ -6,7 +6,7 @@ import type { HttpSettings } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** `open`: nobody needs the key. `signed`: nor does who shows a signature, which the route then checks. */
+    /** `open`: no key is needed. `signed`: nor with a signature, which the route then checks. */
     access?: 'open' | 'signed'
   }
 }
@@ -36,16 +36,18 @@ export function checkKeyPresent({ host, key }: HttpSettings): void {
 }
 
 /**
- * Refuses requests that a web page of another origin makes the user's browser send (Origin), those that reach this port
- * under a foreign name (Host: DNS rebinding), and, beyond loopback, those without the mesh key.
+ * Refuses requests that a web page of another origin makes the user's browser send (Origin, Sec-Fetch-Site), those that
+ * reach this port under a foreign name (Host: DNS rebinding), compressed bodies, and, where there is a key, those without it.
  */
 export function guard(app: FastifyInstance, settings: HttpSettings): void {
   const known = knownHosts(settings)
-  const keyed = !isLoopback(settings.host)
+  const { key } = settings
   app.addHook('onRequest', async (request) => {
     checkHost(request, known)
     checkOrigin(request, settings)
-    if (keyed && needsKey(request)) checkKey(request, settings.key ?? '')
+    checkSite(request)
+    if (key && needsKey(request)) checkKey(request, key)
+    checkEncoding(request)
   })
 }
 
@@ -58,7 +60,20 @@ function knownHosts({ host, url }: HttpSettings): (name: string) => boolean {
   return (name) => isLoopback(name) || names.has(name) || (anywhere && isIP(name) !== 0)
 }
 
+/** A name or an address, and a port: anything else is read differently by different programs. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::\d{1,5})?$/
+
 function checkHost(request: FastifyRequest, known: (name: string) => boolean): void {
+  const { rawHeaders } = request.raw
+  const hosts = rawHeaders.filter(
+    (_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === 'host',
+  )
+  if (hosts.length !== 1 || !HOST.test(hosts[0]!))
+    throw new EarshotError(
+      'EARSHOT_BAD_REQUEST',
+      'The request needs one Host header: a name or an address, and perhaps a port.',
+      { field: 'host' },
+    )
   const name = request.hostname.replace(/^\[|\]$/g, '').toLowerCase()
   if (known(name)) return
   throw new EarshotError(
@@ -77,6 +92,27 @@ function checkOrigin(request: FastifyRequest, { url }: HttpSettings): void {
   if (url !== undefined && origin === new URL(url).origin) return
   throw new EarshotError('EARSHOT_FORBIDDEN_ORIGIN', `Pages of ${origin} may not use this mesh.`, {
     field: 'origin',
+  })
+}
+
+/** Browsers say where a request comes from, even where they send no Origin; programs send neither. */
+function checkSite({ method, headers }: FastifyRequest): void {
+  const site = headers['sec-fetch-site']
+  if (site === undefined || site === 'same-origin' || site === 'none') return
+  if (method === 'GET' || method === 'HEAD') return
+  throw new EarshotError(
+    'EARSHOT_FORBIDDEN_ORIGIN',
+    'Pages of another site may not change anything in this mesh.',
+    { field: 'sec-fetch-site' },
+  )
+}
+
+function checkEncoding({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding']
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return
+  throw new EarshotError('EARSHOT_ENCODED', 'This mesh takes no compressed bodies.', {
+    field: 'content-encoding',
+    hint: 'Send the body as it is, without the header content-encoding.',
   })
 }
 

@@ -3,7 +3,7 @@ import type { Log } from '@earshot/shared/log'
 import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { toEarshotError } from '../errors.ts'
+import { isCutOff, toEarshotError } from '../errors.ts'
 
 /** https://platform.openai.com/docs/guides/error-codes: what clients of OpenAI's protocol read. */
 export type OpenAiError = {
@@ -39,9 +39,12 @@ export function answerOpenAiErrors(scope: FastifyInstance, log: Log): void {
   scope.setErrorHandler(async (thrown, request, reply) => {
     const error = toEarshotError(thrown)
     if (error.status === 413) await drained(request.raw)
-    // Whoever asked is gone: there is nobody to tell.
-    if (reply.raw.destroyed) return reply
     const about = { err: thrown, method: request.method, url: request.url, request: request.id }
+    // The client is gone: nobody reads an answer.
+    if (reply.raw.destroyed || isCutOff(request)) {
+      log.debug(about, 'a client broke off its request')
+      return reply
+    }
     if (error.status >= 500) log.warn(about, 'a request failed')
     else log.debug(about, 'a request was refused')
     if (reply.raw.headersSent) {
