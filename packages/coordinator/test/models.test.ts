@@ -105,6 +105,18 @@ test('the names that clients have built in mean the largest model that is up, th
   })
 })
 
+test('any name of a model of OpenAI is taken for speech, and means what it says', () => {
+  const { builtIn } = createAliases({})
+  for (const name of ['whisper-1', 'whisper-2', 'gpt-4o-transcribe-diarize', 'gpt-7-ears'])
+    expect(builtIn('transcribe', name)).toBeTruthy()
+  for (const name of ['tts-1-hd', 'tts-2', 'gpt-5-mini-tts', 'gpt-audio'])
+    expect(builtIn('speak', name)).toBeTruthy()
+  expect(builtIn('transcribe', 'gpt-4o-mini-tts')).toBe(false)
+  expect(builtIn('speak', 'gpt-4o-transcribe')).toBe(false)
+  for (const name of ['base.en', 'whisper-large-v3', 'flite'])
+    expect(builtIn('transcribe', name) || builtIn('speak', name)).toBe(false)
+})
+
 test('a voice is spoken by the engine that has it; any will do where none is named, or nobody knows it', async () => {
   expect(await models.pick('speak', 'tts-1', { voice: 'thorsten' })).toMatchObject({
     model: 'thorsten',

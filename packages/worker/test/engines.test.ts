@@ -198,6 +198,12 @@ describe('speaking', () => {
   test('letters with marks are spoken without them', () => {
     expect(toSayable('Café “Zoë” – naïve…')).toBe('Cafe "Zoe" ,  naive...')
   })
+
+  test('letters and signs that English lacks are spelled out', () => {
+    expect(toSayable('Straße Łódź Ærø £5 3€').replace(/ +/g, ' ')).toBe(
+      'Strasse Lodz Aero 5 pounds 3 euros ',
+    )
+  })
 })
 
 const kindsOf = ({ serving }: Engines) =>

@@ -182,7 +182,12 @@ function createApp(): FastifyInstance {
     ajv: { customOptions: AJV_OPTIONS },
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 1_000 },
+    // Clients join addresses with a slash too many.
+    routerOptions: {
+      maxParamLength: 1_000,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
     clientErrorHandler: answerBroken,
     // What fails before there is a route, such as an address with a broken escape.
     frameworkErrors: (error, _request, reply: FastifyReply) => {

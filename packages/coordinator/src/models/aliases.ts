@@ -1,11 +1,11 @@
 import type { Kind } from '@earshot/contract'
 
-/** What the door serves, each by a kind of job. */
+/** What the door serves, each by a kind of job; a name that may mean several means the first. */
 export const OPENAI_KINDS = [
-  'transcribe',
-  'speak',
   'generate',
   'vectors',
+  'transcribe',
+  'speak',
 ] as const satisfies readonly Kind[]
 export type OpenAiKind = (typeof OPENAI_KINDS)[number]
 
@@ -14,8 +14,9 @@ export type OpenAiKind = (typeof OPENAI_KINDS)[number]
  * openai_api.aliases says otherwise.
  */
 const BUILT_IN: Record<OpenAiKind, RegExp> = {
-  transcribe: /^(whisper-1|gpt-4o(-mini)?-transcribe(-.+)?)$/,
-  speak: /^(tts-1(-hd)?|gpt-4o-mini-tts)(-.+)?$/,
+  // Every name of the sort, since OpenAI's change each year.
+  transcribe: /^(?:whisper-\d|gpt-(?!.*tts))/,
+  speak: /^(?:tts-\d|gpt-(?!.*transcribe))/,
   generate: /^(?:gpt-[345]|chatgpt-|o[134](?:-|$))/,
   vectors: /^text-embedding-(3-small|3-large|ada-002)$/,
 }

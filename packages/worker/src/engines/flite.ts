@@ -103,16 +103,65 @@ function speakTo({
   })
 }
 
+/** Letters that are no letter with a mark. */
+const LETTERS: Readonly<Record<string, string>> = {
+  ß: 'ss',
+  ẞ: 'SS',
+  Æ: 'Ae',
+  æ: 'ae',
+  Œ: 'Oe',
+  œ: 'oe',
+  Ø: 'O',
+  ø: 'o',
+  Ł: 'L',
+  ł: 'l',
+  Đ: 'D',
+  đ: 'd',
+  Ð: 'D',
+  ð: 'd',
+  Þ: 'Th',
+  þ: 'th',
+  Ħ: 'H',
+  ħ: 'h',
+  ı: 'i',
+  '⁄': '/',
+}
+const SIGNS: Readonly<Record<string, string>> = {
+  '€': 'euros',
+  '£': 'pounds',
+  '¥': 'yen',
+  '¢': 'cents',
+  '₹': 'rupees',
+  '°': 'degrees',
+  '×': 'times',
+  '÷': 'divided by',
+  '±': 'plus or minus',
+  '−': 'minus',
+  '§': 'section',
+  '©': 'copyright',
+}
+const LETTER = new RegExp(`[${Object.keys(LETTERS).join('')}]`, 'g')
+const SIGN = new RegExp(`[${Object.keys(SIGNS).join('')}]`, 'g')
+
 /**
- * Flite reads bytes, not characters: marks on letters are dropped, other quotes and dashes made plain, and the rest of
- * Unicode left out.
+ * Flite reads bytes, not characters: marks on letters are dropped, letters and signs that English lacks are spelled out,
+ * other quotes and dashes made plain, and the rest of Unicode left out.
+ *
+ * @example
+ * toSayable('Łódź: £5') // 'Lodz: 5 pounds '
  */
 export function toSayable(text: string): string {
-  return text
-    .normalize('NFKD')
-    .replace(/\p{Mn}+/gu, '')
-    .replace(/[‘’]/g, "'")
-    .replace(/[“”„«»]/g, '"')
-    .replace(/[–—]/g, ', ')
-    .replace(/[^\x20-\x7e\n]+/g, ' ')
+  return (
+    text
+      .normalize('NFKD')
+      .replace(LETTER, (letter) => LETTERS[letter]!)
+      // The amount is said before its currency.
+      .replace(/([€£¥₹]) ?(\d[\d,]{0,20}(?:\.\d{1,4})?)/g, '$2 $1')
+      .replace(SIGN, (sign) => ` ${SIGNS[sign]} `)
+      .replace(/\p{Mn}+/gu, '')
+      .replace(/[‘’]/g, "'")
+      .replace(/[“”„«»]/g, '"')
+      .replace(/[–—]/g, ', ')
+      .replace(/[^\x20-\x7e\n]+/g, ' ')
+  )
 }

@@ -30,6 +30,7 @@ export async function readForm<File>(
   try {
     for await (const part of request.parts({
       limits: { fileSize: Infinity, files: 1, fields: 50, fieldSize: FIELD_BYTES },
+      isPartAFile: (field, _type, fileName) => fileName !== undefined || field === 'file',
     })) {
       if (part.type === 'field') {
         if (part.valueTruncated)
@@ -82,7 +83,8 @@ function isBrokenForm(error: unknown): boolean {
 function addField(fields: Form<unknown>['fields'], given: string, value: string): void {
   // Forms send what nobody filled in, too.
   if (value === '') return
-  const name = given.replace(/\[\]$/, '')
+  // PHP, Dart and Kotlin number the entries of a list: `name[0]`.
+  const name = given.replace(/\[\d{0,3}\]$/, '')
   const before = fields[name]
   if (before !== undefined) fields[name] = [...(Array.isArray(before) ? before : [before]), value]
   else fields[name] = name === given ? value : [value]

@@ -49,6 +49,23 @@ export function formatHeard(
   }
 }
 
+/** Where Whisper's name of a language, which clients know, is not that of Unicode. */
+const WHISPER_NAMES: Readonly<Record<string, string>> = {
+  bn: 'bengali',
+  mi: 'maori',
+  my: 'myanmar',
+  nn: 'nynorsk',
+  tl: 'tagalog',
+}
+const names = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' })
+
+/** `en` is `english` in verbose_json, as OpenAI has it. */
+function languageName(code: string | null | undefined): string {
+  const short = /^[a-z]{2,3}/i.exec(code ?? '')?.[0].toLowerCase()
+  if (short === undefined) return 'unknown'
+  return WHISPER_NAMES[short] ?? names.of(short)?.toLowerCase() ?? short
+}
+
 /** Figures that only Whisper has (`avg_logprob` and its like) are neutral: clients read them, none of ours are measured. */
 function verbose(
   heard: Heard,
@@ -56,7 +73,7 @@ function verbose(
 ) {
   return {
     task,
-    language: heard.language ?? 'unknown',
+    language: languageName(heard.language),
     duration: heard.duration_s,
     text: textOf(heard),
     model: heard.model ?? heard.engine,

@@ -13,14 +13,22 @@ import { answerBySse, createSse } from './sse.ts'
 import { formatHeard, type Heard, RESPONSE_FORMATS, textOf } from './transcript-formats.ts'
 import type { Upload } from './uploads.ts'
 
+/** Python's `True`, too. */
 const Flag = z
-  .enum(['true', 'false', '1', '0'])
+  .string()
+  .trim()
+  .toLowerCase()
+  .pipe(z.enum(['true', 'false', '1', '0']))
   .transform((text) => text === 'true' || text === '1')
+/** `word,segment` is how JavaScript writes a list into a form. */
+const listed = (given: string | string[]): string[] =>
+  [given].flat().flatMap((text) => text.split(',').map((part) => part.trim()))
 /** Fields that are not named here change nothing, and are passed over. */
 export const TranscriptionFields = z.object({
   model: z.string().min(1).max(200),
   language: z
     .string()
+    .trim()
     .regex(/^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$/, 'expected a language such as en')
     .transform((given) => given.split(/[-_]/)[0]!.toLowerCase())
     .optional(),
@@ -32,7 +40,7 @@ export const TranscriptionFields = z.object({
   stream: Flag.default(false),
   timestamp_granularities: z
     .union([z.string(), z.array(z.string())])
-    .transform((given) => [given].flat())
+    .transform(listed)
     .pipe(z.array(z.enum(['word', 'segment'])))
     .default(['segment']),
 })
