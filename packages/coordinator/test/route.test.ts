@@ -1,6 +1,11 @@
 import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, startJobs, submitJobs, takeAssignments } from '@earshot/db/functions/jobs'
-import { acquireLeadership, listFreeNodes, listLanes } from '@earshot/db/functions/leadership'
+import {
+  acquireLeadership,
+  listAgedJobs,
+  listFreeNodes,
+  listLanes,
+} from '@earshot/db/functions/leadership'
 import { type Measured, heartbeat, nodeChannel, registerNode } from '@earshot/db/functions/nodes'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../../../test/helpers/database.ts'
@@ -208,6 +213,29 @@ describe.each(databases)('routing, on %s', (kind) => {
       expect(order.map((batch, at) => (batch ? at : -1)).filter((at) => at >= 0)).toEqual([
         0, 10, 20,
       ])
+    })
+    test('gets one start in ten while batch work of higher priority would fill all slots', async () => {
+      const box = await join('box')
+      const [old] = await submit(1, { priority: -5 })
+      await sql(`update earshot.jobs set run_at = now() - interval '3 days' where id = ${old}`)
+      const urgent = await submit(30, { priority: 10 })
+      const order: number[] = []
+      for (let i = 0; i < 12; i++) {
+        await route()
+        order.push(...(await finishAll('box', box)))
+      }
+      expect(order[0]).toBe(old)
+      expect(order.slice(1)).toEqual(urgent.slice(0, 11))
+    })
+    test('is found behind higher priorities, the longest waiting first, of every lane', async () => {
+      await join('box')
+      const [low] = await submit(2, { priority: -5 })
+      const [high] = await submit(2, { priority: 5 })
+      await submit(1, { priority: 7 })
+      await sql(`update earshot.jobs set run_at = now() - case priority when 5 then interval '1 hour' else interval '2 days' end
+        where priority < 7`)
+      const lanes = await listLanes(db())
+      expect((await listAgedJobs(db(), lanes, 10)).map(({ id }) => id)).toEqual([low, high])
     })
     test('gets none before', async () => {
       const box = await join('box')

@@ -31,6 +31,8 @@ export function choosePlacements({ lanes, jobs, aged, batchAging }: PlacementInp
   const closed = new Set<string>()
   let old = [...aged]
 
+  const isAged = new Set(aged.map(({ id }) => id))
+
   function put(job: NextJob): boolean {
     const lane = lanes.get(laneKey(job))!
     const fitting = { ...job, role: lane.role }
@@ -45,8 +47,8 @@ export function choosePlacements({ lanes, jobs, aged, batchAging }: PlacementInp
     occupy(node, fitting)
     done.add(job.id)
     given.push({ job: job.id, node: node.id, incarnation: node.incarnation })
-    if (job.class === 'interactive') batchAging.count(lane.role)
-    else if (lane.aged) batchAging.reset(lane.role)
+    if (isAged.has(job.id)) batchAging.reset(lane.role)
+    else batchAging.count(lane.role)
     return true
   }
 
@@ -61,7 +63,7 @@ export function choosePlacements({ lanes, jobs, aged, batchAging }: PlacementInp
   }
 
   for (const job of jobs) {
-    if (job.class === 'interactive') giveTurn(lanes.get(laneKey(job))!.role)
+    giveTurn(lanes.get(laneKey(job))!.role)
     if (!done.has(job.id)) put(job)
   }
   return { given, full }

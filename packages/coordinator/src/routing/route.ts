@@ -6,6 +6,7 @@ import {
   type LaneShare,
   type Look,
   type NextJob,
+  listAgedJobs,
   listNextJobs,
   routingSnapshot,
   routeJobs,
@@ -132,15 +133,11 @@ async function routeLanes(
       (await listNextJobs(db.pool, shares, BATCH, holders))
     known = undefined
     const idle = jobs.length === 1 ? idleLane(byKey.get(laneKey(jobs[0]!))!) : undefined
-    const aged = shares.filter((share) => byKey.get(laneKey(share))!.aged)
     const { given, full } = choosePlacements({
       lanes: byKey,
       jobs,
       batchAging,
-      aged:
-        aged.length > 0 && jobs[0]?.class === 'interactive'
-          ? await listNextJobs(db.pool, aged, AGED_BATCH, holders)
-          : [],
+      aged: await agedJobs(db, { shares, jobs, byKey, batchAging, holders }),
     })
     const assigned =
       given.length === 0 ? [] : await routeJobs(db.pool, term, given, waking?.byRedis())
@@ -156,6 +153,42 @@ async function routeLanes(
     if (jobs.length < BATCH || (given.length > 0 && assigned.length === 0)) return total
     open = open.filter((lane) => !full.has(laneKey(lane)))
   }
+}
+
+type Seen = {
+  shares: readonly LaneShare[]
+  jobs: readonly NextJob[]
+  byKey: ReadonlyMap<string, OpenLane>
+  batchAging: BatchAging
+  holders: boolean
+}
+
+/** Batch jobs that have waited too long. Asked for only where a role's turn has come and not all that waits can start now. */
+async function agedJobs(
+  db: Database,
+  { shares, jobs, byKey, batchAging, holders }: Seen,
+): Promise<NextJob[]> {
+  const crowded = new Set(
+    shares
+      .filter((share) => jobs.filter((job) => laneKey(job) === laneKey(share)).length >= share.most)
+      .map((share) => byKey.get(laneKey(share))!.role),
+  )
+  const lanes = shares.filter((share) => {
+    const { role } = byKey.get(laneKey(share))!
+    return (
+      share.class === 'batch' &&
+      batchAging.mayAsk(role) &&
+      (crowded.has(role) || jobs.length === BATCH || jobs[0]?.class === 'interactive')
+    )
+  })
+  if (lanes.length === 0) return []
+  const aged = await listAgedJobs(db.pool, lanes, AGED_BATCH, holders)
+  const found = new Set(aged.map((job) => byKey.get(laneKey(job))!.role))
+  for (const share of lanes) {
+    const { role } = byKey.get(laneKey(share))!
+    if (!found.has(role)) batchAging.foundNone(role)
+  }
+  return aged
 }
 
 /** The lane, if all nodes that can run it are idle: what is chosen now is the best there is. */

@@ -43,6 +43,7 @@ export const LIMITS_MS: Record<string, number> = {
   list_lanes: ROUTING_MS,
   list_free_nodes: ROUTING_MS,
   list_next_jobs: ROUTING_MS,
+  list_aged_jobs: ROUTING_MS,
   route_jobs: ROUTING_MS,
   route_job: ROUTING_MS,
   sweep: ROUTING_MS,

@@ -117,6 +117,22 @@ export function listNextJobs(
   )
 }
 
+/** Batch jobs that have waited too long, the longest waiting first: of each of these lanes the first job of each priority. */
+export function listAgedJobs(
+  db: Queryable,
+  lanes: readonly Pick<Lane, 'lane'>[],
+  limit: number,
+  holders = false,
+): Promise<NextJob[]> {
+  return call<NextJob>(
+    db,
+    'list_aged_jobs',
+    `select id, lane::text, class, kind, priority, whole, holders
+     from earshot.list_aged_jobs($1::bigint[], $2, $3)`,
+    [lanes.map((one) => one.lane), limit, holders],
+  )
+}
+
 /** What routing knows after one look. `alone`: a job must run alone. `jobs` of a lane: the next ones, up to so many as were asked for; null when there are too many lanes. */
 export type Look = {
   /** The last of these lanes, when there may be more beyond it: where the next look begins. */
