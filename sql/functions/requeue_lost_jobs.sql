@@ -9,6 +9,10 @@ declare
   v_count int := 0;
 begin
   if p_leases then
+    -- A lease that ends later than any lease lasts was written before the clock was set back.
+    update earshot.node_leases l set last_seen = least(l.last_seen, clock_timestamp()), lease_until = clock_timestamp() + s.lease
+    from earshot.settings s
+    where l.node in (select f.node from earshot.node_leases f where f.lease_until > clock_timestamp() + s.lease for update skip locked);
     -- Nodes are locked before their jobs, as register_node does it; and a heartbeat that is under way renews its lease first.
     begin
       perform from earshot.nodes n where n.lease_until < clock_timestamp() and n.status <> 'offline' order by n.id for update;

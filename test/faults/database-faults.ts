@@ -33,7 +33,6 @@ export const DATABASE_FAULTS: Fault[] = [
   {
     sort: 'clock set an hour back as the leader dies',
     weight: 1,
-    asked: true,
     strike: async (stage, random) =>
       stage.clock &&
       onLeader(async (actor) => {

@@ -85,7 +85,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   async function storm(): Promise<void> {
     const struck: { fault: Fault; strike: Strike }[] = []
     const count = random.chance(0.2) ? 2 : 1
-    while (struck.length < count) {
+    // Some cannot strike twice at once: the second is given up, not tried without end.
+    for (let tries = 0; struck.length < count && tries < 50; tries++) {
       if (deck.length === 0)
         deck.push(
           ...shuffle(
@@ -104,6 +105,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       struck.push({ fault, strike })
       broken.push(...(strike.broken ?? []))
     }
+    if (struck.length === 0) return
     const since = monotonicMs()
     await heal(struck, '')
     const lasting = struck.filter(({ strike }) => strike.lift)

@@ -26,10 +26,38 @@ describe.each(databases)('leadership on %s', (kind) => {
       await using held = await testDatabase(kind)
       const leading = leadership(held.db)
       await leading.start()
-      await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeGreaterThan(1000)
+      await expect.poll(leading.judgesLeasesAt, { timeout: 20_000 }).not.toBeNull()
       const until = monotonicMs() + 3000
       while (monotonicMs() < until); // nothing else runs in this thread, as on a box that sleeps
-      await expect.poll(() => leading.ledForMs(), { timeout: 10_000 }).toBeLessThan(3000)
+      await expect.poll(leading.judgesLeasesAt, { timeout: 10_000 }).toBeNull()
+      await expect.poll(leading.judgesLeasesAt, { timeout: 30_000 }).not.toBeNull()
+      expect(leading.term()).toBe('1')
+      await leading.stop()
+    },
+  )
+
+  test.each([20_000, -3_600_000])(
+    'gives live nodes time to renew their leases when the clock was set by %d ms, without a new term',
+    async (stepMs) => {
+      await using held = await testDatabase(kind)
+      let aheadMs = 0
+      const query = held.db.pool.query.bind(held.db.pool) as (text: unknown) => Promise<unknown>
+      held.db.pool.query = (async (text: unknown) => {
+        const answer = (await query(text)) as { rows: { now?: number }[] }
+        for (const row of answer.rows) if (row.now !== undefined) row.now += aheadMs / 1000
+        return answer
+      }) as typeof held.db.pool.query
+      const leading = leadership(held.db)
+      await leading.start()
+      expect(leading.judgesLeasesAt()).toBeNull()
+      await expect.poll(leading.judgesLeasesAt, { timeout: 20_000 }).not.toBeNull()
+      const before = leading.judgesLeasesAt()! - monotonicMs()
+
+      aheadMs = stepMs
+      await expect.poll(leading.judgesLeasesAt, { timeout: 10_000 }).toBeNull()
+      await expect.poll(leading.judgesLeasesAt, { timeout: 20_000 }).not.toBeNull()
+      const moved = leading.judgesLeasesAt()! - monotonicMs() - before
+      expect(Math.abs(moved - stepMs)).toBeLessThan(2000)
       expect(leading.term()).toBe('1')
       await leading.stop()
     },

@@ -12,8 +12,6 @@ const EVERY_MS = 1000
 const MOST_OVERDUE = 500
 /** Coordinators say every few seconds that they still wait, and 20 s of silence count: this is soon enough. */
 const UNAWAITED_MS = 5000
-/** How long nodes have to be heard again after leadership was taken, or was out of reach. */
-const AFTER_OUTAGE_MS = 5000
 
 /**
  * Does, once a second while this coordinator leads, what time brings about: expired leases, due jobs, deadlines. Between
@@ -21,7 +19,7 @@ const AFTER_OUTAGE_MS = 5000
  */
 export function createSweep(options: {
   db: Database
-  leadership: Pick<Leadership, 'term' | 'ledForMs'>
+  leadership: Pick<Leadership, 'term' | 'judgesLeasesAt'>
   onSwept?: (swept: Swept) => void
   log: Log
 }): Loop {
@@ -32,13 +30,11 @@ export function createSweep(options: {
   async function work(): Promise<void> {
     const current = leadership.term()
     if (current === null) return
-    // The embedded database stops together with its worker: there is no lease to lose, and a laptop may sleep. After an outage of
-    // a server the nodes' leases have ended too, and charge nobody: they get the time of two heartbeats.
-    const leases = !db.embedded && leadership.ledForMs() > AFTER_OUTAGE_MS
-    const swept = await sweep(db.pool, current, leases)
+    // The embedded database stops together with its worker: there is no lease to lose, and a laptop may sleep.
+    const swept = await sweep(db.pool, current, !db.embedded && leadership.judgesLeasesAt)
     if (swept === undefined) return
     // Coordinators could not say either, during an outage, that they still wait.
-    if (leases || db.embedded) await endUnawaited(current)
+    if (db.embedded || leadership.judgesLeasesAt() !== null) await endUnawaited(current)
     report(swept, current, log)
     onSwept?.(swept)
     clearTimeout(due)

@@ -9,13 +9,22 @@ export async function acquireLeadership(
   holder: string,
   force: boolean,
 ): Promise<string | null> {
-  const [row] = await call<{ term: string | null }>(
+  return (await renewLeadership(db, holder, force)).term
+}
+
+/** As {@link acquireLeadership}; `now` is the database's clock, in seconds since 1970. */
+export async function renewLeadership(
+  db: Queryable,
+  holder: string,
+  force: boolean,
+): Promise<{ term: string | null; now: number }> {
+  const [row] = await call<{ term: string | null; now: number }>(
     db,
     'acquire_leadership',
-    'select earshot.acquire_leadership($1, $2)::text as term',
+    'select earshot.acquire_leadership($1, $2)::text as term, extract(epoch from clock_timestamp())::float8 as now',
     [holder, force],
   )
-  return row?.term ?? null
+  return row!
 }
 
 /** Gives leadership up at an orderly stop. */
@@ -259,23 +268,28 @@ export type Swept = { woken: number; requeued: number; overdue: number; next_due
 const DUTIES = ['wake', 'lost', 'overdue', 'silent'] as const
 
 /**
- * Does what time brings about; undefined when this term no longer leads. `leases` is false on the embedded database. Each duty has
- * a transaction of its own: one that fails does not hold back those before it, and locks are held for a short time only.
+ * Does what time brings about; undefined when this term no longer leads. Each duty has a transaction of its own: one that fails does
+ * not hold back those before it, and locks are held for a short time only.
+ *
+ * @param leases false on the embedded database. A function answers with what the database's clock shows at most (milliseconds since
+ *   1970), or null while no lease may be judged; where that clock shows more, it was set, and no lease is judged either.
  */
 export async function sweep(
   db: Queryable,
   term: string,
-  leases: boolean,
+  leases: boolean | (() => number | null),
 ): Promise<Swept | undefined> {
   const total: Swept = { woken: 0, requeued: 0, overdue: 0, next_due_s: null }
   const failures: unknown[] = []
   for (const duty of DUTIES) {
+    const clock = typeof leases === 'function' ? leases() : null
+    const judged = typeof leases === 'function' ? clock !== null : leases
     try {
       const [row] = await call<Swept>(
         db,
         'sweep',
-        'select * from earshot.sweep($1::bigint, $2, $3)',
-        [term, leases, duty],
+        'select * from earshot.sweep($1::bigint, $2, $3, to_timestamp($4::float8 / 1000))',
+        [term, judged, duty, clock],
       )
       if (row === undefined) return undefined
       total.woken += row.woken
