@@ -82,6 +82,7 @@ export const JobView = z.object({
   max_tries: Count,
   priority: z.number().int(),
   class: Class,
+  title: z.string().nullable().describe('Of its payload, where that has one'),
   payload: Fields,
   result: z.unknown().describe('Null until the job is completed'),
   error: z
@@ -111,8 +112,11 @@ export type JobView<K extends KindRef = KindRef> = Omit<
   'kind' | 'payload' | 'result'
 > & { kind: KindName<K>; payload: Payload<K>; result: Result<K> | null }
 
+/** One job of a list, which has payloads only when they are asked for. */
+export const ListedJob = JobView.partial({ payload: true })
+export type ListedJob = Omit<JobView, 'payload'> & Partial<Pick<JobView, 'payload'>>
 /** GET /v1/jobs, newest first. */
-export const JobList = z.object({ jobs: z.array(JobView) })
+export const JobList = z.object({ jobs: z.array(ListedJob) })
 
 /** The ids that were changed, or, with `dry_run`, that would be. */
 export const CancelledJobs = z.object({

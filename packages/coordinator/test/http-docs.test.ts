@@ -45,7 +45,7 @@ describe('the routes', () => {
   test('are described by what the requests are checked by', async () => {
     const { paths, components } = await openApi(mesh.url)
     const query = paths['/v1/jobs']!.get!.parameters!.map(({ name }) => name)
-    expect(query).toEqual(['status', 'kind', 'before', 'ids', 'limit'])
+    expect(query).toEqual(['status', 'kind', 'before', 'ids', 'limit', 'payload'])
     expect(
       paths['/v1/chat/completions']!.post!.requestBody!.content['application/json']!.schema
         .required,

@@ -69,6 +69,16 @@ describe.each(databases)('jobs over HTTP (%s)', (kind) => {
     expect(again).toEqual(first.slice(3, 5).map((job) => ({ ...job, duplicate: true })))
   })
 
+  test('lists carry titles, and payloads only when they are asked for', async () => {
+    const kind = 'speak'
+    const { id } = await mesh.client.enqueue(kind, { text: 'long '.repeat(3_000) })
+    const [listed] = await mesh.client.jobs({ ids: [id] })
+    expect(listed).toMatchObject({ id, kind, title: null })
+    expect(listed).not.toHaveProperty('payload')
+    const [whole] = await mesh.client.jobs({ ids: [id], payload: true })
+    expect(whole!.payload).toEqual((await mesh.client.get(id)).payload)
+  })
+
   test('lists go newest first, in pages without overlap, by status, kind and ids', async () => {
     const made = await mesh.client.enqueueMany([speak('a'), speak('b'), speak('c')])
     const ids = made.map(({ id }) => id).reverse()

@@ -13,6 +13,7 @@ import type {
   JobStatus,
   JobView,
   Kind,
+  ListedJob,
   KindDefinition,
   KindName,
   KindRef,
@@ -62,6 +63,11 @@ export type Page = {
   /** Only older than this id. */ before?: number
   signal?: AbortSignal
 }
+export type JobsFilter = {
+  status?: JobStatus | readonly JobStatus[]
+  kind?: string
+  ids?: readonly number[]
+} & Page
 type Signal = { signal?: AbortSignal }
 type Action = { dry_run?: boolean } & Signal
 
@@ -142,14 +148,14 @@ export type Client = {
   ): Promise<JobAction<'retried'>>
   /** Why a job waits, runs or ended, node by node, and when it is expected to start. @throws EARSHOT_NOT_FOUND. */
   why(id: number | EnqueuedJob, options?: Signal): Promise<WhyView>
-  /** Jobs, newest first; the next page: `before` the last id. */
-  jobs(
-    filter?: {
-      status?: JobStatus | readonly JobStatus[]
-      kind?: string
-      ids?: readonly number[]
-    } & Page,
-  ): Promise<JobView[]>
+  /**
+   * Jobs, newest first; the next page: `before` the last id. Their payloads, which may be large, come only with `payload: true`.
+   *
+   * @example
+   * for (const { id, title } of await client.jobs({ status: 'failed' })) console.log(id, title)
+   */
+  jobs(filter: JobsFilter & { payload: true }): Promise<JobView[]>
+  jobs(filter?: JobsFilter): Promise<ListedJob[]>
   /**
    * What was said where: hits for a query, best first; none when no document holds it.
    *
@@ -307,8 +313,11 @@ function jobs(http: Http): Jobs {
     cancel: (which, options) => act(http, 'cancel', which, options),
     retry: (which, options) => act(http, 'retry', which, options),
     why: (job, options) => http.json(`/v1/jobs/${idOf(job)}/why`, { ...options }),
-    jobs: async ({ signal, ...query } = {}) =>
-      (await http.json<{ jobs: JobView[] }>('/v1/jobs', { query, signal })).jobs,
+    jobs: (async (filter?: JobsFilter & { payload?: boolean }): Promise<ListedJob[]> => {
+      const { signal, payload, ...query } = filter ?? {}
+      const asked = payload === true ? { ...query, payload: 1 } : query
+      return (await http.json<{ jobs: ListedJob[] }>('/v1/jobs', { query: asked, signal })).jobs
+    }) as Client['jobs'],
   }
 }
 

@@ -3,6 +3,7 @@ import {
   isFinal,
   type EventView,
   type JobView,
+  type ListedJob,
   type ProgressEvent,
 } from '@earshot/contract'
 import { subscribe } from './events.ts'
@@ -42,12 +43,31 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
       const batch = some.slice(start, start + BATCH)
       const ids = [...new Set(batch.map((waiter) => waiter.id))]
       const { jobs } = await http.json<{ jobs: JobView[] }>('/v1/jobs', {
-        query: { ids, limit: BATCH },
+        query: { ids, limit: BATCH, payload: 1 },
         signal,
       })
       const found = new Map(jobs.map((job) => [job.id, job]))
       for (const waiter of batch) answer(waiter, found.get(waiter.id))
     }
+  }
+  /** Those whose job ended or is gone, and progress of the others: without payloads, which are asked for once. */
+  const changedOf = async (some: readonly Waiter[], signal: AbortSignal): Promise<Waiter[]> => {
+    const changed: Waiter[] = []
+    for (let start = 0; start < some.length; start += BATCH) {
+      const batch = some.slice(start, start + BATCH)
+      const ids = [...new Set(batch.map((waiter) => waiter.id))]
+      const { jobs } = await http.json<{ jobs: ListedJob[] }>('/v1/jobs', {
+        query: { ids, limit: BATCH },
+        signal,
+      })
+      const found = new Map(jobs.map((job) => [job.id, job]))
+      for (const waiter of batch) {
+        const job = found.get(waiter.id)
+        if (job === undefined || isFinal(job.status)) changed.push(waiter)
+        else if (job.progress !== null) waiter.onProgress?.(job.progress)
+      }
+    }
+    return changed
   }
   const answer = (waiter: Waiter, job: JobView | undefined): void => {
     if (job === undefined)
@@ -84,7 +104,7 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
   const poll = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       await pause(POLL_MS, signal).catch(() => undefined)
-      if (!signal.aborted) await look([...waiters], signal)
+      if (!signal.aborted) await look(await changedOf([...waiters], signal), signal)
     }
   }
   const open = (): AbortController => {

@@ -1,4 +1,4 @@
-import type { JobStatus, JobView } from '@earshot/contract'
+import type { JobStatus, ListedJob } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import type { Output } from '../output.ts'
 import { ago, safe, table } from '../wording.ts'
@@ -21,7 +21,7 @@ export async function run(
 }
 
 /** Jobs as lines, one each under their headings. */
-export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
+export function jobTable(output: Output, jobs: readonly ListedJob[]): string[] {
   const now = Date.now()
   const rows = jobs.map((job) => [
     String(job.id),
@@ -34,23 +34,21 @@ export function jobTable(output: Output, jobs: readonly JobView[]): string[] {
   return table(['JOB', 'KIND', 'STATUS', 'NODE', 'CREATED', ''], rows)
 }
 
-function remark(job: JobView): string {
+function remark(job: ListedJob): string {
   const said = sentence(job)
   const title = titleOf(job)
   if (title === undefined || said?.includes(title)) return said ?? ''
   return said === undefined ? title : `${title}: ${said}`
 }
 
-function sentence({ error, progress, status }: JobView): string | undefined {
+function sentence({ error, progress, status }: ListedJob): string | undefined {
   if (progress !== null && status === 'running') return `${Math.round(progress * 100)} %`
   return error === null ? undefined : safe(error.message)
 }
 
-/** What the job is about, where its payload says; in a kind of the users' own the field may be anything. */
-export function titleOf({ payload }: JobView): string | undefined {
-  return 'title' in payload && typeof payload.title === 'string' && payload.title !== ''
-    ? safe(payload.title)
-    : undefined
+/** What the job is about, where its payload says. */
+export function titleOf({ title }: ListedJob): string | undefined {
+  return title ? safe(title) : undefined
 }
 
 /** A job's status in the colour of its mood. */

@@ -1,4 +1,4 @@
-import type { JobView, LaneView, NodeView } from '@earshot/contract'
+import type { ListedJob, LaneView, NodeView } from '@earshot/contract'
 import { needsText } from '@earshot/shared/lanes'
 import type { Output } from '../output.ts'
 import { counted, safe } from '../wording.ts'
@@ -90,7 +90,7 @@ function state({ status, drained, quarantines }: NodeView, paint: Paint): Cell {
 }
 
 /** `tts 1/2, stt_batch 0/1`, used and all; a total of all roles comes first. */
-function slots({ id, slots: offered }: NodeView, jobs: JobView[]): string {
+function slots({ id, slots: offered }: NodeView, jobs: ListedJob[]): string {
   const own = jobs.filter((job) => job.assigned_node === id)
   const used = (role: string) =>
     role === '*' ? own.length : own.filter((job) => job.role === role).length
@@ -138,8 +138,6 @@ const many = ({ waiting }: LaneView): string => (waiting >= 10_000 ? '≥10000' 
 function jobsOf({ jobs, now }: TopState, paint: Paint): Section {
   const rows = jobs.map((job): Cell[] => {
     const held = job.assigned_at === null ? '' : brief((now - Date.parse(job.assigned_at)) / 1000)
-    const title =
-      'title' in job.payload && typeof job.payload.title === 'string' ? job.payload.title : ''
     return [
       String(job.id),
       safe(job.kind),
@@ -147,7 +145,7 @@ function jobsOf({ jobs, now }: TopState, paint: Paint): Section {
       safe(job.assigned_node ?? ''),
       held,
       bar(job.progress),
-      safe(title),
+      safe(job.title ?? ''),
     ]
   })
   return {

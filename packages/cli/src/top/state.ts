@@ -1,4 +1,4 @@
-import type { JobView, LaneView, NodeView } from '@earshot/contract'
+import type { ListedJob, LaneView, NodeView } from '@earshot/contract'
 
 /** What `earshot top` shows, as `--json` prints it. Rates are of the last minute. */
 export type TopState = {
@@ -8,7 +8,7 @@ export type TopState = {
   nodes: NodeView[]
   lanes: LaneView[]
   /** Assigned and running ones, oldest first; at most 1,000. */
-  jobs: JobView[]
+  jobs: ListedJob[]
   completed_per_min: number
   failed_per_min: number
   /** Whether the Redis of the coordinator that was asked answers; null where it has none. */

@@ -1,5 +1,5 @@
 import type { Client } from '@earshot/sdk'
-import type { JobView } from '@earshot/contract'
+import type { ListedJob } from '@earshot/contract'
 import { createRates, type TopState } from './state.ts'
 
 /** Without news everything is asked for again after so long: how long nodes are silent brings no event. */
@@ -47,7 +47,7 @@ export function createWatch(client: Client, signal: AbortSignal): Watch {
     }
   }
 
-  const withProgress = (job: JobView): JobView => ({
+  const withProgress = (job: ListedJob): ListedJob => ({
     ...job,
     progress: progress.get(job.id) ?? job.progress,
   })

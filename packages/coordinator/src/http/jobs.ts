@@ -20,6 +20,8 @@ import { readKinds } from '../queries/kinds.ts'
 
 /** A thousand jobs of the longest text. */
 const BODY_LIMIT = 32 * 2 ** 20
+/** One job. */
+const JOB_BYTES = 4 * 2 ** 20
 const MOST = 1_000
 
 export const JobListQuery = z
@@ -29,6 +31,10 @@ export const JobListQuery = z
     before: IdText.optional(),
     ids: listOf(IdText, MOST).optional(),
     limit: limitOf(MOST, 50),
+    payload: z
+      .enum(['0', '1'])
+      .transform((text) => text === '1')
+      .optional(),
   })
   .strict()
 export const ManyJobs = z.object({ jobs: z.array(z.unknown()).min(1).max(MOST) }).strict()
@@ -36,13 +42,13 @@ export const ManyJobs = z.object({ jobs: z.array(z.unknown()).min(1).max(MOST) }
 /** Enqueue and look at jobs. */
 export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void {
   const view = async (id: number): Promise<JobView> => {
-    const [job] = await readJobs(db.pool, { ids: [id], limit: 1 }, progress.of)
+    const [job] = await readJobs(db.pool, { ids: [id], limit: 1, payload: true }, progress.of)
     if (job === undefined)
       throw new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${id}.`, {
         field: 'id',
         hint: 'List jobs with: earshot jobs',
       })
-    return job
+    return job as JobView
   }
   const submit = async (
     request: FastifyRequest,
@@ -66,7 +72,7 @@ export function jobRoutes(app: FastifyInstance, { db, progress }: Context): void
 
   app.post(
     '/v1/jobs',
-    { bodyLimit: BODY_LIMIT },
+    { bodyLimit: BODY_LIMIT, config: { partBytes: JOB_BYTES } },
     async (request, reply): Promise<Enqueued | { jobs: Enqueued[] }> => {
       reply.code(201)
       if (isObject(request.body) && 'jobs' in request.body) {

@@ -13,6 +13,7 @@ import { checkKeyPresent, guard } from './guard.ts'
 import { healthRoutes } from './health.ts'
 import { jobActionRoutes } from './job-actions.ts'
 import { jobRoutes } from './jobs.ts'
+import { readJsonBodies } from './json-body.ts'
 import { AJV_OPTIONS } from './json-schema.ts'
 import { kindRoutes } from './kinds.ts'
 import { laneRoutes } from './lanes.ts'
@@ -113,6 +114,7 @@ export function createHttp(parts: HttpParts): HttpService {
       return answer
     })
   guard(app, settings)
+  readJsonBodies(app)
   answerErrors(app, log)
   for (const register of [
     healthRoutes,

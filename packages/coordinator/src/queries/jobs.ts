@@ -4,7 +4,7 @@ import {
   isFinal,
   JOB_STATUSES,
   type JobStatus,
-  type JobView,
+  type ListedJob,
 } from '@earshot/contract'
 import { type Queryable, call } from '@earshot/db/functions/call'
 import { iso, isoOrNull } from './time.ts'
@@ -16,10 +16,11 @@ type Times = {
   assigned_at: Date | null
   finished_at: Date | null
 }
-type Row = Omit<JobView, keyof Times | 'error' | 'progress'> &
+type Row = Omit<ListedJob, keyof Times | 'error' | 'progress'> &
   Times & { error: string | null; error_code: ErrorCode | null }
 
-const COLUMNS = `j.id, j.kind, j.role, j.requires, j.status, j.assigned_node, j.attempt, j.tries, j.max_tries, j.priority, j.class, j.payload, j.result,
+const COLUMNS = `j.id, j.kind, j.role, j.requires, j.status, j.assigned_node, j.attempt, j.tries, j.max_tries, j.priority, j.class, j.result,
+  case jsonb_typeof(j.payload -> 'title') when 'string' then left(j.payload ->> 'title', 1000) end as title,
   j.error, j.error_code, j.document_id, j.run_at, j.deadline, j.created_at, j.assigned_at, j.finished_at`
 
 export type JobFilter = {
@@ -28,6 +29,8 @@ export type JobFilter = {
   before?: number
   ids?: number[]
   limit: number
+  /** Whether the payloads come along: they may be large. */
+  payload?: boolean | undefined
 }
 
 /** Jobs, archived ones too, newest first. `progressOf`: what is known of running ones. */
@@ -35,12 +38,13 @@ export async function readJobs(
   db: Queryable,
   filter: JobFilter,
   progressOf: (id: number) => number | null,
-): Promise<JobView[]> {
-  const { name, which, values } = conditions(filter)
+): Promise<ListedJob[]> {
+  const { payload, ...chosen } = filter
+  const { name, which, values } = conditions(chosen)
   const rows = await call<Row>(
     db,
-    `http_jobs${name}`,
-    `select ${COLUMNS} from earshot.all_jobs j ${which} order by j.id desc limit $1`,
+    `http_jobs${payload ? '_full' : ''}${name}`,
+    `select ${COLUMNS}${payload ? ', j.payload' : ''} from earshot.all_jobs j ${which} order by j.id desc limit $1`,
     values,
   )
   return rows.map((row) => view(row, progressOf))
@@ -50,7 +54,7 @@ export async function readJobs(
  * Which jobs, as text of the statement: only what was asked stands in it, since a plan for `$1 is null or …` serves no index
  * once it is kept for all values.
  */
-function conditions({ limit, status, ...asked }: JobFilter): {
+function conditions({ limit, status, ...asked }: Omit<JobFilter, 'payload'>): {
   name: string
   which: string
   values: unknown[]
@@ -87,7 +91,7 @@ function newest(status: JobStatus, all: string[]): string {
 function view(
   { error, error_code, ...row }: Row,
   progressOf: (id: number) => number | null,
-): JobView {
+): ListedJob {
   return {
     ...row,
     error: error === null ? null : { code: error_code, message: error },
