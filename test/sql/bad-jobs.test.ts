@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { submitJobs } from '@earshot/db/functions/jobs'
 import { acquireLeadership, listFreeNodes, sweep } from '@earshot/db/functions/leadership'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -79,7 +80,7 @@ describe.each(databases)('rows that cannot be read, on %s', (kind) => {
       )
       await step()
       expect(
-        (await listFreeNodes(held.db.pool, 1)).find(({ id }) => id === 'n1')?.free,
+        (await listFreeNodes(held.db.pool, PROTOCOL)).find(({ id }) => id === 'n1')?.free,
       ).toMatchObject({
         tts: 0,
       })

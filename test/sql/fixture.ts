@@ -1,4 +1,4 @@
-import type { EnqueueOptions } from '@earshot/contract'
+import { type EnqueueOptions, PROTOCOL } from '@earshot/contract'
 import {
   finishJobs,
   type Outcome,
@@ -34,7 +34,7 @@ export function join(
     host: null,
     port: null,
     version: '0',
-    protocol: more.protocol ?? 1,
+    protocol: more.protocol ?? PROTOCOL,
     roles: more.roles ?? ['tts', 'stt_batch', 'rag_engine'],
     tags: more.tags ?? {},
     capabilities: {},
@@ -110,7 +110,7 @@ export async function freeSlots(
   db: Database,
   node: string,
 ): Promise<Record<string, number> | undefined> {
-  return (await listFreeNodes(db.pool, 1)).find((one) => one.id === node)?.free
+  return (await listFreeNodes(db.pool, PROTOCOL)).find((one) => one.id === node)?.free
 }
 
 /** Makes a node's lease end, as if its heartbeats had stopped long ago. */

@@ -1,3 +1,4 @@
+import { PROTOCOL } from '@earshot/contract'
 import { startJobs, submitJobs } from '@earshot/db/functions/jobs'
 import {
   acquireLeadership,
@@ -275,7 +276,7 @@ describe.each(databases)('guilt on %s', (kind) => {
         const [isolated] = await alone()
         const term = await acquireLeadership(db().pool, 'test', true)
         if (isolated !== undefined) {
-          const [node] = await listIsolationNodes(db().pool, 1)
+          const [node] = await listIsolationNodes(db().pool, PROTOCOL)
           expect(await routeIsolatedJob(db().pool, term!, isolated, node!)).toBe(true)
         }
         await assignAll(db(), 'n1', n1)
@@ -301,7 +302,7 @@ describe.each(databases)('guilt on %s', (kind) => {
           error_code: 'EARSHOT_POISON',
           error: 'Nodes died 3 times while they ran it, at last n1, where it ran alone.',
         })
-        const [node] = await listIsolationNodes(db().pool, 1)
+        const [node] = await listIsolationNodes(db().pool, PROTOCOL)
         const term = await acquireLeadership(db().pool, 'test', true)
         expect(await routeIsolatedJob(db().pool, term!, beside, node!)).toBe(true)
         const [job] = await assignAll(db(), 'n1', n1)
@@ -381,7 +382,9 @@ describe.each(databases)('guilt on %s', (kind) => {
       expect(await alone()).toEqual([id])
       const dieAlone = async () => {
         const term = await acquireLeadership(db().pool, 'test', true)
-        const node = (await listIsolationNodes(db().pool, 1)).find((free) => free.id === 'n2')!
+        const node = (await listIsolationNodes(db().pool, PROTOCOL)).find(
+          (free) => free.id === 'n2',
+        )!
         expect(await routeIsolatedJob(db().pool, term!, id, node)).toBe(true)
         await dieOn('n2')
       }
@@ -409,7 +412,7 @@ describe.each(databases)('guilt on %s', (kind) => {
       const other = await speak(db())
       await assignAll(db(), 'n2', n2)
       const node = async () =>
-        (await listIsolationNodes(db().pool, 1)).find(({ id }) => id === 'n2')!
+        (await listIsolationNodes(db().pool, PROTOCOL)).find(({ id }) => id === 'n2')!
       expect(await node()).toMatchObject({ open: 1, reserved_for: null })
       expect(await routeIsolatedJob(db().pool, term!, scapegoat, await node())).toBe(false)
       expect(await freeSlots(db(), 'n2')).toBeUndefined()
