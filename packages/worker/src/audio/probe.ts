@@ -8,16 +8,51 @@ const Answer = z.object({
     .array(
       z.object({
         codec_type: z.string().optional(),
-        codec_name: z.string().optional(),
+        index: z.number().int(),
+        channels: z.number().int().optional(),
+        channel_layout: z.string().optional(),
+        sample_rate: z.coerce.number().optional(),
         duration: z.coerce.number().optional(),
+        tags: z.object({ language: z.string().optional() }).optional(),
       }),
     )
     .default([]),
-  format: z.object({ duration: z.coerce.number().optional() }).default({}),
+  format: z
+    .object({
+      duration: z.coerce.number().optional(),
+      start_time: z.coerce.number().optional(),
+    })
+    .default({}),
 })
 
+type Stream = z.infer<typeof Answer>['streams'][number]
+
+/** One track of sound. */
+export type Track = {
+  /** Its number among all streams of the file. */
+  index: number
+  channels: number
+  /** As ffmpeg calls it; undefined where the file does not say where the channels belong. */
+  layout: string | undefined
+  language: string | undefined
+}
+
+export type Probed = {
+  /** Null where the file says nothing; what it says may be wrong. */
+  duration_s: number | null
+  /** The time stamp at which its earliest track begins. */
+  start_s: number
+  tracks: Track[]
+}
+
+/** Nothing that people record is below: a header of 1 Hz makes gigabytes of kilobytes. */
+const LOWEST_RATE = 1000
+/** As many as ffmpeg takes. */
+const MOST_CHANNELS = 64
+
 /** How ffmpeg and ffprobe may open a file: that file alone, as one of the formats that refer to no other. */
-export const safeInput = (file: string): string[] => [
+export const safeInput = (file: string, options: string[] = []): string[] => [
+  ...options,
   '-protocol_whitelist',
   'file,pipe',
   '-format_whitelist',
@@ -28,13 +63,15 @@ export const safeInput = (file: string): string[] => [
   `file:${file}`,
 ]
 
+const STREAM_ENTRIES = 'index,codec_type,channels,channel_layout,sample_rate,duration'
 const LIMITS = { cpuS: 60, memoryMb: 2048, fileBytes: 2 ** 20 }
 const QUIET_LIMIT_S = 60
 
 /**
- * What a media file says of itself. `duration_s` is null where it says nothing; what it says may be wrong.
+ * What a media file says of itself.
  *
- * @throws EarshotError EARSHOT_MEDIA_EMPTY (no sound in it), EARSHOT_MEDIA_UNREADABLE, EARSHOT_MEDIA_REFUSED, EARSHOT_ENGINE_MISSING
+ * @throws EarshotError EARSHOT_MEDIA_EMPTY (no sound in it), EARSHOT_MEDIA_UNREADABLE (below 1 kHz, too), EARSHOT_MEDIA_REFUSED,
+ * EARSHOT_ENGINE_MISSING
  */
 export async function probeMedia({
   file,
@@ -44,13 +81,13 @@ export async function probeMedia({
   file: string
   ffprobe?: string
   signal?: AbortSignal
-}): Promise<{ duration_s: number | null }> {
+}): Promise<Probed> {
   const args = [
     '-v',
     'error',
     ...safeInput(file),
     '-show_entries',
-    'format=duration:stream=codec_type,codec_name,duration',
+    `format=duration,start_time:stream_tags=language:stream=${STREAM_ENTRIES}`,
     '-of',
     'json',
   ]
@@ -75,7 +112,36 @@ export async function probeMedia({
   const durations = [format.duration, ...sound.map(({ duration }) => duration)].filter(
     (duration) => duration !== undefined,
   )
-  return { duration_s: durations.length === 0 ? null : Math.max(...durations) }
+  const slow = sound.find(({ sample_rate }) => sample_rate! > 0 && sample_rate! < LOWEST_RATE)
+  if (slow !== undefined)
+    throw new EarshotError(
+      'EARSHOT_MEDIA_UNREADABLE',
+      `The file states a sample rate of ${slow.sample_rate} Hz; no speech can be in that.`,
+      { hint: 'Sound from 1000 Hz on is taken. Write the file again with its true sample rate.' },
+    )
+  return {
+    duration_s: durations.length === 0 ? null : Math.max(...durations),
+    start_s: format.start_time ?? 0,
+    tracks: sound.map(trackOf),
+  }
+}
+
+function trackOf({ index, channels = 1, channel_layout, tags }: Stream): Track {
+  if (channels > MOST_CHANNELS)
+    throw new EarshotError(
+      'EARSHOT_MEDIA_UNREADABLE',
+      `The recording has ${channels} channels; up to ${MOST_CHANNELS} are taken.`,
+      { hint: 'Write the channels to several files.' },
+    )
+  const named = /^[\w.()+]+$/.test(channel_layout ?? '') && channel_layout !== 'unknown'
+  const usual = channels <= 1 ? 'mono' : channels === 2 ? 'stereo' : undefined
+  const language = tags?.language === 'und' ? undefined : tags?.language
+  return {
+    index,
+    channels: Math.max(1, channels),
+    layout: named ? channel_layout : usual,
+    language,
+  }
 }
 
 const POINTERS = new Set([

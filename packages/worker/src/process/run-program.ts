@@ -15,6 +15,11 @@ export type RunOptions = {
    * program.
    */
   onLine?: (line: string) => void
+  /**
+   * Takes standard output as bytes, in place of `onLine`. The program waits for the promise; what
+   * it throws ends the program.
+   */
+  onBytes?: (bytes: Buffer) => Promise<void>
   /** Seconds without any output after which the program counts as hung and is ended. */
   quietLimitS: number
   limits?: Limits
@@ -80,7 +85,7 @@ export async function runProgram(options: RunOptions): Promise<Ended> {
 
 function collect(
   child: ChildProcess,
-  { program, onLine }: RunOptions,
+  { program, onLine, onBytes }: RunOptions,
   alive: () => void,
   stop: (why: unknown) => void,
 ): Promise<Ended> {
@@ -95,10 +100,25 @@ function collect(
       stop(err)
     }
   }
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    alive()
-    guarded(() => lines.take(text))
-  })
+  let taken = Promise.resolve()
+  if (onBytes === undefined)
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      alive()
+      guarded(() => lines.take(text))
+    })
+  else
+    child.stdout?.on('data', (bytes: Buffer) => {
+      alive()
+      child.stdout?.pause()
+      // One after the other: a paused stream may still hand over what it has.
+      taken = taken
+        .then(() => onBytes(bytes))
+        .catch(stop)
+        .finally(() => {
+          alive()
+          child.stdout?.resume()
+        })
+    })
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     alive()
     stderr = (stderr + text).slice(-STDERR_TAIL)
@@ -117,7 +137,7 @@ function collect(
     })
     child.once('close', (code, killedBy) => {
       guarded(lines.end)
-      resolve({ code, killedBy, stdout, stderr })
+      void taken.then(() => resolve({ code, killedBy, stdout, stderr }))
     })
   })
 }
