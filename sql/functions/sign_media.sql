@@ -10,8 +10,8 @@ as $$
     -- A key is one block of 64 bytes: hashed where it is longer, filled up with zeros.
     select case when length(s.raw) > 64 then sha256(s.raw) else s.raw end as k from secret s
   ), pads as (
-    select string_agg(set_byte('\x00', 0, b.byte # 54), ''::bytea order by b.i) as inner_pad,
-      string_agg(set_byte('\x00', 0, b.byte # 92), ''::bytea order by b.i) as outer_pad
+    select string_agg(set_byte(decode('00', 'hex'), 0, b.byte # 54), ''::bytea order by b.i) as inner_pad,
+      string_agg(set_byte(decode('00', 'hex'), 0, b.byte # 92), ''::bytea order by b.i) as outer_pad
     from (select g.i, case when g.i < length(k.k) then get_byte(k.k, g.i) else 0 end as byte
           from key k cross join generate_series(0, 63) g (i)) b
   )

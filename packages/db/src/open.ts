@@ -1,4 +1,3 @@
-import pg from 'pg'
 import type { Logger as Log } from 'pino'
 import type { Database, DatabaseSettings, Listener } from './database.ts'
 import { EMBEDDED_BEGIN, EMBEDDED_POOL_SIZE } from './embedded/differences.ts'
@@ -7,6 +6,7 @@ import { keepVacuumed } from './embedded/vacuum.ts'
 import { databaseError } from './errors.ts'
 import { createListener } from './listen.ts'
 import { type Connecting, openPool, serverConnection } from './pool.ts'
+import { refuseOddDatabase, SessionClient } from './session.ts'
 import { beginOnServer, createTransactions } from './transaction.ts'
 
 export type { Database, DatabaseSettings, Listener, ListenerState, SslMode } from './database.ts'
@@ -39,7 +39,7 @@ export async function openDatabase(settings: DatabaseSettings, log?: Log): Promi
   const stopVacuuming = opened.embedded ? keepVacuumed(pool, log) : async () => {}
   let closed: Promise<void> | undefined
 
-  const direct = () => new pg.Client(opened.listening)
+  const direct = () => new SessionClient(opened.listening)
   async function close(): Promise<void> {
     await Promise.all([...listeners].map((listener) => listener.close()))
     await stopVacuuming()
@@ -48,7 +48,7 @@ export async function openDatabase(settings: DatabaseSettings, log?: Log): Promi
   }
 
   try {
-    await pool.query('select 1')
+    await refuseOddDatabase(pool)
   } catch (error) {
     await close()
     throw databaseError(error)

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { EarshotError } from '@earshot/contract'
 import type { Logger as Log } from 'pino'
 import type { DatabaseSettings } from './database.ts'
+import { SessionClient } from './session.ts'
 import { splitTls } from './tls.ts'
 import { types } from './types.ts'
 
@@ -17,8 +18,8 @@ const ANSWER_MS = 60_000
 /**
  * How to connect to a server at `address`, TLS included.
  *
- * No session settings are sent as start-up parameters: a transaction pooler refuses those it does not know, and a SET
- * would leak to whoever gets the server connection next. What a transaction needs it sets with SET LOCAL.
+ * No session settings but those of session.ts are sent as start-up parameters: a transaction pooler refuses those it does
+ * not know, and a SET would leak to the next client on that server connection. What a transaction needs it sets with SET LOCAL.
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG when the address cannot be read
  */
@@ -59,6 +60,7 @@ export function openPool(
 ): pg.Pool {
   const pool = new pg.Pool({
     ...connecting,
+    Client: SessionClient,
     max: size,
     idleTimeoutMillis: (settings.idleTimeoutS ?? 30) * 1000,
     maxLifetimeSeconds: settings.maxLifetimeS ?? 1800,

@@ -54,7 +54,10 @@ function readMode(mode: string): SslMode {
   throw new EarshotError(
     'EARSHOT_BAD_CONFIG',
     `The sslmode "${mode}" is not one of ${MODES.join(', ')}.`,
-    { field: 'sslmode' },
+    {
+      field: 'sslmode',
+      hint: 'Write sslmode=require for an encrypted connection, or sslmode=disable',
+    },
   )
 }
 

@@ -19,7 +19,7 @@ export function vectorText(vector: readonly number[]): string {
  */
 export async function refuseVectorElsewhere(client: pg.PoolClient): Promise<void> {
   const { rows } = await client.query<{ schema: string }>(
-    `select extnamespace::regnamespace::text as schema from pg_extension where extname = 'vector'`,
+    `select n.nspname as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'`,
   )
   const schema = rows[0]?.schema ?? 'public'
   if (schema === 'public') return

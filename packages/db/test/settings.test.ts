@@ -38,6 +38,10 @@ describe('what is wrong with a database is said in a sentence', () => {
       code: 'EARSHOT_BAD_CONFIG',
       message: expect.stringContaining('sometimes'),
     })
+    expect(await failureOf({ url: 'postgresql://ada@db/x?sslmode=prefer' })).toMatchObject({
+      code: 'EARSHOT_BAD_CONFIG',
+      hint: 'Write sslmode=require for an encrypted connection, or sslmode=disable',
+    })
     expect(
       await failureOf({
         url: 'postgresql://ada@db/x',
@@ -90,6 +94,30 @@ describe('what is wrong with a database is said in a sentence', () => {
       return { url: url.href }
     }
 
+    test('none: one that is reached through a socket in a folder', async () => {
+      const { hostname, port, username, password, pathname } = new URL(own.url!)
+      const folder = await mkdtemp(path.join(os.tmpdir(), 'earshot socket '))
+      const server = createTcp((socket) => {
+        const onward = connect(Number(port), hostname)
+        socket.on('error', () => onward.destroy()).on('close', () => onward.destroy())
+        onward.on('error', () => socket.destroy()).on('close', () => socket.destroy())
+        socket.pipe(onward).pipe(socket)
+      })
+      server.listen(path.join(folder, '.s.PGSQL.5432'))
+      await once(server, 'listening')
+      try {
+        for (const host of ['', 'localhost:5432']) {
+          const url = `postgresql://${username}:${password}@${host}${pathname}?host=${encodeURIComponent(folder)}`
+          const db = await openDatabase({ url, home: own.home })
+          expect((await db.pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+          await db.close()
+        }
+      } finally {
+        server.close()
+        await rm(folder, { recursive: true })
+      }
+    })
+
     test('a wrong password', async () => {
       expect((await failureOf(changed((url) => (url.password = SECRET)))).message).toBe(
         'The database refuses the password.',
@@ -114,7 +142,7 @@ describe('what is wrong with a database is said in a sentence', () => {
         url: own.url!,
         home: own.home,
         poolSize: 1,
-        connectTimeoutS: 0.1,
+        connectTimeoutS: 2,
       })
       const client = await db.pool.connect()
       const error = await db.pool.query('select 1').catch(databaseError)

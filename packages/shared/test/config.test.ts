@@ -221,6 +221,45 @@ describe('reading', () => {
     })
   })
 
+  test.each([
+    'postgresql://ada:pw@/mesh?host=/run/postgresql',
+    'postgresql://ada:pw@:5433/mesh?host=%2Frun%2Fpostgresql',
+    'postgresql:///mesh?host=/run/postgresql&user=ada',
+    'postgresql://ada:pw@%2Frun%2Fpostgresql/mesh',
+    'postgresql://ada:pw@db.lan/mesh?sslmode=require',
+  ])('a database address as libpq writes it: %s', (address) => {
+    const { url } = load({ env: { DATABASE_URL: address } }).database
+    expect(new URL(url!).pathname).toBe('/mesh')
+    expect(new URL(url!).search).toBe(new URL(address.replace(/@(?=[/:])/, '@x')).search)
+  })
+
+  test('DB_HOST as the folder of a socket', () => {
+    const env = { DB_HOST: '/run/my postgres', DB_PORT: '5433', DB_USER: 'ada', DB_NAME: 'mesh' }
+    expect(load({ env }).database.url).toBe(
+      'postgres://ada@localhost:5433/mesh?host=%2Frun%2Fmy%20postgres',
+    )
+  })
+
+  test.each([
+    ['postgresql://ada:pw@a:5432,b:5433/mesh', 'name one host'],
+    ['postgresql://ada:pw@a,b/mesh', 'name one host'],
+    ['postgresql:///mesh?host=a,b', 'name one host'],
+    ['host=db.lan dbname=mesh password=pw', 'write host=… dbname=… as postgresql://'],
+  ])('what to write instead of %s', (address, advice) => {
+    const { message } = failure({ env: { DATABASE_URL: address } })
+    expect(message).toContain(advice)
+    expect(message).not.toContain('pw')
+    if (address.includes('a:5432')) {
+      const parts = { DB_HOST: 'a,b', DB_USER: 'ada', DB_NAME: 'mesh' }
+      expect(failure({ env: parts }).message).toContain(advice)
+    }
+  })
+
+  test("what to write instead of libpq's sslmode that may not encrypt", () => {
+    const env = { DATABASE_URL: 'postgres://a/b', DB_SSL_MODE: 'prefer' }
+    expect(failure({ env }).message).toContain('write require for an encrypted connection')
+  })
+
   test('DATABASE_URL before the split form of the same place', () => {
     expect(
       load({ env: { DATABASE_URL: 'postgres://a/b', DB_HOST: 'db', DB_USER: 'u', DB_NAME: 'n' } })

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
+import { SESSION } from '../session.ts'
 import { startup } from './messages.ts'
 
 export type ToEngine = { id: number; bytes: Uint8Array } | { close: true }
@@ -69,6 +70,8 @@ function join(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
 const greeting = await run(
   startup({ user: 'postgres', database: 'postgres', application_name: 'earshot' }),
 )
+// Its start-up takes no settings, and the database or its role may have been given others.
+for (const [name, value] of Object.entries(SESSION)) await engine.exec(`set ${name} = '${value}'`)
 port.postMessage({ greeting } satisfies FromEngine)
 
 let turn: Promise<void> = Promise.resolve()

@@ -114,7 +114,11 @@ export function readDatabaseParts(
   const password = part('DB_PASSWORD')
   const login =
     encodeURIComponent(part('DB_USER') ?? '') + (password ? `:${encodeURIComponent(password)}` : '')
-  const address = `postgres://${login}@${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${dbPort}/${encodeURIComponent(part('DB_NAME') ?? '')}`
+  const name = encodeURIComponent(part('DB_NAME') ?? '')
+  // A host that starts with a slash is the folder of a socket.
+  const address = host.startsWith('/')
+    ? `postgres://${login}@localhost:${dbPort}/${name}?host=${encodeURIComponent(host)}`
+    : `postgres://${login}@${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${dbPort}/${name}`
   return {
     given: [
       {

@@ -1,6 +1,12 @@
 import { z } from 'zod'
 import { ModelName } from '@earshot/contract'
 import { LOG_LEVELS } from '../log.ts'
+import {
+  adviseOnDatabaseAddress,
+  adviseOnSslMode,
+  isDatabaseAddress,
+  withHost,
+} from './database-address.ts'
 import { adviseOnRedisAddress, parseRedisAddress } from '../transport/address.ts'
 
 /**
@@ -47,7 +53,7 @@ const slots = z.number().int().min(1).max(1024)
 const roleOrAll = z.string().regex(/^(\*|[a-z][a-z0-9_]{0,63})$/)
 const webAddress = z.url({ protocol: /^https?$/ })
 const hostName = z.string().regex(/^[A-Za-z0-9.:_-]+$/)
-const postgresAddress = z.url({ protocol: /^postgres(ql)?$/ }).refine(isDecodable)
+const postgresAddress = z.string().refine(isDatabaseAddress).transform(withHost).pipe(z.url())
 
 const redisAddress = z
   .string()
@@ -61,14 +67,6 @@ function isPlain(address: string): boolean {
 }
 
 /** Whether a percent sign in it is either encoded or the start of an encoded character, so that it can be read back. */
-function isDecodable(address: string): boolean {
-  try {
-    return decodeURIComponent(address) !== ''
-  } catch {
-    return false
-  }
-}
-
 const A_PORT = 'a whole number from 0 to 65535'
 const AN_ADDRESS = 'an address such as http://192.168.1.5:7700'
 const SECONDS = 'a number of seconds above 0'
@@ -235,6 +233,7 @@ export const SETTINGS = {
     text: 'text',
     secret: true,
     expected: 'an address such as postgres://user:password@host:5432/database',
+    advise: adviseOnDatabaseAddress,
     about: 'The PostgreSQL of the mesh; a pooled one will do for workers',
     default: 'none: the embedded database',
   }),
@@ -244,6 +243,7 @@ export const SETTINGS = {
     text: 'text',
     secret: true,
     expected: 'an address such as postgres://user:password@host:5432/database',
+    advise: adviseOnDatabaseAddress,
     about: 'The same database past the pooler, for LISTEN',
     default: 'database.url',
   }),
@@ -252,6 +252,7 @@ export const SETTINGS = {
     env: ['DB_SSL_MODE'],
     text: 'text',
     expected: 'one of disable, require, verify-ca, verify-full',
+    advise: adviseOnSslMode,
     about:
       'TLS to the database: off, encrypted, checked against a CA, and the host name checked too',
     default: 'as the address says, else disable',
