@@ -16,6 +16,7 @@ export const ERRORS = {
     status: 404,
     about: 'there is no such job, document, artifact, node or route',
   },
+  EARSHOT_BODY_LATE: { status: 408, about: 'the body of a request did not arrive in time' },
   EARSHOT_KEY_REUSED: {
     status: 409,
     about: 'an idempotency key belongs to a job of another kind or payload',
@@ -43,6 +44,7 @@ export const ERRORS = {
     status: 422,
     about: 'the result of a job does not fit its kind, or the database refused it',
   },
+  EARSHOT_BUSY: { status: 429, about: 'more requests wait than a coordinator can answer now' },
   EARSHOT_HANDLER_FAILED: {
     status: 500,
     about: 'the handler of a kind of your own threw an error',

@@ -143,6 +143,7 @@ function parsed(
 /** Whether asking again later may help: nobody answered, or the mesh itself is in trouble. */
 export function isPassing(error: unknown): boolean {
   return (
-    error instanceof EarshotError && (error.code === 'EARSHOT_UNREACHABLE' || error.status >= 500)
+    error instanceof EarshotError &&
+    (error.code === 'EARSHOT_UNREACHABLE' || error.code === 'EARSHOT_BUSY' || error.status >= 500)
   )
 }

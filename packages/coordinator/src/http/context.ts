@@ -1,9 +1,12 @@
 import type { Config } from '@earshot/shared/config'
 import type { Database } from '@earshot/db/database'
+import type { Queryable } from '@earshot/db/functions/call'
 import type { Log } from '@earshot/shared/log'
 import type { MediaStore } from '@earshot/shared/media/store'
 import type { RedisLink } from '@earshot/shared/transport/redis'
 import type { Inbox } from '../inbox/inbox.ts'
+import type { BodyTimes } from './body-times.ts'
+import type { gateDatabase } from './database-gate.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { EventStream } from '../events/event-stream.ts'
 import type { Uploads } from './openai/uploads.ts'
@@ -35,7 +38,13 @@ export type HttpParts = {
   /** How long a search waits for the vector of its query; 1.5 s unless given. */
   embedWaitMs?: number
   /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
-  limits?: { mediaBytes?: number; stuckMs?: number }
+  limits?: {
+    mediaBytes?: number
+    stuckMs?: number
+    bodyTimes?: BodyTimes
+    /** Queries of requests; as gateDatabase has them unless given. */
+    queries?: Parameters<typeof gateDatabase>[1]
+  }
   /** Of this coordinator; without it the service makes its own. */
   metrics?: Metrics
   /** What progress comes through, where there is one. */
@@ -48,6 +57,8 @@ export type HttpParts = {
 
 /** What the routes share. */
 export type Context = Omit<HttpParts, 'uploads'> & {
+  /** The pool as it is; that of `db` queues requests before it. */
+  ungated: Queryable
   metrics: Metrics
   limits: { mediaBytes: number; stuckMs?: number }
   openaiApi: Config['openaiApi']

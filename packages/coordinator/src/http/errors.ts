@@ -35,8 +35,12 @@ function sendError(
   else log.debug(about, 'a request was refused')
   // The rest of an answer that has begun cannot be taken back: cutting it is the only way to say that it is not whole.
   if (reply.raw.headersSent) return void reply.raw.destroy()
+  if (error.code === 'EARSHOT_BUSY') reply.header('retry-after', RETRY_S)
   return reply.code(error.status).send(error.toJSON())
 }
+
+/** Seconds: what a busy coordinator says in Retry-After. */
+export const RETRY_S = 1
 
 /** Whether the client went away before all of its request was here: what failed then is no fault of ours. */
 export const isCutOff = ({ raw }: FastifyRequest): boolean => raw.destroyed && !raw.complete
@@ -109,8 +113,14 @@ export function answerBroken(error: Error & { code?: string }, socket: Socket): 
           'EARSHOT_TOO_LARGE',
           'The address and headers of the request are larger than 16 KB.',
         )
-      : new EarshotError('EARSHOT_BAD_REQUEST', 'The request is not HTTP.')
-  const body = JSON.stringify(answer.toJSON())
-  const head = `HTTP/1.1 ${answer.status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`
-  socket.end(head + body)
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new EarshotError('EARSHOT_BODY_LATE', 'The request did not arrive in time.')
+        : new EarshotError('EARSHOT_BAD_REQUEST', 'The request is not HTTP.')
+  socket.end(rawAnswer(answer))
+}
+
+/** A refusal as it goes over the connection, where there is no reply to send it with. */
+export function rawAnswer(error: EarshotError): string {
+  const body = JSON.stringify(error.toJSON())
+  return `HTTP/1.1 ${error.status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`
 }

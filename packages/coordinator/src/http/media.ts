@@ -4,6 +4,7 @@ import { verifyMedia } from '@earshot/shared/media/sign'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
+import { FILE_TIMES } from './body-times.ts'
 import type { Context } from './context.ts'
 import { hasSignature } from './guard.ts'
 import { missing, openMedia, openProven } from './open-media.ts'
@@ -23,9 +24,6 @@ export const UploadQuery = z
 const Params = z.object({ hash: MediaHash })
 const Signature = z.object({ expires: z.string(), signature: z.string() }).strict()
 
-/** An upload that sends nothing for so long is dropped. */
-const SILENCE_MS = 120_000
-
 /** Takes in and hands out files, named by the SHA-256 of their content. */
 export function mediaRoutes(app: FastifyInstance, context: Context): void {
   const { db, media, coordinatorId, limits } = context
@@ -34,21 +32,25 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
-    scope.post('/v1/media', async (request, reply): Promise<MediaView> => {
-      const { size } = parse(UploadQuery, request.query)
-      const declared = size ?? Number(request.headers['content-length'] ?? 0)
-      if (declared > limits.mediaBytes)
-        throw new EarshotError(
-          'EARSHOT_TOO_LARGE',
-          `The file is larger than the limit of ${limits.mediaBytes} bytes.`,
-        )
-      const kept = await media.put(bodyOf(request.raw, size), {
-        maxBytes: limits.mediaBytes,
-        record: (file) => writeHeld(db.pool, coordinatorId, file),
-      })
-      reply.code(201)
-      return { hash: kept.hash, size: kept.size, duplicate: kept.duplicate }
-    })
+    scope.post(
+      '/v1/media',
+      { config: { bodyTimes: FILE_TIMES } },
+      async (request, reply): Promise<MediaView> => {
+        const { size } = parse(UploadQuery, request.query)
+        const declared = size ?? Number(request.headers['content-length'] ?? 0)
+        if (declared > limits.mediaBytes)
+          throw new EarshotError(
+            'EARSHOT_TOO_LARGE',
+            `The file is larger than the limit of ${limits.mediaBytes} bytes.`,
+          )
+        const kept = await media.put(bodyOf(request.raw, size), {
+          maxBytes: limits.mediaBytes,
+          record: (file) => writeHeld(db.pool, coordinatorId, file),
+        })
+        reply.code(201)
+        return { hash: kept.hash, size: kept.size, duplicate: kept.duplicate }
+      },
+    )
   })
 
   app.get('/v1/media/:hash', { config: { access: 'signed' } }, async (request, reply) => {
@@ -80,7 +82,6 @@ async function* bodyOf(
   size: number | undefined,
 ): AsyncGenerator<Uint8Array> {
   let got = 0
-  request.setTimeout(SILENCE_MS, () => request.destroy())
   try {
     for await (const piece of request.iterator({
       destroyOnReturn: false,

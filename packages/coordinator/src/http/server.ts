@@ -7,6 +7,8 @@ import { artifactRoutes } from './artifacts.ts'
 import type { Context, HttpParts, HttpSettings } from './context.ts'
 import { documentRoutes } from './documents.ts'
 import { answerBroken, answerErrors, toEarshotError } from './errors.ts'
+import { limitBodyTimes } from './body-times.ts'
+import { gateDatabase } from './database-gate.ts'
 import { createEventStream } from '../events/event-stream.ts'
 import { eventRoutes } from './events.ts'
 import { checkKeyPresent, guard } from './guard.ts'
@@ -72,8 +74,10 @@ export function createHttp(parts: HttpParts): HttpService {
   const sockets = socketsOf(app)
   const metrics = parts.metrics ?? createMetrics(parts.db)
   const openaiApi = parts.openaiApi ?? OPENAI_API_DEFAULTS
+  const gated = gateDatabase(parts.db, parts.limits?.queries)
   const awaitedJobs = createAwaitedJobs({
     db: parts.db,
+    submitBy: gated.pool,
     waitMs: openaiApi.waitS * 1000,
     url: () => url,
     log,
@@ -85,6 +89,8 @@ export function createHttp(parts: HttpParts): HttpService {
   })
   const context: Context = {
     ...parts,
+    db: gated,
+    ungated: parts.db.pool,
     metrics,
     limits: { mediaBytes: Infinity, ...parts.limits },
     embedWaitMs: parts.embedWaitMs ?? EMBED_WAIT_MS,
@@ -113,6 +119,7 @@ export function createHttp(parts: HttpParts): HttpService {
       onAnswer(`${request.method} ${request.routeOptions.url}`, reply.statusCode, answer)
       return answer
     })
+  limitBodyTimes(app, parts.limits?.bodyTimes)
   guard(app, settings)
   readJsonBodies(app)
   answerErrors(app, log)

@@ -3,6 +3,7 @@ import { linesOf } from '@earshot/shared/lines'
 import type { FastifyInstance } from 'fastify'
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
+import { STREAM_TIMES } from './body-times.ts'
 import type { Context } from './context.ts'
 import { idOf } from './input.ts'
 import type { Hearing } from '../jobs/awaited-jobs.ts'
@@ -35,7 +36,7 @@ export function streamRoutes(app: FastifyInstance, { awaitedJobs }: Context): vo
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
-    scope.post('/v1/jobs/:id/stream', async (request) => {
+    scope.post('/v1/jobs/:id/stream', { config: { bodyTimes: STREAM_TIMES } }, async (request) => {
       const { 'x-earshot-attempt': attempt, 'x-earshot-fence': fence } = parse(
         Headers,
         request.headers,

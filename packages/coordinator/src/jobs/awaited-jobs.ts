@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { EarshotError, ERRORS, type ErrorCode } from '@earshot/contract'
 import type { Database } from '@earshot/db/database'
+import type { Queryable } from '@earshot/db/functions/call'
 import type { Submission } from '@earshot/db/functions/jobs'
 import {
   type AwaitedState,
@@ -86,16 +87,19 @@ const GRACE_MS = 5_000
 /**
  * The jobs whose answers this coordinator's clients wait for.
  *
+ * @param options.submitBy what requests' jobs are submitted by; `db.pool` unless given
  * @param options.waitMs how long a job may wait for a node
  * @param options.url where workers reach this coordinator
  */
 export function createAwaitedJobs({
   db,
+  submitBy = db.pool,
   waitMs,
   url,
   log,
 }: {
   db: Database
+  submitBy?: Queryable
   waitMs: number
   url: () => string
   log: Log
@@ -126,7 +130,7 @@ export function createAwaitedJobs({
     hear: Hear | undefined,
   ): Promise<Waiting> {
     const payload = hear === undefined ? job.payload : { ...job.payload, reply_to: url() }
-    const id = await submitAwaitedJob(db.pool, { class: 'interactive', ...job, payload }, withinS)
+    const id = await submitAwaitedJob(submitBy, { class: 'interactive', ...job, payload }, withinS)
     const one: Waiting = {
       id,
       hear,

@@ -3,7 +3,7 @@ import type { Log } from '@earshot/shared/log'
 import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { isCutOff, toEarshotError } from '../errors.ts'
+import { isCutOff, RETRY_S, toEarshotError } from '../errors.ts'
 
 /** https://platform.openai.com/docs/guides/error-codes: what clients of OpenAI's protocol read. */
 export type OpenAiError = {
@@ -21,6 +21,7 @@ const NAMES: Partial<Record<ErrorCode, string>> = {
 }
 /** What may be over when the same is asked again. Everything else the mesh has already tried elsewhere where that made sense. */
 const WORTH_ANOTHER_TRY = new Set<ErrorCode>([
+  'EARSHOT_BUSY',
   'EARSHOT_NO_NODE',
   'EARSHOT_DATABASE',
   'EARSHOT_UNREACHABLE',
@@ -51,6 +52,7 @@ export function answerOpenAiErrors(scope: FastifyInstance, log: Log): void {
       reply.raw.destroy()
       return reply
     }
+    if (error.code === 'EARSHOT_BUSY') reply.header('retry-after', RETRY_S)
     if (!WORTH_ANOTHER_TRY.has(error.code)) reply.header('x-should-retry', 'false')
     return reply
       .code(error.status)

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import type { MediaStore } from '@earshot/shared/media/store'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { FILE_TIMES } from '../body-times.ts'
 import type { Context } from '../context.ts'
 import { parse } from '../input.ts'
 import { readHeld, writeHeld } from '../../queries/media.ts'
@@ -67,8 +68,9 @@ export function transcriptionRoutes(
       throw new EarshotError('EARSHOT_MEDIA_EMPTY', 'The file is empty.', { field: 'file' })
     return await answer(parse(TranscriptionFields, fields), upload, task, reply, openaiApi)
   }
-  scope.post('/v1/audio/transcriptions', hear('transcribe'))
-  scope.post('/v1/audio/translations', hear('translate'))
+  const options = { config: { bodyTimes: FILE_TIMES } }
+  scope.post('/v1/audio/transcriptions', options, hear('transcribe'))
+  scope.post('/v1/audio/translations', options, hear('translate'))
 }
 
 async function answer(
