@@ -14,7 +14,8 @@ begin
   end if;
   update earshot.documents d
   set status = 'processing', ready_at = null, error = null, error_code = null, node = p_node,
-    engine = p_output ->> 'engine', duration_s = (p_output ->> 'duration_s')::double precision
+    engine = p_output ->> 'engine', duration_s = (p_output ->> 'duration_s')::double precision,
+    level_db = (p_output ->> 'level_db')::double precision, warnings = coalesce(p_output -> 'warnings', '[]')
   where d.id = p_job.document_id;
   if not found then
     raise exception 'document % is gone', coalesce(p_job.document_id::text, '(none)');
@@ -34,5 +35,6 @@ begin
     -- Who waits for the words waits for finding them, too.
     class => case when p_job.class = 'interactive' then p_job.class end);
   return jsonb_strip_nulls(jsonb_build_object('document_id', p_job.document_id, 'duration_s', p_output -> 'duration_s',
-    'engine', p_output -> 'engine', 'segments', v_count));
+    'engine', p_output -> 'engine', 'segments', v_count, 'level_db', p_output -> 'level_db', 'no_speech', p_output -> 'no_speech',
+    'warnings', p_output -> 'warnings'));
 end $$;

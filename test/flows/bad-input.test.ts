@@ -231,7 +231,7 @@ describe('what is dropped into the inbox of one process', () => {
     expect(await earshot(['transcript', String(document.id)], settings)).toEqual({
       code: 0,
       stdout: '',
-      stderr: `No speech was heard in document ${document.id}, an hour of nothing.flac (1:00:00).\n`,
+      stderr: `No speech was heard in document ${document.id}, an hour of nothing.flac (1:00:00); its loudest sound has -100 dB.\n`,
     })
   })
 

@@ -233,6 +233,12 @@ export const DocumentView = z.object({
   status: z.enum(DOCUMENT_STATUSES),
   error: z.object({ code: Code, message: z.string() }).nullable(),
   duration_s: z.number().nullable(),
+  no_speech: z.boolean().describe('A recording that is ready and has not a word'),
+  level_db: z
+    .number()
+    .nullable()
+    .describe('RMS of its loudest moments in dB of full scale; -100 is digital silence'),
+  warnings: z.array(z.string()).describe('What is odd about the recording, a sentence each'),
   media: z.string().nullable(),
   node: z.string().nullable(),
   segments: Count,

@@ -24,6 +24,16 @@ export type SpeechFormat = (typeof SPEECH_FORMATS)[number]
  */
 const ReplyTo = z.url({ protocol: /^https?$/ })
 
+/** What was measured of a recording, beside its words. */
+const heardFields = {
+  /** RMS of its loudest moments, in dB of full scale; −100 is digital silence. */
+  level_db: z.number().optional(),
+  /** There is not a word in it. */
+  no_speech: z.literal(true).optional(),
+  /** What is odd about the recording, a sentence each. */
+  warnings: z.array(z.string()).optional(),
+}
+
 /**
  * Every kind of job, with the role that runs it, what goes in (`payload`), what a handler gives back (`output`, stored by
  * the database in the same transaction that completes the job) and what is kept on the job (`result`).
@@ -60,6 +70,7 @@ export const KINDS = {
       language: z.string().optional(),
       text: z.string().optional(),
       segments: z.array(Segment),
+      ...heardFields,
     }),
     /** With `store: false` it has the segments themselves and the whole text; else their number and the document. */
     result: z.object({
@@ -70,6 +81,7 @@ export const KINDS = {
       language: z.string().optional(),
       text: z.string().optional(),
       segments: z.union([z.number().int(), z.array(Segment)]),
+      ...heardFields,
     }),
   },
   /** A text file to segments, one a paragraph. */

@@ -72,6 +72,26 @@ describe.each(databases)('documents over HTTP (%s)', (kind) => {
     ).rejects.toMatchObject({ code: 'EARSHOT_BAD_REQUEST', field: 'language' })
   })
 
+  test('a recording without a word says so, with its level and what is odd about it', async () => {
+    const { hash } = await mesh.client.addMedia(Buffer.from('nothing'))
+    const { document_id: id } = await mesh.client.addDocument({
+      media: hash,
+      title: 'nothing.wav',
+      kind: 'audio',
+    })
+    expect(await mesh.client.document(id)).toMatchObject({ no_speech: false, level_db: null })
+    const node = await joinNode(mesh.test.db)
+    const job = await node.take()
+    await node.start(job)
+    const odd = { level_db: -91, no_speech: true, warnings: ['Its header is wrong.'] }
+    await node.finish(job, { output: { duration_s: 9, engine: 'ear', segments: [], ...odd } })
+    expect((await mesh.client.get(job.id)).result).toMatchObject(odd)
+    const embed = await node.take()
+    await node.start(embed)
+    await node.finish(embed, { output: { chunks: [] } })
+    expect(await mesh.client.document(id)).toMatchObject({ status: 'ready', ...odd })
+  })
+
   test('a document is queued, processed, heard and read back in every format', async () => {
     const { hash } = await mesh.client.addMedia(Buffer.from('a talk'))
     const { document_id: id, job_id } = await mesh.client.addDocument({

@@ -168,6 +168,7 @@ async function finish(
         ),
       )
     if (document.segments === 0) output.note(noWords(document))
+    document.warnings.forEach((warning) => output.note(safe(warning)))
     output.printRaw(text)
   }
   return { ...added, status: document.status, text }

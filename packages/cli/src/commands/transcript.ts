@@ -1,5 +1,6 @@
 import { EarshotError, type TranscriptFormat } from '@earshot/contract'
 import type { Context } from '../context.ts'
+import { safe } from '../wording.ts'
 import { noWords } from './no-words.ts'
 
 /** `earshot transcript DOC`: prints a document's text, plain, as subtitles or as JSON. */
@@ -12,6 +13,7 @@ export async function run(
   const id = /^\d+$/.test(wanted) ? Number(wanted) : await findByTitle(client, wanted, signal)
   const document = await client.document(id, { signal })
   if (document.segments === 0 && !output.json) output.note(noWords(document))
+  if (!output.json) document.warnings.forEach((warning) => output.note(safe(warning)))
   output.printRaw(await client.transcript(id, output.json ? 'json' : format, { signal }))
 }
 

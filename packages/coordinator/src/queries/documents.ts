@@ -17,7 +17,8 @@ export type DocumentFilter = {
 }
 
 const DOCUMENTS = `
-  select d.id, c.name as corpus, d.title, d.kind, d.status, d.error, d.error_code, d.duration_s, d.media_hash as media, d.node,
+  select d.id, c.name as corpus, d.title, d.kind, d.status, d.error, d.error_code, d.duration_s, d.level_db, d.warnings, d.media_hash as media, d.node,
+    d.kind = 'audio' and d.status = 'ready' and not exists (select from earshot.segments s where s.document_id = d.id) as no_speech,
     (select count(*)::int from earshot.segments s where s.document_id = d.id) as segments,
     (select count(*)::int from earshot.chunks k where k.document_id = d.id) as chunks,
     (select max(j.id) from earshot.all_jobs j where j.document_id = d.id and j.kind in ('transcribe', 'read')) as job_id,

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { type SpeechNeeds, canHear } from '@earshot/shared/languages'
 import { decode } from '../audio/decode.ts'
+import type { Heard } from '../engines/engine.ts'
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import type { MediaClient } from '../media/client.ts'
@@ -38,34 +39,42 @@ export function createTranscribe({
     )
     const file = await media.fetch(hash, dir, signal)
     const wav = path.join(dir, 'audio.wav')
-    const { duration_s } = await decode({
+    const { duration_s, level_db, silent, warnings } = await decode({
       file,
       out: wav,
       maxDurationS,
       signal,
       onProgress: (part) => progress(part * DECODED),
     })
-    const heard = await engine.transcribe({
-      wav,
-      duration_s,
-      model: model.name,
-      language,
-      translate,
-      words,
-      prompt,
-      temperature,
-      signal,
-      onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
-      onHeard: (some) => some.forEach(({ text }) => emit({ text })),
-    })
+    // Recognisers make up words in silence.
+    const heard: Heard = silent
+      ? { words: [], segments: [] }
+      : await engine.transcribe({
+          wav,
+          duration_s,
+          model: model.name,
+          language,
+          translate,
+          words,
+          prompt,
+          temperature,
+          signal,
+          onProgress: (part) => progress(DECODED + part * (1 - DECODED)),
+          onHeard: (some) => some.forEach(({ text }) => emit({ text })),
+        })
     await media.verify(hash, signal)
-    const all = heard.segments ?? wordsToSegments(heard.words)
+    const all = (heard.segments ?? wordsToSegments(heard.words)).filter(
+      ({ text }) => text.trim() !== '',
+    )
     const segments = words === false ? all.map((segment) => ({ ...segment, words: [] })) : all
     return {
       duration_s,
       engine: engine.name,
       model: model.name,
       segments,
+      level_db,
+      ...(segments.length === 0 ? { no_speech: true as const } : {}),
+      ...(warnings.length === 0 ? {} : { warnings }),
       ...(heard.language === undefined ? {} : { language: heard.language }),
       ...(store === false ? { text: segments.map(({ text }) => text).join(' ') } : {}),
     }
