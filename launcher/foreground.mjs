@@ -1,5 +1,6 @@
 // Hands the terminal to a child: signals and exit code pass through, each signal once.
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
 /** Ctrl-C reaches a process twice when the terminal signals it and npm forwards the same to it; never this fast by hand. */
@@ -15,16 +16,23 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH'
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number }} [options]
+ * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number, outlivesUs?: boolean }} [options]
+ *   outlivesUs: false tells the child when this process is killed, by a channel that closes; it must know what to do then
  * @returns {Promise<number>} the exit code; 128 + the signal's number when a signal ended the child
  */
 export function foreground(
   program,
   args,
-  { env = process.env, cwd, sameKeypressMs = SAME_KEYPRESS_MS } = {},
+  { env = process.env, cwd, sameKeypressMs = SAME_KEYPRESS_MS, outlivesUs = true } = {},
 ) {
   const groups = process.platform !== 'win32'
-  const child = spawn(program, args, { cwd, env, stdio: 'inherit', detached: groups })
+  const child = spawn(program, args, {
+    cwd,
+    env,
+    stdio: outlivesUs ? 'inherit' : ['inherit', 'inherit', 'inherit', 'ipc'],
+    detached: groups,
+  })
+  const stopWatching = outlivesUs ? () => {} : watchNpm(() => child.kill('SIGTERM'))
   const last = new Map()
   const pass = (signal) => {
     const now = Date.now()
@@ -34,7 +42,10 @@ export function foreground(
   }
   for (const signal of groups ? SIGNALS : ['SIGINT', 'SIGTERM']) process.on(signal, pass)
   return new Promise((resolve, reject) => {
-    const off = () => SIGNALS.forEach((signal) => process.off(signal, pass))
+    const off = () => {
+      stopWatching()
+      SIGNALS.forEach((signal) => process.off(signal, pass))
+    }
     child.on('error', (error) => {
       off()
       reject(error)
@@ -44,4 +55,36 @@ export function foreground(
       resolve(code ?? 128 + constants.signals[signal])
     })
   })
+}
+
+/**
+ * npm and npx, killed with -9, leave what they started running: their end is noticed by their number.
+ *
+ * @param {() => void} onEnd
+ * @returns {() => void} ends the watch
+ */
+export function watchNpm(onEnd) {
+  if (process.env.npm_lifecycle_event === undefined && process.env.npm_command === undefined)
+    return () => {}
+  const above = ancestors()
+  const timer = setInterval(() => {
+    if (ancestors().join() === above.join()) return
+    clearInterval(timer)
+    onEnd()
+  }, 1_000)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+/** This process's parent and, where the system tells, the parent's: npm has a shell between. */
+function ancestors() {
+  const parent = process.ppid
+  try {
+    // Field 4, counted after the program's name in brackets, which may itself hold blanks and brackets.
+    const fields = readFileSync(`/proc/${parent}/stat`, 'utf8').split(') ').at(-1)?.split(' ')
+    return [parent, Number(fields?.[1])]
+  } catch {
+    // Not Linux, or it has just ended.
+    return [parent]
+  }
 }

@@ -12,5 +12,6 @@ await main(async (args) => {
   return foreground(node, [join(root, 'packages/cli/bin/earshot.mjs'), 'up', ...rest], {
     env,
     cwd: root,
+    outlivesUs: false,
   })
 })

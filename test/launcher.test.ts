@@ -98,6 +98,53 @@ describe.skipIf(process.platform === 'win32')('the child in the foreground', () 
     const [code] = await once(parent, 'close')
     expect({ code, heard: heard() }).toEqual({ code: 7, heard: 'ready\ninterrupted\n' })
   })
+
+  test('is told when its launcher is killed, and when the npm above it is', async () => {
+    const child = join(folder, 'child.mjs')
+    await writeFile(
+      child,
+      `process.on('disconnect', () => { console.log('disconnected'); process.exit() })
+       process.on('SIGTERM', () => { console.log('terminated'); process.exit() })
+       console.log('ready')
+       setInterval(() => {}, 1000)`,
+    )
+    const launch = `import { foreground } from '${LAUNCHER}foreground.mjs'
+      process.exitCode = await foreground(process.execPath, [${JSON.stringify(child)}], { outlivesUs: false })`
+    const launcher = startScript(launch)
+    const said1 = said(launcher, 'disconnected')
+    await said(launcher, 'ready')
+    launcher.kill('SIGKILL')
+    await said1
+
+    const npm = startScript(`import { spawn } from 'node:child_process'
+      spawn(process.execPath, ['--input-type=module', '--eval', ${JSON.stringify(launch)}],
+        { stdio: 'inherit', env: { ...process.env, npm_command: 'exec' } })
+      setInterval(() => {}, 1000)`)
+    const said2 = said(npm, 'terminated')
+    await said(npm, 'ready')
+    npm.kill('SIGKILL')
+    await said2
+  })
+})
+
+test('pnpm is pinned to the version that package.json names', async () => {
+  const { packageManager } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+  const stdout = await runScript(`import { TOOLS } from '${LAUNCHER}pinned-tools.mjs'
+    console.log('pnpm@' + TOOLS.pnpm['linux-x64'].version)`)
+  expect(stdout.trim()).toBe(packageManager)
+})
+
+test('a tool whose content has another checksum is refused, and nothing is installed', async () => {
+  const stdout = await runScript(`import { installTool, tools } from '${LAUNCHER}tool.mjs'
+    import { TOOLS } from '${LAUNCHER}pinned-tools.mjs'
+    import { mkdirSync } from 'node:fs'
+    mkdirSync(tools, { recursive: true })
+    // The smallest package there is, under the checksum of another one.
+    const wrong = { name: 'is-number', version: '7.0.0', integrity: TOOLS.pnpm['linux-x64'].integrity, program: 'index.js' }
+    await installTool('pnpm', wrong).catch((error) => console.log(error.message))`)
+  expect(stdout).toMatch(
+    /^What arrived has another checksum than launcher\/pinned-tools\.mjs names/,
+  )
 })
 
 test('Node runs TypeScript from 22.18, and from 23.6', async () => {

@@ -28,12 +28,15 @@ if (!existsSync(new URL('node.mjs', launcher))) {
     module.enableCompileCache?.(
       fileURLToPath(new URL('../../../.tools/compile-cache', import.meta.url)),
     )
+    const { watchNpm } = await import(new URL('foreground.mjs', launcher).href)
+    watchNpm(() => process.kill(process.pid, 'SIGTERM'))
     await import(main.href)
   } else {
     const { foreground } = await import(new URL('foreground.mjs', launcher).href)
-    process.exitCode = await foreground(node, [
-      fileURLToPath(import.meta.url),
-      ...process.argv.slice(2),
-    ])
+    process.exitCode = await foreground(
+      node,
+      [fileURLToPath(import.meta.url), ...process.argv.slice(2)],
+      { outlivesUs: false },
+    )
   }
 }

@@ -27,21 +27,25 @@ export class Interrupted extends Error {
   }
 }
 
-/** Hears the signals that ask this process to stop. For main programs only, which own their process and hand it in. */
+/** Takes the signals that ask this process to stop, and the end of its launcher. For main programs only, which own their process and hand it in. */
 export function onSignals(program: NodeJS.Process): Interrupts {
   const first = new AbortController()
   const second = new AbortController()
   const listeners: ((count: number) => void)[] = []
   let count = 0
-  for (const signal of stopSignals()) {
-    program.on(signal, () => {
-      count += 1
-      const reason = new Interrupted(signal)
-      if (count === 1) first.abort(reason)
-      else if (count === 2) second.abort(reason)
-      else program.exit(reason.exitCode)
-      for (const listener of listeners) listener(count)
-    })
+  const interrupt = (signal: NodeJS.Signals): void => {
+    count += 1
+    const reason = new Interrupted(signal)
+    if (count === 1) first.abort(reason)
+    else if (count === 2) second.abort(reason)
+    else program.exit(reason.exitCode)
+    for (const listener of listeners) listener(count)
+  }
+  for (const signal of stopSignals()) program.on(signal, () => interrupt(signal))
+  if (program.connected) {
+    // The launcher holds the other end. Killed, it can pass on no signal: the mesh must not stay behind with the port.
+    program.channel?.unref()
+    program.once('disconnect', () => interrupt('SIGTERM'))
   }
   return {
     first: first.signal,
