@@ -221,6 +221,37 @@ describe('a text file', () => {
     })
   })
 
+  test('that takes long stops nothing else, and is given up when its time is over', async () => {
+    const file = path.join(dir, 'long.txt')
+    await writeFile(file, '. '.repeat(2_000_000))
+    let turns = 0
+    const turning = setInterval(() => (turns += 1), 1)
+    const reading = readParagraphs(file)
+    expect(await reading).toHaveLength(20_000)
+    clearInterval(turning)
+    expect(turns).toBeGreaterThan(20)
+    expect(await errorOf(readParagraphs(file, { limitMs: 1 }))).toMatchObject({
+      code: 'EARSHOT_MEDIA_UNREADABLE',
+      message: 'The text could not be read within 0.001 s.',
+    })
+  })
+
+  test('of a job that is over is no longer read', async () => {
+    const over = new AbortController()
+    const file = path.join(dir, 'over.txt')
+    await writeFile(file, '. '.repeat(2_000_000))
+    const reading = readParagraphs(file, { signal: over.signal })
+    over.abort(new Error('over'))
+    await expect(reading).rejects.toThrow('over')
+  })
+
+  test('of more than 500,000 paragraphs is refused', async () => {
+    expect(await errorOf(read('a\n\n'.repeat(500_001)))).toMatchObject({
+      code: 'EARSHOT_TOO_LARGE',
+      message: 'The text has 500001 paragraphs; up to 500000 are read.',
+    })
+  })
+
   test.each([
     ['UTF-8', Buffer.from('Grüße, 東京')],
     ['UTF-8 with a mark', Buffer.from('\ufeffGrüße, 東京')],

@@ -6,7 +6,7 @@ import { readParagraphs } from '../text/paragraphs.ts'
 export function createRead({ media }: { media: MediaClient }): BuiltIn<'read'> {
   return async ({ media: hash }, { signal, dir }) => {
     const file = await media.fetch(hash, dir, signal)
-    const segments = await readParagraphs(file)
+    const segments = await readParagraphs(file, { signal })
     await media.verify(hash, signal)
     return { segments }
   }
