@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { submitJobs } from '@earshot/db/functions/jobs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chaos } from '../faults/kind.ts'
@@ -125,6 +126,37 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local')(
         await done(jobs)
       },
     )
+
+    test('an outage longer than the lease, in which the leader dies, is the death of no node', async () => {
+      const jobs = await submit(6, 1500)
+      await assigned(jobs[0]!)
+      const struck = await leader()
+      const { deaths } = await ask<{ deaths: number }>(
+        `select count(*)::int as deaths from earshot.node_deaths`,
+      )
+      for (const { proxy } of stage.actors) proxy.stall()
+      await struck.kill()
+      await sleep(15_000)
+      for (const { proxy } of stage.actors) proxy.resume()
+      await done(jobs)
+      // Until leases are judged again: only then could one be found over.
+      const gone = actor('worker-1')
+      await gone.kill()
+      await expect
+        .poll(() => ask(`select status from earshot.nodes where id = $1`, [gone.name]), {
+          timeout: 60_000,
+        })
+        .not.toEqual({ status: 'online' })
+      expect(
+        await ask(
+          `select count(*)::int - $1 as deaths, count(*) filter (where node = $2) > 0 as found
+           from earshot.node_deaths`,
+          [deaths, gone.name],
+        ),
+      ).toEqual({ deaths: 1, found: true })
+      await gone.start()
+      await struck.start()
+    }, 180_000)
 
     test('a result whose answer was lost is reported again, and was stored once', async () => {
       const lost = actor('worker-1').proxy.loseAnswer('finish_jobs')
