@@ -117,6 +117,25 @@ describe('the time in the recording', () => {
     }
   })
 
+  test.each([16_000, 44_100])('small gaps and drift, at %i Hz', async (rate) => {
+    const made = async (stamps: string, name: string) =>
+      decoded(
+        await makeMedia(...tone(20), '-ar', String(rate), '-af', `asetpts=${stamps}`, at(name)),
+      )
+    const silences = (all: number[]) => all.filter((level) => level < -50).length
+    const gap = await made('PTS+gte(T\\,2)*0.04/TB', `small${rate}.mka`)
+    expect(gap.duration_s).toBeCloseTo(20.04, 1)
+    expect(silences(gap.levels)).toBe(0)
+    for (const [speed, duration_s] of [
+      [0.99, 19.8],
+      [1.01, 20.2],
+    ] as const) {
+      const drift = await made(`PTS*${speed}`, `drift${rate}-${speed}.mka`)
+      expect(drift.duration_s).toBeCloseTo(duration_s, 0.7)
+      expect(silences(drift.levels)).toBe(0)
+    }
+  })
+
   test('recordings that stand behind each other lose nothing', async () => {
     for (const [ending, codec] of [
       ['opus', 'libopus'],

@@ -239,8 +239,9 @@ function filters({ layout }: Track, { start_s, duration_s }: Probed, maxDuration
   const end = `st(1,ld(0)+NB_SAMPLES/SR/TB)`
   return [
     `asetpts='${stamp};if(${isJump},${goOn});${end};ld(0)'`,
-    // Drift is stretched away, a gap is filled.
-    `aresample=${SAMPLE_RATE}:async=1000:min_comp=0.02:min_hard_comp=0.1:first_pts=0`,
+    // Drift is stretched away, a gap is filled. Without `res`, a file of 16 kHz gets its resampler
+    // in the middle, which forgets where it was.
+    `aresample=${SAMPLE_RATE}:async=1000:min_comp=0.02:min_hard_comp=0.1:first_pts=0:flags=res`,
     `aformat=sample_fmts=flt${layout === undefined ? '' : `:channel_layouts=${layout}`}`,
   ].join(',')
 }
