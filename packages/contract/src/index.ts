@@ -1,3 +1,4 @@
+import './node-version.ts'
 export * from './api.ts'
 export * from './answers.ts'
 export * from './chat.ts'

@@ -28,6 +28,18 @@ describe.each(databases)('holding nodes back, cancelling and retrying over HTTP 
     return id
   }
 
+  test('a node that was killed says for how long it has been silent', async () => {
+    await joinNode(mesh.test.db, 'killed')
+    const { pool } = mesh.test.db
+    await pool.query(`update earshot.node_registry set status = 'degraded' where id = 'killed'`)
+    await pool.query(
+      `update earshot.node_leases set last_seen = clock_timestamp() - interval '90 seconds' where node = 'killed'`,
+    )
+    const node = (await mesh.client.nodes()).find(({ id }) => id === 'killed')
+    expect(node).toMatchObject({ status: 'degraded', reason: 'It sent no heartbeat for 90 s.' })
+    await pool.query(`delete from earshot.node_registry where id = 'killed'`)
+  })
+
   test('an unknown node, a job that never was, and a choice that says nothing are refused', async () => {
     await expect(mesh.client.drainNode('x/y')).rejects.toMatchObject({
       code: 'EARSHOT_NOT_FOUND',

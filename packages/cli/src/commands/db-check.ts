@@ -1,6 +1,7 @@
 import { checkSchema, type SchemaReport } from '@earshot/db/migrate'
 import type { Database } from '@earshot/db/open'
 import type { Context } from '../context.ts'
+import { counted } from '../wording.ts'
 import { embeddedExists, isEmbedded, meshHealth, withDatabase } from '../database-access.ts'
 import { EXIT } from '../exit-code.ts'
 
@@ -107,7 +108,7 @@ function print({ output, config }: Context, check: DatabaseCheck): void {
       'schema',
       check.version === null
         ? null
-        : `version ${check.version} of ${check.latest}${check.pending.length === 0 ? '' : `, ${check.pending.length} files to apply`}`,
+        : `version ${check.version} of ${check.latest}${check.pending.length === 0 ? '' : `, ${counted(check.pending.filter((name) => name !== 'grants.sql').length, 'file')} to apply`}`,
     ],
     ['pgvector', check.server === null ? null : (check.vector ?? 'not created')],
   ]

@@ -6,7 +6,8 @@ type Row = Omit<NodeView, 'last_seen'> & { last_seen: Date }
 
 const NODES = `
   select n.id, n.name, n.host, n.port, n.incarnation, n.version, n.protocol, n.status,
-    coalesce(n.reason, case when n.drained then 'It is drained.' end, (select 'It is in quarantine: ' || q.reason from earshot.quarantines q where q.node = n.id and q.role = '*')) as reason,
+    coalesce(n.reason, case when n.drained then 'It is drained.' end, (select 'It is in quarantine: ' || q.reason from earshot.quarantines q where q.node = n.id and q.role = '*'),
+      case when n.status <> 'online' then 'It sent no heartbeat for ' || earshot.duration_text(clock_timestamp() - n.last_seen) || '.' end) as reason,
     n.drained,
     (select coalesce(jsonb_agg(jsonb_build_object('role', q.role, 'reason', q.reason, 'since', q.since, 'probe_at', q.probe_at) order by q.role), '[]')
       from earshot.quarantines q where q.node = n.id) as quarantines,

@@ -12,7 +12,7 @@ const JOB = `
     'whole', coalesce((select k.whole from earshot.job_kinds k where k.kind = j.kind), false), 'status', j.status, 'alone', coalesce(h.alone, false),
     'run_at', case when isfinite(j.run_at) then extract(epoch from j.run_at)::float8 * 1000 else 1e300 end, 'error', j.error,
     'node', j.assigned_node, 'attempt', j.attempt, 'held_s', ${seconds('coalesce(j.started_at, j.assigned_at)')},
-    'took_s', extract(epoch from j.finished_at - coalesce(j.started_at, j.assigned_at))::float8, 'ended_s', ${seconds('j.finished_at')},
+    'took_s', extract(epoch from j.finished_at - j.assigned_at)::float8, 'ended_s', ${seconds('j.finished_at')},
     'media', j.payload ->> 'media',
     'parents', (select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status) order by p.id), '[]')
       from earshot.job_parents e join earshot.all_jobs p on p.id = e.parent_id
