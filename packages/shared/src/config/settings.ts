@@ -10,21 +10,25 @@ import {
 import { adviseOnRedisAddress, parseRedisAddress } from '../transport/address.ts'
 
 /**
- * One setting: where it may be written, what it may be, and what it is when nobody says. This table is the only list of
- * settings: the loader, the command's flags, docs/configuration.md and the checks of both follow from it.
+ * One setting: where it may be written, which values it takes, and its default. This table is the
+ * only list of settings: the loader, the command's flags, docs/configuration.md and the checks of
+ * both follow from it.
  */
 export type Setting<S extends z.ZodType = z.ZodType> = {
   schema: S
   /** The names of the environment variables, the first one preferred; also valid in .env. */
   env: readonly string[]
-  /** The long flag without its dashes; secrets have none, since everyone on the machine can read a command line. */
+  /** The long flag without its dashes. Secrets have none: every user can read command lines. */
   flag?: string
-  /** How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`; `slots` is `2` or `tts=4,stt_batch=1`; `duration` is
-   * `90s`, `5m`, `12h`, `7d` or a number of seconds, in config.yaml too. */
+  /**
+   * How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`;
+   * `slots` is `2` or `tts=4,stt_batch=1`; `duration` is `90s`, `5m`, `12h`, `7d` or a number of
+   * seconds, in config.yaml too.
+   */
   text: 'text' | 'number' | 'list' | 'tags' | 'slots' | 'path' | 'duration' | 'address'
-  /** What belongs there, for the error: "expected …". */
+  /** Which values it takes, for the error: "expected …". */
   expected: string
-  /** What is most likely wrong with a text that is none of these, where that can be told. */
+  /** The likely fault of a text that is refused, where it is known. */
   advise?: (text: string) => string | undefined
   /** For the docs and `--help`. */
   about: string
@@ -60,13 +64,13 @@ const redisAddress = z
   .trim()
   .refine((address) => parseRedisAddress(address) !== undefined)
 
-/** Whether an address carries nothing but host, port and path: what is secret has a setting of its own. */
+/** Whether an address has only host, port and path; secrets have settings of their own. */
 function isPlain(address: string): boolean {
   const { username, password, search } = new URL(address)
   return username === '' && password === '' && search === ''
 }
 
-/** Whether a percent sign in it is either encoded or the start of an encoded character, so that it can be read back. */
+/** Whether the percent-encoding of an address can be decoded. */
 const A_PORT = 'a whole number from 0 to 65535'
 const AN_ADDRESS = 'an address such as http://192.168.1.5:7700'
 const SECONDS = 'a number of seconds above 0'
@@ -83,7 +87,7 @@ export const SETTINGS = {
     text: 'path',
     expected: 'a folder',
     about:
-      "Folder that holds everything Earshot keeps: the embedded database, media, this node's id",
+      "The folder for everything that Earshot keeps: the embedded database, media, this node's id",
     default: './.earshot',
   }),
   url: setting({
@@ -101,8 +105,8 @@ export const SETTINGS = {
     env: ['EARSHOT_KEY'],
     text: 'text',
     secret: true,
-    expected: 'up to 512 letters, digits and signs without spaces',
-    about: 'The mesh key: everyone who speaks to the mesh from another box must know it',
+    expected: 'up to 512 letters, digits and signs, without spaces',
+    about: 'The mesh key; once it is set, every client and every worker needs it',
     default: 'none: loopback only',
   }),
   'inbox.path': setting({
@@ -111,7 +115,7 @@ export const SETTINGS = {
     flag: 'inbox',
     text: 'path',
     expected: 'a folder',
-    about: 'The watched folder: what is dropped here is taken in',
+    about: 'The watched folder: Earshot takes in every file that is dropped here',
     default: './inbox',
   }),
   'inbox.settle_s': setting({
@@ -120,7 +124,7 @@ export const SETTINGS = {
     text: 'number',
     expected: SECONDS,
     about:
-      'How long size and time of a file must stand still before it counts as whole, where its writer cannot be observed',
+      "How long a file's size and time must stand still before it counts as complete, where its writer cannot be observed",
     default: '10',
   }),
   'http.host': setting({
@@ -129,7 +133,8 @@ export const SETTINGS = {
     flag: 'host',
     text: 'text',
     expected: 'a host name or IP address to listen on',
-    about: 'Address the coordinator listens on; beyond loopback it needs EARSHOT_KEY',
+    about:
+      'The address that the coordinator listens on; any address but loopback needs EARSHOT_KEY',
     default: '127.0.0.1',
   }),
   'http.port': setting({
@@ -138,7 +143,7 @@ export const SETTINGS = {
     flag: 'port',
     text: 'number',
     expected: A_PORT,
-    about: 'Port the coordinator listens on; 0 picks a free one',
+    about: 'The port that the coordinator listens on; 0 picks a free one',
     default: '7700',
   }),
   'http.advertise': setting({
@@ -148,7 +153,7 @@ export const SETTINGS = {
     text: 'address',
     port: 7700,
     expected: AN_ADDRESS,
-    about: 'Address under which workers on other boxes reach this coordinator',
+    about: 'The address at which workers on other boxes reach this coordinator',
     default: 'from http.host and http.port',
   }),
   'node.id': setting({
@@ -157,7 +162,8 @@ export const SETTINGS = {
     flag: 'node-id',
     text: 'text',
     expected: A_NAME,
-    about: "This node's id; of two running workers with one id the newer wins",
+    about:
+      "This node's id; of two running workers with one id, the newer takes the place of the older",
     default: 'drawn once, kept in EARSHOT_HOME/node-id',
   }),
   'node.name': setting({
@@ -166,7 +172,7 @@ export const SETTINGS = {
     flag: 'node-name',
     text: 'text',
     expected: 'a name of up to 200 characters',
-    about: "This node's name for people",
+    about: "This node's name, for people",
     default: "the node's id",
   }),
   'node.host': setting({
@@ -175,7 +181,7 @@ export const SETTINGS = {
     flag: 'node-host',
     text: 'text',
     expected: 'a host name or IP address',
-    about: 'Where this box is, as shown to people',
+    about: 'The address of this box, as shown to people',
     default: "the machine's host name",
   }),
   'node.port': setting({
@@ -193,7 +199,7 @@ export const SETTINGS = {
     flag: 'roles',
     text: 'list',
     expected: 'a list of roles such as stt_batch, tts, rag_engine',
-    about: 'What this node offers',
+    about: 'The roles that this node offers',
     default: 'every role this machine can serve',
   }),
   'node.tags': setting({
@@ -204,9 +210,9 @@ export const SETTINGS = {
     env: [],
     flag: 'tags',
     text: 'tags',
-    expected: 'names with a text, a number or true/false each, such as gpu: nvidia-3060',
-    about: 'Facts about this node, added to those found',
-    default: 'found',
+    expected: 'names, each with a text, a number, true or false, such as gpu: nvidia-3060',
+    about: 'Facts about this node, added to those that it finds',
+    default: 'the facts that it finds',
   }),
   'node.slots': setting({
     schema: z.union([slots, z.record(roleOrAll, slots)]),
@@ -214,7 +220,7 @@ export const SETTINGS = {
     flag: 'slots',
     text: 'slots',
     expected:
-      'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1; * is the most of all roles together',
+      'a whole number from 1 to 1024, or one for each role, such as stt_batch: 1; * limits all roles together',
     about: 'How many jobs of a role this node runs at once',
     default: 'the number of cores',
   }),
@@ -224,7 +230,7 @@ export const SETTINGS = {
     text: 'text',
     expected: 'on or off',
     about:
-      'Whether engines that speak or hear prove themselves after the node joined; what failed is not offered',
+      'Whether the node checks its speech engines after it joined; an engine that fails is not offered',
     default: 'on',
   }),
   'database.url': setting({
@@ -234,7 +240,7 @@ export const SETTINGS = {
     secret: true,
     expected: 'an address such as postgres://user:password@host:5432/database',
     advise: adviseOnDatabaseAddress,
-    about: 'The PostgreSQL of the mesh; a pooled one will do for workers',
+    about: 'The PostgreSQL server of the mesh; workers may use a pooled address',
     default: 'none: the embedded database',
   }),
   'database.direct_url': setting({
@@ -244,7 +250,7 @@ export const SETTINGS = {
     secret: true,
     expected: 'an address such as postgres://user:password@host:5432/database',
     advise: adviseOnDatabaseAddress,
-    about: 'The same database past the pooler, for LISTEN',
+    about: 'The same database without the pooler, for LISTEN',
     default: 'database.url',
   }),
   'database.sslmode': setting({
@@ -254,7 +260,7 @@ export const SETTINGS = {
     expected: 'one of disable, require, verify-ca, verify-full',
     advise: adviseOnSslMode,
     about:
-      'TLS to the database: off, encrypted, checked against a CA, and the host name checked too',
+      'TLS to the database: off, encrypted, checked against a CA, or with the host name checked too',
     default: 'as the address says, else disable',
   }),
   'database.ssl_ca': setting({
@@ -262,7 +268,7 @@ export const SETTINGS = {
     env: ['DB_SSL_CA'],
     text: 'path',
     expected: 'a file with CA certificates in PEM',
-    about: 'CA file for verify-ca and verify-full',
+    about: 'The CA file for verify-ca and verify-full',
     default: "the system's",
   }),
   'database.pool_size': setting({
@@ -270,7 +276,7 @@ export const SETTINGS = {
     env: ['DB_MAX_OPEN_CONNS'],
     text: 'number',
     expected: 'a whole number from 2 to 1000',
-    about: 'Connections a process holds at most',
+    about: 'The most connections that a process holds',
     default: '10',
   }),
   'database.idle_timeout_s': setting({
@@ -305,7 +311,7 @@ export const SETTINGS = {
     expected: 'an address such as redis://user:password@host:6379/0',
     advise: adviseOnRedisAddress,
     about: 'A Redis that carries wake-ups, hints and progress; nothing is kept there',
-    default: 'none: all goes through PostgreSQL and HTTP',
+    default: 'none: everything goes through PostgreSQL and HTTP',
   }),
   'log.level': setting({
     schema: z.enum(LOG_LEVELS),
@@ -313,7 +319,7 @@ export const SETTINGS = {
     flag: 'log-level',
     text: 'text',
     expected: `one of ${LOG_LEVELS.join(', ')}`,
-    about: 'From which level on the log is written, to standard error',
+    about: 'The least level that is logged, to standard error',
     default: 'info',
   }),
   'limits.max_duration_s': setting({
@@ -321,7 +327,7 @@ export const SETTINGS = {
     env: [],
     text: 'number',
     expected: SECONDS,
-    about: 'Longest recording that is taken in',
+    about: 'The longest recording that is taken in',
     default: '43200',
   }),
   'limits.max_media_gb': setting({
@@ -329,7 +335,7 @@ export const SETTINGS = {
     env: [],
     text: 'number',
     expected: 'a number of gigabytes above 0',
-    about: 'Largest file that is taken in, in units of 10^9 bytes',
+    about: 'The largest file that is taken in, in units of 10^9 bytes',
     default: '20',
   }),
   'retention.completed': setting({
@@ -338,7 +344,7 @@ export const SETTINGS = {
     text: 'duration',
     expected: HOW_LONG,
     about: 'How long completed and cancelled jobs stay before they are archived',
-    default: '7d, or as earshot.settings has it',
+    default: '7d, or the value in earshot.settings',
   }),
   'retention.failed': setting({
     schema: kept,
@@ -346,7 +352,7 @@ export const SETTINGS = {
     text: 'duration',
     expected: HOW_LONG,
     about: 'How long failed jobs stay before they are archived',
-    default: '90d, or as earshot.settings has it',
+    default: '90d, or the value in earshot.settings',
   }),
   'retention.archived': setting({
     schema: kept,
@@ -354,15 +360,15 @@ export const SETTINGS = {
     text: 'duration',
     expected: HOW_LONG,
     about: 'How long archived jobs and their events stay before they are deleted',
-    default: '365d, or as earshot.settings has it',
+    default: '365d, or the value in earshot.settings',
   }),
   'retention.events': setting({
     schema: kept,
     env: [],
     text: 'duration',
     expected: HOW_LONG,
-    about: 'How long events that are about no job stay',
-    default: '90d, or as earshot.settings has it',
+    about: 'How long events stay that concern no job',
+    default: '90d, or the value in earshot.settings',
   }),
   'retention.nodes': setting({
     schema: kept,
@@ -370,39 +376,39 @@ export const SETTINGS = {
     text: 'duration',
     expected: HOW_LONG,
     about: 'How long a node may be offline before it is forgotten',
-    default: '30d, or as earshot.settings has it',
+    default: '30d, or the value in earshot.settings',
   }),
   'retention.speech': setting({
     schema: kept,
     env: [],
     text: 'duration',
     expected: HOW_LONG,
-    about: 'How long speech that was made stays',
-    default: '90d, or as earshot.settings has it',
+    about: 'How long synthesised speech stays',
+    default: '90d, or the value in earshot.settings',
   }),
   'retention.uploads': setting({
     schema: kept,
     env: [],
     text: 'duration',
     expected: HOW_LONG,
-    about: 'How long an upload stays that nothing refers to; an hour at least',
-    default: '7d, or as earshot.settings has it',
+    about: 'How long an upload stays that nothing refers to; at least an hour',
+    default: '7d, or the value in earshot.settings',
   }),
   'retention.documents': setting({
     schema: kept,
     env: [],
     text: 'duration',
     expected: HOW_LONG,
-    about: 'How long documents stay with their transcripts and events',
-    default: 'for good, or as earshot.settings has it',
+    about: 'How long documents stay, with their transcripts and events',
+    default: 'for good, or the value in earshot.settings',
   }),
   'retention.media': setting({
     schema: kept,
     env: [],
     text: 'duration',
     expected: HOW_LONG,
-    about: 'How long after its document is ready an uploaded original stays',
-    default: 'as long as the document, or as earshot.settings has it',
+    about: 'How long an uploaded original stays after its document is ready',
+    default: 'as long as the document, or the value in earshot.settings',
   }),
   'embed.model': setting({
     schema: ModelName,
@@ -410,8 +416,8 @@ export const SETTINGS = {
     text: 'text',
     expected: 'the name of a model, such as nomic-embed-text',
     about:
-      'The model by which documents are embedded besides the built-in lexical one, and found by what they mean; lexical-384 for none',
-    default: 'lexical-384, or as earshot.settings has it',
+      'The model that embeds documents besides the built-in lexical one, so that a search finds them by what they mean; lexical-384 for none',
+    default: 'lexical-384, or the value in earshot.settings',
   }),
   'embed.floor': setting({
     schema: z.number().min(-1).max(1),
@@ -419,8 +425,8 @@ export const SETTINGS = {
     text: 'number',
     expected: 'a number from -1 to 1',
     about:
-      'From which cosine similarity on a text counts as found by embed.model; counts only beside it',
-    default: 'by the model (engines.md)',
+      'The least cosine similarity at which a text counts as found by embed.model; used only with embed.model',
+    default: 'depends on the model (engines.md)',
   }),
   'embed.wait_s': setting({
     schema: seconds,
@@ -428,7 +434,7 @@ export const SETTINGS = {
     text: 'duration',
     expected: SECONDS,
     about:
-      'How long a search waits for a node to embed its query by that model, before it goes by words alone',
+      'How long a search waits for a node to embed its query with embed.model before it goes by words alone',
     default: '1.5',
   }),
   'openai_servers.urls': setting({
@@ -436,9 +442,9 @@ export const SETTINGS = {
     env: ['EARSHOT_OPENAI_URLS'],
     text: 'list',
     expected:
-      'a list of addresses such as http://gaming-pc:8080/v1, without names, passwords and ?: a key belongs into openai_servers.key',
+      'a list of addresses such as http://gaming-pc:8080/v1, without names, passwords and ?: a key belongs in openai_servers.key',
     about:
-      "Servers that speak OpenAI's protocol (llama-server, vLLM, LM Studio, …) and that this node offers; what such a server does not tell of its models goes behind a #: http://box:8000/v1#transcribe=whisper-1",
+      "Servers with OpenAI's protocol (llama-server, vLLM, LM Studio, …) that this node offers; what a server does not say about its models goes behind a #: http://box:8000/v1#transcribe=whisper-1",
     default: 'none',
   }),
   'openai_servers.key': setting({
@@ -447,16 +453,16 @@ export const SETTINGS = {
     text: 'text',
     secret: true,
     expected: 'a key without spaces',
-    about: 'Key that is sent to each of openai_servers.urls',
+    about: 'The key that is sent to each of openai_servers.urls',
     default: 'none',
   }),
   'openai_api.aliases': setting({
     schema: z.record(z.string().min(1), z.union([z.string().min(1), z.number()]).transform(String)),
     env: ['EARSHOT_ALIASES'],
     text: 'tags',
-    expected: 'names with the name of a model or voice each, such as gpt-4o: qwen3:32b',
+    expected: 'names, each with the name of a model or voice, such as gpt-4o: qwen3:32b',
     about:
-      "What names of models and voices that OpenAI's clients have built in mean here, beside what is built in (openai.md)",
+      "What names of models and voices that are built into OpenAI's clients mean here, besides the defaults (openai.md)",
     default: 'none',
   }),
   'openai_api.wait_s': setting({
@@ -464,7 +470,7 @@ export const SETTINGS = {
     env: [],
     text: 'duration',
     expected: SECONDS,
-    about: "How long a request over OpenAI's protocol waits for a node to begin with it",
+    about: "How long a request over OpenAI's protocol waits until a node begins with it",
     default: '60',
   }),
   'openai_api.timeout_s': setting({
@@ -489,7 +495,7 @@ export const SETTINGS = {
     text: 'duration',
     expected: SECONDS,
     about:
-      'How long an engine that is a server may say nothing over a request, when it answers other questions meanwhile; one that answers nothing at all is given up within a minute',
+      'How long a server engine may send nothing for a request while it answers other questions; a server that answers nothing at all is given up within a minute',
     default: '300',
   }),
   ollama_host: setting({
@@ -504,7 +510,7 @@ export const SETTINGS = {
 } as const
 
 export type SettingKey = keyof typeof SETTINGS
-/** What was given, by key; absent where nobody said anything. */
+/** What was given, by key; absent where nothing was. */
 export type Values = { [K in SettingKey]?: z.output<(typeof SETTINGS)[K]['schema']> }
 
 /** Environment variables that together stand for DATABASE_URL. */
