@@ -1,4 +1,3 @@
-import { EarshotError } from '@earshot/contract'
 import type { Queryable } from '@earshot/db/functions/call'
 import type { MediaStore } from '@earshot/shared/media/store'
 import { readdir, rm } from 'node:fs/promises'
@@ -33,36 +32,19 @@ export function createUploads({
   /** How many answers need it: the same recording may be sent twice at once. */
   const used = new Map<string, number>()
 
-  let turn: Promise<unknown> = Promise.resolve()
-
-  /** One after the other: what is being dropped must not be taken for kept. */
-  function inTurn(work: () => Promise<void>): Promise<void> {
-    const done = turn.then(work)
-    turn = done.catch(() => {})
-    return done
+  /** Called while no other work on this content is under way. */
+  const drop = async (hash: string): Promise<void> => {
+    const left = (used.get(hash) ?? 1) - 1
+    if (left > 0) return void used.set(hash, left)
+    used.delete(hash)
+    if (await dropHeld(db, holder, hash, store.path(hash)))
+      await rm(store.path(hash), { force: true })
   }
 
-  const drop = (hash: string): Promise<void> =>
-    inTurn(async () => {
-      const left = (used.get(hash) ?? 1) - 1
-      if (left > 0) return void used.set(hash, left)
-      used.delete(hash)
-      if (await dropHeld(db, holder, hash, store.path(hash)))
-        await rm(store.path(hash), { force: true })
-    })
-
-  const use = (kept: { hash: string; size: number; path: string }): Promise<void> =>
-    inTurn(async () => {
-      // Dropped between two breaths by the end of another answer.
-      if (!(await store.has(kept.hash)))
-        throw new EarshotError(
-          'EARSHOT_UNREACHABLE',
-          'The recording was removed while it was sent a second time.',
-          { hint: 'Send it again.' },
-        )
-      await writeHeldOnce(db, holder, kept)
-      used.set(kept.hash, (used.get(kept.hash) ?? 0) + 1)
-    })
+  const use = async (kept: { hash: string; size: number; path: string }): Promise<void> => {
+    await writeHeldOnce(db, holder, kept)
+    used.set(kept.hash, (used.get(kept.hash) ?? 0) + 1)
+  }
 
   return {
     async open() {
@@ -75,10 +57,9 @@ export function createUploads({
       }
     },
     async keep(stream, { maxBytes }) {
-      const kept = await store.put(stream, { maxBytes })
-      await use(kept)
-      const { hash, size } = kept
-      return { hash, size, [Symbol.asyncDispose]: () => drop(hash) }
+      const { hash, size } = await store.put(stream, { maxBytes, record: use })
+      const dispose = () => store.exclusively(hash, () => drop(hash))
+      return { hash, size, [Symbol.asyncDispose]: dispose }
     },
   }
 }
