@@ -13,7 +13,8 @@ begin
   if not earshot.is_leading(p_term) then
     return null;
   end if;
-  perform set_config('synchronous_commit', 'off', true);
+  -- The embedded database ends with its process (and has no doorbell): what was running must be known after that.
+  perform set_config('synchronous_commit', 'off', true) from earshot.settings s where s.doorbell;
   update earshot.jobs j
   set status = 'assigned', assigned_node = p_node, incarnation = p_incarnation, attempt = j.attempt + 1,
     fence = uuid_hash_extended(gen_random_uuid(), 0), assigned_at = now(), started_at = null

@@ -31,7 +31,8 @@ begin
   end if;
   -- The commit does not wait for the disk: what a crash of the server undoes was not handed out, and who took it meanwhile has a fence that
   -- no later assignment draws again.
-  perform set_config('synchronous_commit', 'off', true);
+  -- The embedded database ends with its process (and has no doorbell): what was running must be known after that.
+  perform set_config('synchronous_commit', 'off', true) from earshot.settings s where s.doorbell;
   if p_redis then
     v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.wake_transport = 'redis');
   end if;

@@ -137,7 +137,11 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local')(
       for (const { proxy } of stage.actors) proxy.stall()
       await struck.kill()
       await sleep(15_000)
-      for (const { proxy } of stage.actors) proxy.resume()
+      // Nodes come back up to two heartbeats after the coordinators.
+      for (const part of ['coordinator', 'worker']) {
+        for (const one of stage.actors) if (one.part === part) one.proxy.resume()
+        await sleep(3000)
+      }
       await done(jobs)
       // Until leases are judged again: only then could one be found over.
       const gone = actor('worker-1')
