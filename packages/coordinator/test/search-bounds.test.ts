@@ -54,6 +54,29 @@ describe.each(databases)('what a search depends on (%s)', (kind) => {
     const [first] = await search(pool, { query: 'needle straw', limit: 5 })
     expect(first!.text).toBe('straw hides a needle')
   })
+
+  test('many words that are in every text have a part each of what is looked at', async () => {
+    await using own = await testDatabase(kind)
+    const { pool } = own.db
+    const document = await storeDocument(own.db, 'straw.wav', [heard(0, 'straw')])
+    const words = Array.from({ length: 20 }, (_, at) => `straw${at}`).join(' ')
+    const vector = JSON.stringify(Array.from(embedLexical('straw')))
+    await pool.query('drop index earshot.chunks_lexical_384')
+    await pool.query(
+      `insert into earshot.chunks (document_id, ordinal, text, model, embedding)
+       select $1, n, $2, $3, $4::vector from generate_series(1, 600) n`,
+      [document, words, LEXICAL_MODEL, vector],
+    )
+    const { rows } = await pool.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `explain (analyze, format json) ${searchSql({ name: LEXICAL_MODEL, dimensions: LEXICAL_DIMENSIONS })}`,
+      [words, vector, SIMILARITY_FLOOR, 20, null],
+    )
+    const plan = rows[0]!['QUERY PLAN'][0].Plan
+    const candidates = find(plan, (part) => part['Subplan Name'] === 'CTE candidates')!
+    const looked = find(candidates, (part) => part['Node Type'] === 'Append')!
+    expect(looked['Actual Rows']).toBeGreaterThanOrEqual(2000)
+    expect(looked['Actual Rows']).toBeLessThanOrEqual(2500)
+  })
 })
 
 type Plan = {

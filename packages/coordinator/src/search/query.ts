@@ -8,6 +8,8 @@ const NEAREST = 40
 const TEXTS = 200
 /** Texts looked at for each word of the query, so that a word that is in every text costs no more than this many. */
 const CANDIDATES = 500
+/** Texts looked at for all words one by one: of many words each gets its part, at least as many as shown. */
+const CANDIDATES_OF_WORDS = 2000
 
 export type Model = { name: string; dimensions: number }
 
@@ -40,7 +42,10 @@ with words as materialized (
   select c.id from earshot.corpora c where $5::text is null or c.name = $5
 ), candidates as materialized (
   select k.id from whole w cross join lateral (${candidates('w.all_words', words)}) k
-  union select k.id from asked a cross join lateral (${candidates('a.query', words)}) k
+  union select k.id from whole w cross join asked a cross join lateral (
+    with found as materialized (${candidates('a.query', words)})
+    select f.id from found f
+    limit greatest($4, ${CANDIDATES_OF_WORDS} / w.words)) k
 ), texts as materialized (
   select c.id, m.words, row_number() over (order by m.words desc, ts_rank_cd(c.fts, w.any_word) desc, c.id) as place
   from whole w
