@@ -76,13 +76,17 @@ export function watchNpm(onEnd) {
   return () => clearInterval(timer)
 }
 
-/** This process's parent and, where the system tells, the parent's: npm has a shell between. */
+/**
+ * This process's parent, and the parent's where it is the shell that npm starts between. What
+ * stands above npm does not count: a terminal may close while `nohup npx` goes on.
+ */
 function ancestors() {
   const parent = process.ppid
   try {
-    // Field 4, counted after the program's name in brackets, which may itself hold blanks and brackets.
-    const fields = readFileSync(`/proc/${parent}/stat`, 'utf8').split(') ').at(-1)?.split(' ')
-    return [parent, Number(fields?.[1])]
+    // After the number the program's name in brackets, which may itself hold blanks and brackets.
+    const stat = readFileSync(`/proc/${parent}/stat`, 'utf8')
+    if (!/^\d+ \((da|ba|a)?sh\) /.test(stat)) return [parent]
+    return [parent, Number(stat.split(') ').at(-1)?.split(' ')[1])]
   } catch {
     // Not Linux, or it has just ended.
     return [parent]

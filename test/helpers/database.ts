@@ -93,6 +93,8 @@ async function openSessions(client: pg.Client, name: string): Promise<string[]> 
 
 async function asAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url })
+  // The calls on it fail too and say why; unheard, this event would end the process.
+  client.on('error', () => {})
   await client.connect()
   try {
     return await work(client)

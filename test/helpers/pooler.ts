@@ -84,6 +84,8 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
   const deadline = Date.now() + 10_000
   for (;;) {
     const client = new pg.Client({ connectionString: url })
+    // The calls on it fail too and say why; unheard, this event would end the process.
+    client.on('error', () => {})
     client.on('error', () => {})
     try {
       await client.connect()

@@ -8,7 +8,12 @@ import type { TestProject } from 'vitest/node'
 import { type Cluster, type LocalServer, startCluster, stopStaleCluster } from './cluster.ts'
 import { type ContainerServer, startContainer } from './container.ts'
 import { embeddedTemplate } from './embedded-template.ts'
-import { createRunFolder, removeRunFolder, staleRunFolders } from './run-folder.ts'
+import {
+  createRunFolder,
+  endStaleProcesses,
+  removeRunFolder,
+  staleRunFolders,
+} from './run-folder.ts'
 import { TEMPLATE, type Template } from './template.ts'
 
 type Server = LocalServer | ContainerServer | { kind: 'none'; reason: string }
@@ -23,6 +28,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const server = await findServer()
   for (const folder of await staleRunFolders()) {
     if (server.kind === 'local') await stopStaleCluster(server, folder)
+    await endStaleProcesses(folder)
     await removeRunFolder(folder)
   }
   if (server.kind === 'container') process.env.EARSHOT_TEST_CONTAINERS = '1'
@@ -61,12 +67,17 @@ export async function startServer(server: Server, folder: string): Promise<Clust
 
 async function serverTemplate(admin: string, home: string): Promise<Template> {
   const client = new pg.Client({ connectionString: admin })
+  // Where set-up fails the server goes while this is open; that must not hide why it failed.
+  client.on('error', () => {})
   await client.connect()
-  await client.query(`create database ${TEMPLATE}`)
-  const url = new URL(admin)
-  url.pathname = `/${TEMPLATE}`
-  await migrated({ url: url.href, home })
-  await client.end()
+  try {
+    await client.query(`create database ${TEMPLATE}`)
+    const url = new URL(admin)
+    url.pathname = `/${TEMPLATE}`
+    await migrated({ url: url.href, home })
+  } finally {
+    await client.end()
+  }
   return { at: admin }
 }
 

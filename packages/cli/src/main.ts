@@ -40,11 +40,11 @@ function fail(error: unknown, { argv, env, stdout, stderr, interrupts }: Surroun
 const isAbort = (error: unknown) =>
   error instanceof Interrupted || (error instanceof Error && error.name === 'AbortError')
 
-/** `earshot jobs | head -1` closes the pipe early: that is no error. */
+/** `earshot jobs | head -1` closes the pipe early, and a terminal may be gone: that is no error. */
 function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
     })
   }
 }
