@@ -63,7 +63,10 @@ export const Parent = z.strictObject({
 /** Settings of one enqueued job. Times are ISO 8601 with a zone; priority: higher runs first. */
 export const EnqueueOptions = z
   .object({
-    requires: Requires.optional(),
+    requires: Requires.refine(
+      (needs) => Object.keys(needs).length <= 100,
+      'expected at most 100 tags',
+    ).optional(),
     priority: z.number().int().min(-1000).max(1000).optional(),
     /** As its kind is, unless given: `speak` is interactive, all else batch. */
     class: z.enum(JOB_CLASSES).optional(),

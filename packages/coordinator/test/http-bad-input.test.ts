@@ -92,6 +92,13 @@ describe('a bad request gets a code of the catalogue and the name of the field',
       'requires.gpu',
     ],
     [
+      'requirements of 101 tags',
+      '/v1/jobs',
+      { ...speak, requires: Object.fromEntries(Array.from({ length: 101 }, (_, n) => [n, 1])) },
+      'EARSHOT_BAD_REQUEST',
+      'requires',
+    ],
+    [
       'text that no database holds',
       '/v1/jobs',
       { kind: 'speak', payload: { text: 'a\u0000b' } },

@@ -17,18 +17,17 @@ export function modelRoutes(scope: FastifyInstance, { models, aliases }: OpenAiA
     const name = aliases.model(params['*'])
     const model = there.find((one) => one.name === name || one.aliases.includes(name))
     if (model !== undefined) return view(model)
-    for (const kind of OPENAI_KINDS) {
-      const able = there.filter(({ kinds }) => kinds.includes(kind))
-      if (able.length > 0 && aliases.builtIn(kind, name))
-        return {
-          id: params['*'],
-          object: 'model',
-          created: 0,
-          owned_by: 'earshot',
-          kinds: [kind],
-          nodes: [...new Set(able.flatMap(({ up }) => up))],
-        }
-    }
+    const kind = OPENAI_KINDS.find((one) => aliases.builtIn(one, name))
+    const able = there.filter(({ kinds }) => kind !== undefined && kinds.includes(kind))
+    if (able.length > 0)
+      return {
+        id: params['*'],
+        object: 'model',
+        created: 0,
+        owned_by: 'earshot',
+        kinds: [kind],
+        nodes: [...new Set(able.flatMap(({ up }) => up))],
+      }
     throw new EarshotError(
       'EARSHOT_UNKNOWN_MODEL',
       `No node that is up offers model "${params['*']}".`,
