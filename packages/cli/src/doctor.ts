@@ -137,7 +137,7 @@ export async function checkEngines({
       const fix =
         missing === undefined
           ? null
-          : (HOW_TO_GET[missing] ??
+          : (HOW_TO_GET[missing]?.replaceAll('EARSHOT_HOME', JSON.stringify(config.home)) ??
             (TOLD.has(missing) ? null : await howToInstall(missing, surroundings.env.PATH ?? '')))
       return {
         name,

@@ -1,7 +1,16 @@
-import { Presets, SingleBar } from 'cli-progress'
+import cliProgress from 'cli-progress'
 import type { Output } from './output.ts'
 
-export type Progress = { /** From 0 to 1. */ update(share: number): void; stop(): void }
+// CommonJS: not all of its exports are seen by name.
+const { Format, Presets, SingleBar } = cliProgress
+
+export type Progress = {
+  /** From 0 to 1. */
+  update(share: number): void
+  /** What is going on before there is a share; takes the place of the bar until then. */
+  say(text: string): void
+  stop(): void
+}
 
 /** What takes less than this needs no bar. */
 const PATIENCE_MS = 2_000
@@ -14,13 +23,18 @@ const PATIENCE_MS = 2_000
  * await client.wait(job, { onProgress: progress.update }).finally(progress.stop)
  */
 export function createProgress(output: Output, label: string): Progress {
-  if (!output.watched || output.json) return { update: () => undefined, stop: () => undefined }
+  if (!output.watched || output.json)
+    return { update: () => undefined, say: () => undefined, stop: () => undefined }
   let share = 0
-  let bar: SingleBar | undefined
+  let said = ''
+  let bar: cliProgress.SingleBar | undefined
   const timer = setTimeout(() => {
     bar = new SingleBar(
       {
-        format: `${label} {bar} {percentage} %`,
+        format: (options, { progress }) =>
+          progress === 0 && said !== ''
+            ? `${label}: ${said}`
+            : `${label} ${Format.BarFormat(progress, options)} ${Math.round(progress * 100)} %`,
         stream: output.stderr as NodeJS.WritableStream,
         clearOnComplete: true,
         hideCursor: true,
@@ -33,6 +47,10 @@ export function createProgress(output: Output, label: string): Progress {
   return {
     update: (next) => {
       share = Math.min(1, Math.max(share, next))
+      bar?.update(Math.round(share * 100))
+    },
+    say: (text) => {
+      said = text
       bar?.update(Math.round(share * 100))
     },
     stop: () => {

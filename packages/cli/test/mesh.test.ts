@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Hit, JobView, NodeView, WhyView } from '@earshot/contract'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -84,7 +84,13 @@ describe('a running mesh', () => {
     expect((await run('say', 'hello', '-o', 'inbox')).stderr).toContain(
       'inbox is a folder.\n  Name a file in it.',
     )
+    expect((await run('say', 'hello', '-o', 'b.xyz')).stderr).toContain(
+      'its ending is none of .wav, .mp3',
+    )
     expect(readdirSync(cwd).sort()).toEqual(['a.wav', 'home', 'inbox'])
+    expect((await run('say', 'hello', '-o', 'a.mp3')).code).toBe(0)
+    // An ID3 tag, or the first frame.
+    expect(readFileSync(path.join(cwd, 'a.mp3')).toString('latin1', 0, 3)).toMatch(/^(ID3|\xff)/)
   })
 
   test('takes jobs of any kind that it knows, and names those that there are', async () => {

@@ -11,7 +11,7 @@ import {
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-code.ts'
 import { errorBody } from '../output.ts'
-import { createProgress } from '../progress.ts'
+import { type Progress, createProgress } from '../progress.ts'
 import { bytes, clock, safe } from '../wording.ts'
 import { noWords } from './no-words.ts'
 import { unfinished } from './unfinished.ts'
@@ -109,7 +109,9 @@ async function send(
     { signal },
   )
   if (!output.json) {
-    const already = added.duplicate ? ' The same content is there already; nothing was added.' : ''
+    const already = added.duplicate
+      ? ` The same content is there already; nothing was added.${how.language === undefined ? '' : ` To transcribe it again: earshot enqueue transcribe '${JSON.stringify({ media: media.hash, language: how.language })}' --wait`}`
+      : ''
     output.note(
       `${safe(file)}: document ${added.document_id}, job ${added.job_id}, ${bytes(size)}.${already}`,
     )
@@ -152,10 +154,12 @@ async function finish(
   several: boolean,
 ): Promise<Added> {
   const signal = interrupts.first
-  const progress = createProgress(output, `${safe(added.file)}: working`)
-  const job = await client
-    .wait(added.job, { signal, onProgress: progress.update })
-    .finally(progress.stop)
+  const progress = createProgress(output, safe(added.file))
+  const stopTelling = tellPlace(client, added.job, progress)
+  const job = await client.wait(added.job, { signal, onProgress: progress.update }).finally(() => {
+    stopTelling()
+    progress.stop()
+  })
   if (job.status !== 'completed') throw unfinished(job)
   const document = await ready(client, added.document, signal)
   if (document.error !== null) throw new EarshotError(document.error.code, document.error.message)
@@ -175,6 +179,24 @@ async function finish(
 }
 
 const LOOK_AGAIN_MS = 200
+const TELL_MS = 2_000
+
+/** While a job waits for a node, says so and how many go before it: no per cent of what has not begun. */
+function tellPlace(client: Context['client'], job: number, progress: Progress): () => void {
+  const timer = setInterval(() => {
+    client.why(job).then(
+      ({ status, position, before_in_other_lanes: others, sentence }) => {
+        if (status !== 'pending' && status !== 'blocked') return progress.say('working')
+        const before = position === null ? null : position - 1 + (others ?? 0)
+        progress.say(before === null ? sentence : `waiting, ${before} before it`)
+      },
+      // The wait itself tells what is wrong with the mesh.
+      () => undefined,
+    )
+  }, TELL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
 
 /** The document once it is ready or failed. Asked for rather than listened to: its chunks follow the transcript at once. */
 async function ready(

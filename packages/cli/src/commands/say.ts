@@ -4,13 +4,23 @@ import { access, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { EarshotError, type JobView } from '@earshot/contract'
+import { EarshotError, type JobView, type SPEECH_FORMATS } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { createProgress } from '../progress.ts'
 import { bytes, duration } from '../wording.ts'
 import { unfinished } from './unfinished.ts'
 
-/** `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the WAV file. */
+/** By the file's ending; PCM without a header would tell no player what it is. */
+const FORMATS: Record<string, (typeof SPEECH_FORMATS)[number]> = {
+  '.wav': 'wav',
+  '.mp3': 'mp3',
+  '.opus': 'opus',
+  '.ogg': 'opus',
+  '.flac': 'flac',
+  '.aac': 'aac',
+}
+
+/** `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the file, in the format of its ending. */
 export async function run(
   { client, output, interrupts, surroundings }: Context,
   words: string[],
@@ -18,10 +28,15 @@ export async function run(
 ): Promise<void> {
   const file = path.resolve(surroundings.cwd, options.output ?? '')
   await refuseWrongPlace(file)
+  const format = formatOf(file)
   const signal = interrupts.first
   const enqueued = await client.enqueue(
     'speak',
-    { text: words.join(' '), ...(options.voice === undefined ? {} : { voice: options.voice }) },
+    {
+      text: words.join(' '),
+      ...(format === 'wav' ? {} : { format }),
+      ...(options.voice === undefined ? {} : { voice: options.voice }),
+    },
     { signal, priority: 10 },
   )
   const progress = createProgress(output, 'speaking')
@@ -37,6 +52,17 @@ export async function run(
     output.print(
       `Wrote ${file}: ${duration(duration_s)} of speech, ${bytes(artifact.size)}, by ${engine}${job.assigned_node === null ? '' : ` on ${job.assigned_node}`}.`,
     )
+}
+
+function formatOf(file: string): (typeof SPEECH_FORMATS)[number] {
+  const format = FORMATS[path.extname(file).toLowerCase()]
+  if (format === undefined)
+    throw new EarshotError(
+      'EARSHOT_BAD_REQUEST',
+      `${path.basename(file)} does not say in which format to write: its ending is none of ${Object.keys(FORMATS).join(', ')}.`,
+      { field: '--output' },
+    )
+  return format
 }
 
 // Before the mesh works for nothing.
