@@ -1,4 +1,4 @@
-// npm test: set-up, a PostgreSQL for the tests, the type check, then the tests; arguments go to vitest.
+// npm test: set-up, a PostgreSQL for the tests, the checks, then the tests; arguments go to vitest.
 import { dirname, join } from 'node:path'
 import { childEnvironment, LauncherError, main, say } from './child.mjs'
 import { foreground } from './foreground.mjs'
@@ -32,6 +32,7 @@ async function test(yes, args) {
   await check('the format', ': pnpm format', inModules('oxfmt/bin/oxfmt'), '--check')
   await check('types', '', inModules('typescript/bin/tsc'), '--noEmit')
   await check('lint rules', '', inModules('oxlint/bin/oxlint'))
+  await check('the pages', '', inModules('markdownlint-cli2/markdownlint-cli2-bin.mjs'))
   return foreground(node, [inModules('vitest/vitest.mjs'), 'run', ...args], { env, cwd: root })
 }
 

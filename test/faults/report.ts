@@ -15,23 +15,28 @@ export function reportOf(run: ChaosReport): string {
   ]
   return `# What faults did to the mesh
 
-\`pnpm chaos --minutes ${Math.round(run.minutes)} --seed ${run.seed}${run.only.map((text) => ` --only ${text}`).join('')}\`: ${run.coordinators} coordinators and ${run.workers} workers as processes of their own on a private
-PostgreSQL${run.pooler ? ', some of them through PgBouncer in transaction mode' : ''}; a lease of ${run.leaseS} s. ${machine()}.
+\`\`\`text
+pnpm chaos --minutes ${Math.round(run.minutes)} --seed ${run.seed}${run.only.map((text) => ` --only ${text}`).join('')}
+\`\`\`
+
+${run.coordinators} coordinators and ${run.workers} workers, processes of their own on a private PostgreSQL${run.pooler ? ';\nsome of them through PgBouncer in transaction mode' : ''}. A lease takes ${run.leaseS} s.
+${machine()}.
 
 | | |
 |---|---|
 | faults | ${run.heals.filter(({ sort }) => !sort.endsWith(', then over')).length} in ${run.minutes} minutes |
 | jobs | ${run.jobs}, assigned ${run.attempts} times |
 | effects stored | ${run.effects} |
-| jobs in the hands of a node that died | ${run.deaths} |
-| submissions and cancellations said again, their answer lost | ${run.repeated} |
+| jobs held by a node that died | ${run.deaths} |
+| submissions and cancellations repeated, because their answer was lost | ${run.repeated} |
 | longest wait while a node that could run the job idled | ${run.longestWaitS.toFixed(1)} s |
 | **broken promises** | **${run.broken.length}** |
 
 ## Time to heal
 
-Until somebody leads, nothing lies with a node that is gone, every node that should be there is, and a job submitted after the fault has been
-done. "then over": what lasted ended, and everybody is back. A worker that is gone without a word is missed when its lease ends.
+The mesh has healed when a coordinator leads, no dead node holds a job, every expected node is online,
+and a job submitted after the fault is done. "then over" means that a lasting fault ended and every
+process is back. A worker that vanishes is noticed when its lease ends.
 
 | fault | times | p50 | p99 | longest |
 |---|---|---|---|---|
@@ -39,9 +44,9 @@ ${rows.join('\n')}
 
 ## Broken promises
 
-Checked: every job ends exactly once, in the state it must; no effect is missing, doubled or of an assignment that was over; nobody innocent
-is charged, neither job nor node; every fault heals; nothing waits for longer than 2 s while a node that could run it idles (after a
-fault: the lease and 2 s).
+Checked: every job ends exactly once, in the right state. No effect is missing, doubled or of an
+assignment that was over. No job and no node is charged for another's fault. Every fault heals. No job
+waits longer than 2 s while a node that could run it idles (after a fault: the lease and 2 s).
 
 ${
   run.broken.length === 0
