@@ -2,7 +2,7 @@
 # Debian 12, because its engines are the ones that Earshot is tested with.
 
 FROM node:24-bookworm-slim AS packages
-RUN npm install --global pnpm@12
+RUN npm install --global pnpm@12.21.0
 WORKDIR /app
 # The manifests alone: as long as they stay, Docker takes the installed packages from its cache.
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./

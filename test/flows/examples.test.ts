@@ -57,6 +57,6 @@ describe('the examples', () => {
   test('follow what happens until it can be found, and find it', async () => {
     expect(await run('follow.ts')).toMatch(/job\.queued[^]*job\.completed[^]*document\.ready/)
     expect(await run('search.ts', 'president')).toContain('spoken.wav at ')
-    expect(await run('search.ts', 'xylophone')).toContain('Nobody said')
+    expect(await run('search.ts', 'xylophone')).toContain('No one said')
   })
 })

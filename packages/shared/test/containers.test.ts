@@ -199,7 +199,7 @@ describe('the Dockerfile', () => {
     expect(bases).toHaveLength(2)
     expect(bases.filter((major) => !(major > needed))).toEqual([])
     expect(steps.flat().find((word) => word.startsWith('pnpm@'))).toBe(
-      `pnpm@${/@pnpm\/exe\.linux-x64', version: '(\d+)'/.exec(read('launcher/tool.mjs'))?.[1]}`,
+      `pnpm@${/@pnpm\/exe\.linux-x64',\s+version: '([\d.]+)'/.exec(read('launcher/pinned-tools.mjs'))?.[1]}`,
     )
     const programs = [...read('launcher/system.mjs').matchAll(/apt: \[(.*?)\]/g)].flatMap(
       ([, names]) => names!.match(/[\w-]+/g) ?? [],

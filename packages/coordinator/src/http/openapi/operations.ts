@@ -100,11 +100,10 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: { about: 'The ids that are tried again', schema: RetriedJobs },
   },
   'POST /v1/jobs/:id/stream': {
-    about:
-      'For workers: the answer of a job that somebody waits for, as it comes, the last line with `done`.',
+    about: 'For workers: the answer of an awaited job, piece by piece; the last line has `done`.',
     body: 'ndjson',
     headers: { 'X-Earshot-Attempt': 'The attempt of the job' },
-    answer: { about: 'How many pieces were heard', schema: HeardPieces },
+    answer: { about: 'How many pieces arrived', schema: HeardPieces },
   },
 
   'GET /v1/events': {
@@ -115,7 +114,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/progress': {
     about: 'For workers: how far their jobs are.',
     body: ProgressBody,
-    answer: { about: 'How many were heard', schema: HeardPieces },
+    answer: { about: 'How many reports arrived', schema: HeardPieces },
   },
 
   'POST /v1/media': {
@@ -158,7 +157,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: { about: 'The document', schema: DocumentView },
   },
   'GET /v1/documents/:id/segments': {
-    about: 'What was heard, with times and words.',
+    about: 'The transcript in segments, with times and words.',
     answer: { about: 'The segments', schema: SegmentList },
   },
   'GET /v1/documents/:id/transcript': {
