@@ -86,7 +86,6 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
     const client = new pg.Client({ connectionString: url })
     // The calls on it fail too and say why; unheard, this event would end the process.
     client.on('error', () => {})
-    client.on('error', () => {})
     try {
       await client.connect()
       return

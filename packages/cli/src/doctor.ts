@@ -227,7 +227,24 @@ function tryListening(host: string, port: number): Promise<string | null> {
 
 const SHORT_KEY = 16
 
-export function checkKey({ config }: Context): Check {
+/** Whether the mesh, where one answers, takes this machine's key; `/healthz` asks for none. */
+export async function checkKey(context: Context): Promise<Check> {
+  const { config, client, interrupts } = context
+  try {
+    await client.kinds({
+      signal: AbortSignal.any([interrupts.first, AbortSignal.timeout(5_000)]),
+    })
+  } catch (error) {
+    if (error instanceof EarshotError && error.code === 'EARSHOT_UNAUTHORIZED')
+      return {
+        name: 'key',
+        status: 'missing',
+        found: `the mesh at ${config.url} refuses ${config.key === null ? 'requests without a key' : 'this key'}`,
+        fix: "Set EARSHOT_KEY to the coordinator's key.",
+      }
+    // What else is wrong with the mesh, the line about the port tells.
+    interrupts.first.throwIfAborted()
+  }
   if (config.key === null) return ok('key', 'none: only this machine can reach the mesh')
   if (config.key.length >= SHORT_KEY) return ok('key', 'set')
   return {

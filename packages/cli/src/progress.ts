@@ -1,5 +1,6 @@
 import cliProgress from 'cli-progress'
 import type { Output } from './output.ts'
+import { safe } from './wording.ts'
 
 // CommonJS: not all of its exports are seen by name.
 const { Format, Presets, SingleBar } = cliProgress
@@ -59,3 +60,9 @@ export function createProgress(output: Output, label: string): Progress {
     },
   }
 }
+
+/** Says why the job that someone waits for is still not done; `client.wait` calls it. */
+export const troubleTeller =
+  (output: Output) =>
+  (sentence: string, attempt: number): void =>
+    output.note(`Still waiting after ${attempt} attempts. The last one: ${safe(sentence)}`)

@@ -16,8 +16,15 @@ export type WaitOptions = {
   timeout_s?: number
   /** Called with 0 to 1 while a worker reports it. */
   onProgress?: (progress: number) => void
+  /**
+   * Called when attempts end unfinished again and again, with the last one's sentence: from the
+   * third attempt on, once for each new sentence. The wait goes on.
+   */
+  onTrouble?: (sentence: string, attempt: number) => void
 }
 
+/** From this attempt on, an unfinished one is no accident. */
+const TROUBLED_ATTEMPT = 3
 /** A missed event must not hang anyone: what is waited for is also asked for, this often. */
 const POLL_MS = 5_000
 /** As many ids as one GET /v1/jobs?ids= takes. */
@@ -26,6 +33,9 @@ const BATCH = 200
 type Waiter = {
   id: number
   onProgress: ((progress: number) => void) | undefined
+  onTrouble: ((sentence: string, attempt: number) => void) | undefined
+  /** The sentence told last. */
+  told?: string
   done: (job: JobView) => void
   failed: (error: unknown) => void
 }
@@ -64,7 +74,7 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
       for (const waiter of batch) {
         const job = found.get(waiter.id)
         if (job === undefined || isFinal(job.status)) changed.push(waiter)
-        else if (job.progress !== null) waiter.onProgress?.(job.progress)
+        else tell(waiter, job)
       }
     }
     return changed
@@ -73,7 +83,13 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
     if (job === undefined)
       waiter.failed(new EarshotError('EARSHOT_NOT_FOUND', `There is no job ${waiter.id}.`))
     else if (isFinal(job.status)) waiter.done(job)
-    else if (job.progress !== null) waiter.onProgress?.(job.progress)
+    else tell(waiter, job)
+  }
+  const tell = (waiter: Waiter, { progress, attempt, error }: ListedJob): void => {
+    if (progress !== null) waiter.onProgress?.(progress)
+    if (error === null || attempt < TROUBLED_ATTEMPT || error.message === waiter.told) return
+    waiter.told = error.message
+    waiter.onTrouble?.(error.message, attempt)
   }
   const failAll = (error: unknown): void => {
     for (const waiter of waiters) waiter.failed(error)
@@ -120,7 +136,8 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
     session ??= open()
     const { signal } = session
     const { promise, resolve, reject } = Promise.withResolvers<JobView>()
-    const waiter: Waiter = { id, onProgress: options.onProgress, done: resolve, failed: reject }
+    const { onProgress, onTrouble } = options
+    const waiter: Waiter = { id, onProgress, onTrouble, done: resolve, failed: reject }
     const stop = (): void => reject(reasonOf(id, options, limit))
     limit?.addEventListener('abort', stop, { once: true })
     waiters.add(waiter)

@@ -11,7 +11,7 @@ import {
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-code.ts'
 import { errorBody } from '../output.ts'
-import { type Progress, createProgress } from '../progress.ts'
+import { type Progress, createProgress, troubleTeller } from '../progress.ts'
 import { bytes, clock, safe } from '../wording.ts'
 import { noWords } from './no-words.ts'
 import { unfinished } from './unfinished.ts'
@@ -156,10 +156,12 @@ async function finish(
   const signal = interrupts.first
   const progress = createProgress(output, safe(added.file))
   const stopTelling = tellPlace(client, added.job, progress)
-  const job = await client.wait(added.job, { signal, onProgress: progress.update }).finally(() => {
-    stopTelling()
-    progress.stop()
-  })
+  const job = await client
+    .wait(added.job, { signal, onProgress: progress.update, onTrouble: troubleTeller(output) })
+    .finally(() => {
+      stopTelling()
+      progress.stop()
+    })
   if (job.status !== 'completed') throw unfinished(job)
   const document = await ready(client, added.document, signal)
   if (document.error !== null) throw new EarshotError(document.error.code, document.error.message)

@@ -25,7 +25,7 @@ export async function run(context: Context): Promise<number> {
     await checkRedisHealth(context),
     await checkPort(context),
     await checkDisk(context),
-    checkKey(context),
+    await checkKey(context),
   )
   checks.push(
     await checkProgram(context, 'ffmpeg', 'decodes recordings', true),

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { EarshotError, type JobView, type SPEECH_FORMATS } from '@earshot/contract'
 import type { Context } from '../context.ts'
-import { createProgress } from '../progress.ts'
+import { createProgress, troubleTeller } from '../progress.ts'
 import { bytes, duration } from '../wording.ts'
 import { unfinished } from './unfinished.ts'
 
@@ -41,7 +41,7 @@ export async function run(
   )
   const progress = createProgress(output, 'speaking')
   const job: JobView<'speak'> = await client
-    .wait(enqueued, { signal, onProgress: progress.update })
+    .wait(enqueued, { signal, onProgress: progress.update, onTrouble: troubleTeller(output) })
     .finally(progress.stop)
   if (job.result === null) throw unfinished(job)
   const artifact = await client.artifact(job.result.artifact_id, { signal })
