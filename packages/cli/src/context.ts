@@ -6,6 +6,7 @@ import { secretsOf } from '@earshot/shared/config/secrets'
 import type { Interrupts } from '@earshot/shared/interrupts'
 import { createLog, type Log } from '@earshot/shared/log'
 import { createOutput, type Output } from './output.ts'
+import { notedAddress } from './running-mesh.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** What a command works with. */
@@ -32,13 +33,16 @@ export function createContext(
   options: { flags: Flags; configFile?: string; json: boolean; joins: boolean },
 ): Context {
   const { cwd, env, stdout, stderr, interrupts } = surroundings
-  const config = loadConfig({
+  const loaded = loadConfig({
     flags: options.flags,
     env,
     files: readSettingsFiles(cwd, options.configFile),
     cwd,
     machine: thisMachine(options.joins),
   })
+  const config = loaded.isUrlGiven
+    ? loaded
+    : { ...loaded, url: notedAddress(loaded.home) ?? loaded.url }
   const noColor = Boolean(env.NO_COLOR)
   const log = createLog({
     level: config.log.level,

@@ -2,6 +2,7 @@ import { EarshotError } from '@earshot/contract'
 import { serve as serveUntilStopped, type Serving } from '@earshot/shared/serve'
 import type { Context } from './context.ts'
 import { EXIT } from './exit-code.ts'
+import { forgetAddress } from './running-mesh.ts'
 
 /**
  * Runs services until a signal comes, as a command does.
@@ -13,10 +14,14 @@ export async function serve(
   { config, log, interrupts, output }: Context,
   serving: Serving,
 ): Promise<number> {
-  await serveUntilStopped(
-    { database: config.database, log, interrupts, note: output.note },
-    serving,
-  )
+  try {
+    await serveUntilStopped(
+      { database: config.database, log, interrupts, note: output.note },
+      serving,
+    )
+  } finally {
+    if (serving.migrates) forgetAddress(config.home)
+  }
   return EXIT.ok
 }
 

@@ -55,6 +55,14 @@ describe('a running mesh', () => {
     })
   })
 
+  test('is found by commands of its folder, whatever its port', async () => {
+    const found = await earshot(['nodes', '--json'], { cwd, env: { EARSHOT_HOME: home } })
+    expect(JSON.parse(found.stdout)).toMatchObject({ nodes: [{ id: 'box' }] })
+    // An address that is given wins.
+    const other = await earshot(['nodes'], { cwd, env: { EARSHOT_HOME: home, EARSHOT_PORT: '1' } })
+    expect(other.code).toBe(3)
+  })
+
   test('is not started twice on one home', async () => {
     const { code, stderr } = await earshot(['up'], {
       cwd,

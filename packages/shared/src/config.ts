@@ -23,6 +23,8 @@ export type Config = {
   home: string
   /** Where commands find the mesh. */
   url: string
+  /** Whether someone said so; otherwise `url` is the default. */
+  isUrlGiven: boolean
   key: string | null
   node: {
     id: string
@@ -242,6 +244,9 @@ function assemble(
   return {
     home,
     url: values.url ?? `http://${reachable(host)}:${port}`,
+    isUrlGiven: [values.url, values['http.host'], values['http.port']].some(
+      (one) => one !== undefined,
+    ),
     key: values.key ?? null,
     node: {
       id,

@@ -1,5 +1,6 @@
 import { createCoordinator } from '@earshot/coordinator'
 import type { Context } from '../context.ts'
+import { noteAddress } from '../running-mesh.ts'
 import { requireServer, serve } from '../serve.ts'
 
 /** `earshot coordinator`: routes jobs, watches the inbox and serves HTTP, on the database that the mesh shares. */
@@ -12,6 +13,7 @@ export async function run(context: Context): Promise<number> {
       const coordinator = createCoordinator({ db, config, log })
       const announce = (): void => {
         const { url } = coordinator
+        noteAddress(config.home, url)
         if (output.json)
           return output.printJson({
             url,

@@ -3,6 +3,7 @@ import { createWorker } from '@earshot/worker'
 import { findEngines } from '@earshot/worker/engines/find'
 import { engineOptions } from '@earshot/worker/engines/index'
 import type { Context } from '../context.ts'
+import { noteAddress } from '../running-mesh.ts'
 import { serve } from '../serve.ts'
 
 /** `earshot up`: coordinator and one worker in this process, on the embedded database or on DATABASE_URL. */
@@ -18,6 +19,7 @@ export async function run(context: Context): Promise<number> {
       const worker = createWorker({ db, config, log, engines: await engines })
       const announce = (): void => {
         const { url } = coordinator
+        noteAddress(config.home, url)
         if (output.json)
           return output.printJson({
             url,
