@@ -103,10 +103,10 @@ const DEFINITIONS: Definition[] = [
     example: 'earshot add talk.mp3 --wait',
     options: [
       new Option('--wait', 'wait until they are ready, then print the transcripts'),
-      new Option('--interactive', 'somebody waits: they go before all batch work'),
+      new Option('--interactive', 'put them before all batch work, because someone waits'),
       new Option(
         '--language <code>',
-        'what is spoken in them, such as de; found out by the engine unless given',
+        'the language spoken in them, such as de; the engine detects it unless given',
       ),
     ],
     load: () => import('./commands/add.ts'),
@@ -117,7 +117,10 @@ const DEFINITIONS: Definition[] = [
     about: 'Turn text into speech.',
     example: 'earshot say "The kettle is on." -o kettle.wav',
     options: [
-      new Option('-o, --output <file>', 'the WAV file to write').makeOptionMandatory(),
+      new Option(
+        '-o, --output <file>',
+        'the file to write; its ending chooses the format, such as .wav or .mp3',
+      ).makeOptionMandatory(),
       new Option('--voice <name>', 'a voice of the engine'),
     ],
     load: () => import('./commands/say.ts'),
@@ -198,7 +201,7 @@ const DEFINITIONS: Definition[] = [
   },
   {
     name: 'prune',
-    about: 'Show what is kept no longer, and with --yes delete it now.',
+    about: 'Show what is past its retention, and with --yes delete it now.',
     example: 'earshot prune',
     options: [
       new Option('--dry-run', 'change nothing, as without --yes').conflicts('yes'),
@@ -253,7 +256,7 @@ const DEFINITIONS: Definition[] = [
     about:
       'Take a node out: what it has goes back at once, and it gets nothing more until it is resumed.',
     example: 'earshot node quarantine attic --reason "It smells of smoke."',
-    options: [new Option('--reason <sentence>', 'why, for everybody who asks')],
+    options: [new Option('--reason <sentence>', 'the reason, shown to everyone who asks')],
     load: () => import('./commands/node-quarantine.ts'),
   },
   {
@@ -265,7 +268,7 @@ const DEFINITIONS: Definition[] = [
   {
     name: 'models pull',
     args: '<model>',
-    about: 'Load a model down: one of whisper.cpp, or through Ollama any other.',
+    about: 'Download a model: one of whisper.cpp, or through Ollama any other.',
     example: 'earshot models pull base.en',
     options: [
       new Option(
@@ -285,7 +288,7 @@ const DEFINITIONS: Definition[] = [
   {
     name: 'models use',
     args: '<model>',
-    about: 'Choose what jobs get on this box that name no model.',
+    about: 'Choose the model for jobs on this box that name none.',
     example: 'earshot models use small',
     load: () => import('./commands/models-use.ts'),
   },
@@ -313,7 +316,7 @@ const DEFINITIONS: Definition[] = [
   },
   {
     name: 'doctor',
-    about: 'Tell what works on this machine, what is missing, and the command that mends it.',
+    about: 'Tell what works on this machine, what is missing, and the command that repairs it.',
     example: 'earshot doctor',
     load: () => import('./commands/doctor.ts'),
   },
