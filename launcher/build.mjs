@@ -1,4 +1,5 @@
-// pnpm build: packs the packages that programs of others use to JavaScript with types, as tarballs in dist/, and tells how to install them.
+// pnpm build: packs the packages that programs of others use to JavaScript with types, as tarballs
+// in dist/, and tells how to install them.
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { childEnvironment, faultIn, LauncherError, main, run, say } from './child.mjs'
@@ -42,7 +43,10 @@ async function compile(folder) {
   cpSync(join(root, 'sql'), join(root, 'packages', 'db', 'dist', 'sql'), { recursive: true })
 }
 
-/** pnpm writes the workspace's own versions into the package.json that it packs, and the exports that only a package has. */
+/**
+ * pnpm writes the workspace's own versions into the package.json that it packs, and the exports
+ * that only a package has.
+ */
 async function pack(name, out) {
   await step(
     findTool('pnpm') ?? onPath('pnpm'),

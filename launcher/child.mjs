@@ -1,19 +1,23 @@
-// Starts child processes for the launcher: quiet while all goes well, a progress line for what takes longer than 2 s.
+// Starts child processes for the launcher: quiet while all goes well, a progress line for what
+// takes longer than 2 s.
 import { spawn } from 'node:child_process'
 import { delimiter } from 'node:path'
 
 /**
- * The environment for a child: without what npm put there for its own script. npm hands its whole configuration down as
- * npm_config_*, and a child npm or pnpm would take it for its own (a `--prefix` of the outer one moves the inner install).
+ * The environment for a child: without what npm put there for its own script. npm hands its whole
+ * configuration down as npm_config_*, and a child npm or pnpm would take it for its own (a
+ * `--prefix` of the outer one moves the inner install).
  *
- * @param {{ path?: string[], set?: Record<string, string> }} [more] folders to put first in PATH; variables to set
+ * @param {{ path?: string[], set?: Record<string, string> }} [more] folders to put first in PATH;
+ *   variables to set
  */
 export function childEnvironment({ path = [], set = {} } = {}) {
   const env = {}
   for (const [name, value] of Object.entries(process.env)) {
     if (!/^npm_(config|lifecycle|package)_/i.test(name)) env[name] = value
   }
-  // On Windows the variable may be spelled Path; two spellings in one object would leave it to chance which one counts.
+  // On Windows the variable may be spelled Path; two spellings in one object would leave it to
+  // chance which one counts.
   const name = Object.keys(env).find((key) => key.toUpperCase() === 'PATH') ?? 'PATH'
   env[name] = [...path, env[name] ?? ''].join(delimiter)
   return { ...env, ...set }
@@ -29,9 +33,11 @@ export function say(line) {
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ doing?: string, cwd?: string, env?: Record<string, string>, timeout?: number }} [options]
- *   doing: what is happening, for the progress line ("installing dependencies"); timeout: in ms, then it is ended
- * @returns {Promise<{ ok: boolean, output: string, stdout: string }>} ok is false also where the program does not exist
+ * @param {{ doing?: string, cwd?: string, env?: Record<string, string>, timeout?: number }}
+ *   [options] doing: what is happening, for the progress line ("installing dependencies"); timeout:
+ *   in ms, then it is ended
+ * @returns {Promise<{ ok: boolean, output: string, stdout: string }>} ok is false also where the
+ *   program does not exist
  */
 export function run(program, args, { doing, env = childEnvironment(), ...options } = {}) {
   return new Promise((resolve) => {
@@ -61,7 +67,9 @@ export function run(program, args, { doing, env = childEnvironment(), ...options
   })
 }
 
-/** After 2 s says what is going on, then every 10 s for how long; returns the function that ends it. */
+/**
+ * After 2 s says what is going on, then every 10 s for how long; returns the function that ends it.
+ */
 function showProgress(doing) {
   const started = Date.now()
   const seconds = () => Math.round((Date.now() - started) / 1000)
@@ -78,7 +86,10 @@ function showProgress(doing) {
   }
 }
 
-/** The line of a program's output that most likely names the fault: the last that speaks of an error, else the last. */
+/**
+ * The line of a program's output that most likely names the fault: the last that speaks of an
+ * error, else the last.
+ */
 export function faultIn(output) {
   const lines = output
     .split('\n')
@@ -91,7 +102,10 @@ export function faultIn(output) {
   )
 }
 
-/** What to do where a program's output says that it does not trust a certificate; empty where it says no such thing. */
+/**
+ * What to do where a program's output says that it does not trust a certificate; empty where it
+ * says no such thing.
+ */
 export function certificateHint(output) {
   if (
     !/self.signed certificate|unable to get local issuer|unable to verify the first certificate|UnknownIssuer|invalid peer certificate/i.test(

@@ -5,7 +5,10 @@ import { dirname, join } from 'node:path'
 import { certificateHint, childEnvironment, faultIn, LauncherError, run } from './child.mjs'
 import { findTool, installTool, root } from './tool.mjs'
 
-/** Inside node_modules, so that whoever deletes that folder deletes the claim that it is complete. */
+/**
+ * Inside node_modules, so that anyone who deletes that folder deletes the claim that it is
+ * complete.
+ */
 const STAMP = join(root, 'node_modules', '.earshot-stamp')
 
 /** Whether what is installed is what the lock file asks for, on this Node's platform. */
@@ -15,7 +18,8 @@ export function dependenciesReady() {
 }
 
 /**
- * Installs the dependencies where the lock file, a package.json or the platform changed. Call it under the lock.
+ * Installs the dependencies where the lock file, a package.json or the platform changed. Call it
+ * under the lock.
  *
  * @param {string} node the Node that will run Earshot
  * @throws LauncherError with pnpm's own words when it fails
@@ -47,7 +51,8 @@ function stamp() {
     join(root, 'pnpm-workspace.yaml'),
   ])
     hash.update(readFileSync(file))
-  // Some packages bring programs made for one platform: the folder may be shared between two systems.
+  // Some packages bring programs made for one platform: the folder may be shared between two
+  // systems.
   return `${hash.digest('hex')} ${process.platform}-${process.arch}\n`
 }
 

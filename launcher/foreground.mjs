@@ -3,21 +3,26 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
-/** Ctrl-C reaches a process twice when the terminal signals it and npm forwards the same to it; never this fast by hand. */
+/**
+ * Ctrl-C reaches a process twice when the terminal signals it and npm forwards the same to it;
+ * never this fast by hand.
+ */
 const SAME_KEYPRESS_MS = 250
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH']
 
 /**
  * Runs a program in the foreground until it ends.
  *
- * On POSIX the child gets its own process group, so that the terminal's Ctrl-C reaches this process only, and is passed on
- * exactly once: the second Ctrl-C means something else to `earshot up` than the first. Windows has no such groups without
- * opening a window; there the console itself signals the child.
+ * On POSIX the child gets its own process group, so that the terminal's Ctrl-C reaches this process
+ * only, and is passed on exactly once: the second Ctrl-C means something else to `earshot up` than
+ * the first. Windows has no such groups without opening a window; there the console itself signals
+ * the child.
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number, outlivesUs?: boolean }} [options]
- *   outlivesUs: false tells the child when this process is killed, by a channel that closes; it must know what to do then
+ * @param {{ env?: Record<string, string | undefined>, cwd?: string, sameKeypressMs?: number,
+ *   outlivesUs?: boolean }} [options] outlivesUs: false tells the child when this process is
+ *   killed, by a channel that closes; it must know what to do then
  * @returns {Promise<number>} the exit code; 128 + the signal's number when a signal ended the child
  */
 export function foreground(
@@ -58,7 +63,8 @@ export function foreground(
 }
 
 /**
- * npm and npx, killed with -9, leave what they started running: their end is noticed by their number.
+ * npm and npx, killed with -9, leave what they started running: their end is noticed by their
+ * number.
  *
  * @param {() => void} onEnd
  * @returns {() => void} ends the watch

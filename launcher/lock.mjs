@@ -5,11 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { say } from './child.mjs'
 
 const BEAT_MS = 2_000
-/** A live holder beats every 2 s; this long without is another process under a dead holder's number. */
+/**
+ * A live holder beats every 2 s; this long without is another process under a dead holder's number.
+ */
 const SILENT_MS = 30_000
 
 /**
- * Runs `work` while holding the lock file; waits for whoever holds it, and takes it over from one that died.
+ * Runs `work` while holding the lock file; waits for anyone who holds it, and takes it over from
+ * one that died.
  *
  * @template T
  * @param {string} file
@@ -52,7 +55,10 @@ function create(file) {
   }
 }
 
-/** Removes a dead holder's lock. Its own small lock keeps two who saw the same dead holder from removing a new one's. */
+/**
+ * Removes a dead holder's lock. Its own small lock keeps two who saw the same dead holder from
+ * removing a new one's.
+ */
 function takeOver(file) {
   const guard = `${file}.takeover`
   if (!create(guard)) {

@@ -4,7 +4,10 @@ import { findTool, installTool } from './tool.mjs'
 /** The oldest Node that runs TypeScript without a flag; 23 learned it later than 22 did. */
 export const NODE_NEEDED = '22.18'
 
-/** Whether this version of Node runs TypeScript files directly. @param {string} version for example '22.18.0' */
+/**
+ * Whether this version of Node runs TypeScript files directly. @param {string} version for example
+ * '22.18.0'
+ */
 export function fits(version) {
   const [major, minor] = version.split('.').map(Number)
   if (major === 22) return minor >= 18

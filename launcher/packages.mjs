@@ -4,8 +4,9 @@ import { delimiter, join } from 'node:path'
 import { childEnvironment, faultIn, run } from './child.mjs'
 
 /**
- * What each manager is called with; only apt-get was ever run. `refresh` is what fills an empty or outdated list of packages.
- * apt-get waits for another apt-get (a freshly started machine updates itself) instead of failing.
+ * What each manager is called with; only apt-get was ever run. `refresh` is what fills an empty or
+ * outdated list of packages. apt-get waits for another apt-get (a freshly started machine updates
+ * itself) instead of failing.
  */
 const MANAGERS = {
   apt: {
@@ -43,7 +44,10 @@ export function which(name) {
   return undefined
 }
 
-/** The manager of this system, or undefined where none that is known is here. @returns {ManagerName | undefined} */
+/**
+ * The manager of this system, or undefined where none that is known is here. @returns {ManagerName
+ * | undefined}
+ */
 export function findManager() {
   const here =
     { linux: ['apt', 'dnf'], darwin: ['brew'], win32: ['winget'] }[process.platform] ?? []
@@ -64,13 +68,14 @@ export function installCommand(manager, packages) {
 }
 
 /**
- * Installs packages: together, after a refresh of the lists if that fails, at last one by one, so that one unknown name
- * costs only itself.
+ * Installs packages: together, after a refresh of the lists if that fails, at last one by one, so
+ * that one unknown name costs only itself.
  *
  * @param {ManagerName} manager
  * @param {string[]} packages
  * @param {string} doing for the progress line
- * @returns {Promise<string | undefined>} the fault in the manager's own words, or undefined when all are installed
+ * @returns {Promise<string | undefined>} the fault in the manager's own words, or undefined when
+ *   all are installed
  */
 export async function installPackages(manager, packages, doing) {
   const { install, refresh, needsRoot } = MANAGERS[manager]
@@ -81,7 +86,8 @@ export async function installPackages(manager, packages, doing) {
   if (together) {
     if ((await ask(manager, [...install, ...packages], doing)).ok) return undefined
     if (refresh !== undefined) {
-      // A broken third-party source makes the refresh fail while the system's own works: only the install decides.
+      // A broken third-party source makes the refresh fail while the system's own works: only the
+      // install decides.
       await ask(manager, refresh, 'reading the list of packages')
       if ((await ask(manager, [...install, ...packages], doing)).ok) return undefined
     }
@@ -98,12 +104,16 @@ function ask(manager, args, doing) {
   const { program, env = {}, needsRoot } = MANAGERS[manager]
   const options = { doing, env: childEnvironment({ set: env }) }
   if (!needsRoot || isRoot()) return run(program, args, options)
-  // -n: never ask for a password; who has none set up gets the command to run instead. sudo drops our environment.
+  // -n: never ask for a password; who has none set up gets the command to run instead. sudo drops
+  // our environment.
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   return run('sudo', ['-n', 'env', ...settings, program, ...args], options)
 }
 
-/** A bare Debian image has no lists of packages at all: reads them then, since to ask them first would only fail. */
+/**
+ * A bare Debian image has no lists of packages at all: reads them then, since to ask them first
+ * would only fail.
+ */
 export async function fillLists(manager) {
   if (manager !== 'apt') return
   const lists = '/var/lib/apt/lists'

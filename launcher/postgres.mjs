@@ -1,4 +1,5 @@
-// PostgreSQL server programs on this machine, for the tests' private cluster: found, or installed where that is allowed.
+// PostgreSQL server programs on this machine, for the tests' private cluster: found, or installed
+// where that is allowed.
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,15 +8,19 @@ import { findManager, installPackages, isRoot, mayInstall, which } from './packa
 import { ensureVector } from './pgvector.mjs'
 
 /**
- * A server the tests can use: programs in `bin`, to be run as another user where this one is root (initdb refuses root);
- * or a container engine that answers; or none, and why.
+ * A server the tests can use: programs in `bin`, to be run as another user where this one is root
+ * (initdb refuses root); or a container engine that answers; or none, and why.
  *
- * @typedef {{ kind: 'local', bin: string, version: number, runAs: { uid: number, gid: number } | null }
+ * @typedef {{ kind: 'local', bin: string, version: number, runAs: { uid: number, gid: number } |
+ *   null }
  *   | { kind: 'container', image: string } | { kind: 'none', reason: string }} Server
  */
 
 const IMAGE = 'pgvector/pgvector:pg17'
-/** What brings a server, by manager; on Debian and Ubuntu `postgresql` is the release's own version. Only apt was run. */
+/**
+ * What brings a server, by manager; on Debian and Ubuntu `postgresql` is the release's own version.
+ * Only apt was run.
+ */
 const SERVER_PACKAGES = {
   apt: ['postgresql'],
   dnf: ['postgresql-server', 'pgvector'],
@@ -38,7 +43,10 @@ export async function findServer() {
   }
 }
 
-/** As findServer, but installs the server and pgvector where nothing usable is here and it may. @returns {Promise<Server>} */
+/**
+ * As findServer, but installs the server and pgvector where nothing usable is here and it may.
+ * @returns {Promise<Server>}
+ */
 export async function ensureServer({ yes }) {
   const found = await findServer()
   if (found.kind !== 'none') return found
@@ -66,7 +74,10 @@ export async function ensureServer({ yes }) {
     : { kind: 'none', reason: `pgvector could not be had: ${fault}` }
 }
 
-/** Packages, and on Debian 12 a build of pgvector, need root from beginning to end: one command, run here or by a person. */
+/**
+ * Packages, and on Debian 12 a build of pgvector, need root from beginning to end: one command, run
+ * here or by a person.
+ */
 async function installAsRoot(found, yes) {
   const program = fileURLToPath(new URL('test-postgres.mjs', import.meta.url))
   const byHand = which('sudo') === undefined ? 'as root' : 'sudo'
@@ -84,7 +95,8 @@ async function installAsRoot(found, yes) {
 async function installServer(manager, packages) {
   const before = clusters()
   const fault = await installPackages(manager, packages, 'installing PostgreSQL for the tests')
-  // Debian makes and starts a cluster with the package. Nobody asked for a server on this machine: away with that one.
+  // Debian makes and starts a cluster with the package. No one asked for a server on this machine:
+  // away with that one.
   for (const cluster of clusters().filter((name) => !before.includes(name))) {
     await run('pg_dropcluster', ['--stop', ...cluster.split('/')])
   }
@@ -100,7 +112,10 @@ function clusters() {
   )
 }
 
-/** @returns {Promise<{ bin: string, version: number, share: string, vector: boolean }[]>} newest first */
+/**
+ * @returns {Promise<{ bin: string, version: number, share: string, vector: boolean }[]>} newest
+ *   first
+ */
 async function installations() {
   const found = []
   for (const bin of new Set(binFolders())) {
@@ -116,7 +131,10 @@ async function installations() {
   return found.sort((a, b) => b.version - a.version)
 }
 
-/** Where server programs lie: Debian, Red Hat's PGDG, Homebrew on both kinds of Mac, the Windows installer; last, PATH. */
+/**
+ * Where server programs lie: Debian, Red Hat's PGDG, Homebrew on both kinds of Mac, the Windows
+ * installer; last, PATH.
+ */
 function binFolders() {
   const below = (folder, tail) =>
     existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name, tail)) : []
@@ -135,7 +153,10 @@ async function serverAt({ bin, version }) {
   return { kind: 'local', bin, version, runAs: isRoot() ? await serverUser() : null }
 }
 
-/** The user that a server started by root runs as: the package's own, else the one that owns nothing. */
+/**
+ * The user that a server started by root runs as: the package's own, else the one that owns
+ * nothing.
+ */
 async function serverUser() {
   const numbers = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, 'postgres'])))
   const [uid, gid] = numbers.map(({ ok, stdout }) => (ok ? Number(stdout) : 65_534))

@@ -8,10 +8,11 @@ import { ensurePrograms } from './system.mjs'
 import { tools } from './tool.mjs'
 
 /**
- * Makes this folder ready: Node, dependencies, system programs. What is there already costs only a look.
+ * Makes this folder ready: Node, dependencies, system programs. What is there already costs only a
+ * look.
  *
- * @param {{ yes: boolean, retry?: boolean }} options yes: the user allowed the system's package manager; retry: also try
- *   again what that package manager could not install the last time
+ * @param {{ yes: boolean, retry?: boolean }} options yes: the user allowed the system's package
+ *   manager; retry: also try again what that package manager could not install the last time
  * @returns {Promise<string>} the Node to run Earshot with
  */
 export async function prepare({ yes, retry = false }) {
@@ -37,7 +38,8 @@ async function prepareNode() {
 }
 
 /**
- * Takes `--yes` out of the arguments. npm keeps it for itself in `npm start --yes` and tells it only in its environment.
+ * Takes `--yes` out of the arguments. npm keeps it for itself in `npm start --yes` and tells it
+ * only in its environment.
  *
  * @param {string[]} args
  */

@@ -1,11 +1,15 @@
-// The programs that serve roles and that npm does not bring: looked for, installed where that is allowed, else named.
+// The programs that serve roles and that npm does not bring: looked for, installed where that is
+// allowed, else named.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLock } from './lock.mjs'
 import { findManager, installCommand, installPackages, mayInstall, which } from './packages.mjs'
 import { tools } from './tool.mjs'
 
-/** Names in dnf, brew and winget were never tried; a program without a name there must be had some other way. */
+/**
+ * Names in dnf, brew and winget were never tried; a program without a name there must be had some
+ * other way.
+ */
 const PROGRAMS = [
   {
     name: 'ffmpeg',
@@ -16,7 +20,8 @@ const PROGRAMS = [
   {
     name: 'pocketsphinx',
     serves: 'hears speech',
-    // Version 0.8 (Debian 12) and 5.x call the program differently; on Debian the English model is a package of its own.
+    // Version 0.8 (Debian 12) and 5.x call the program differently; on Debian the English model is
+    // a package of its own.
     here: () =>
       (which('pocketsphinx_continuous') ?? which('pocketsphinx')) !== undefined &&
       (which('apt-get') === undefined ||
@@ -53,15 +58,19 @@ const PROGRAMS = [
   },
 ]
 
-/** What could not be installed the last time: not tried again at every start, since a package manager takes its time. */
+/**
+ * What could not be installed the last time: not tried again at every start, since a package
+ * manager takes its time.
+ */
 const GIVEN_UP = join(tools, 'given-up')
 
 /**
- * Sees to the system programs. What cannot be had is named with the command that installs it, and Earshot goes on
- * without the roles it serves.
+ * Sees to the system programs. What cannot be had is named with the command that installs it, and
+ * Earshot goes on without the roles it serves.
  *
  * @param {{ yes: boolean, retry: boolean }} options see prepare
- * @returns {Promise<string[]>} what the user should be told when all set-up is over; nothing when all is there
+ * @returns {Promise<string[]>} what the user should be told when all set-up is over; nothing when
+ *   all is there
  */
 export async function ensurePrograms({ yes, retry }) {
   if (missing().length === 0) return []

@@ -1,4 +1,5 @@
-// Prints as one line of JSON which PostgreSQL the tests use; with --install it installs one where none is usable.
+// Prints as one line of JSON which PostgreSQL the tests use; with --install it installs one where
+// none is usable.
 import { main } from './child.mjs'
 import { readYes } from './prepare.mjs'
 import { ensureServer, findServer } from './postgres.mjs'

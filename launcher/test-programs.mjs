@@ -1,4 +1,5 @@
-// Programs that some tests put beside the mesh. Without one of them its tests are skipped, and say so.
+// Programs that some tests put beside the mesh. Without one of them its tests are skipped, and say
+// so.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { faultIn, run, say } from './child.mjs'
@@ -62,7 +63,7 @@ async function ensureProgram({ name, program, packages: all, service, givenUp },
   say(`the tests that need ${name} are skipped: ${fault ?? 'it is not where it was expected'}`)
 }
 
-/** Nobody asked for a service on this machine. */
+/** No one asked for a service on this machine. */
 async function stopService(manager, service) {
   if (manager !== 'apt' || which('systemctl') === undefined) return
   const running = existsSync('/run/systemd/system') ? ['--now'] : []

@@ -13,7 +13,7 @@ await main(async (args) => {
   try {
     return await test(yes, rest)
   } catch (error) {
-    // Whoever counts results by program must not take a run that never began for a good one.
+    // Anyone who counts results by program must not take a run that never began for a good one.
     process.on('exit', () => process.stdout.write('0 passed, 1 failed, 0 skipped\n'))
     throw error
   }

@@ -1,4 +1,5 @@
-// The private tools in .tools: Node and pnpm, each one npm package that holds a single ready program.
+// The private tools in .tools: Node and pnpm, each one npm package that holds a single ready
+// program.
 import {
   existsSync,
   mkdirSync,
@@ -22,7 +23,8 @@ export const tools = join(root, '.tools')
 /** @typedef {'node' | 'pnpm'} Tool */
 
 /**
- * The path of a private tool's program, or undefined where it is not installed in the pinned version.
+ * The path of a private tool's program, or undefined where it is not installed in the pinned
+ * version.
  *
  * @param {Tool} tool
  */
@@ -37,8 +39,9 @@ export function findTool(tool) {
 }
 
 /**
- * Installs a private tool: beside, tried once, then renamed into place, so that a cut-off install leaves nothing that
- * looks whole. npm checks it against the pinned checksum. Call it under the lock.
+ * Installs a private tool: beside, tried once, then renamed into place, so that a cut-off install
+ * leaves nothing that looks whole. npm checks it against the pinned checksum. Call it under the
+ * lock.
  *
  * @param {Tool} tool
  * @param {import('./pinned-tools.mjs').Pinned | undefined} it for tests
@@ -75,7 +78,10 @@ export async function installTool(tool, it = TOOLS[tool][`${process.platform}-${
   }
 }
 
-/** A project whose only dependency is this package, with its checksum: `npm ci` refuses any other content. */
+/**
+ * A project whose only dependency is this package, with its checksum: `npm ci` refuses any other
+ * content.
+ */
 function writeLock(folder, { name, version, integrity }) {
   const dependencies = { [name]: version }
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ dependencies }))
@@ -89,7 +95,10 @@ function writeLock(folder, { name, version, integrity }) {
   )
 }
 
-/** What killed installs left. Ten minutes: an npm that outlived its launcher may still be writing into a younger one. */
+/**
+ * What killed installs left. Ten minutes: an npm that outlived its launcher may still be writing
+ * into a younger one.
+ */
 function removeLeftovers() {
   for (const name of readdirSync(tools).filter((entry) => entry.startsWith('incoming-'))) {
     const folder = join(tools, name)

@@ -1,5 +1,5 @@
--- Who may call what. Applied after every change of a function: nothing is granted to public, and the role earshot_worker may
--- only call the functions that a worker needs.
+-- Who may call what. Applied after every change of a function: nothing is granted to public, and
+-- the role earshot_worker may only call the functions that a worker needs.
 revoke all on schema earshot from public;
 revoke all on all functions in schema earshot from public;
 do $$ begin

@@ -172,7 +172,9 @@ test('what npm put into the environment for itself does not reach children', asy
   expect(stdout).toBe('[]\n')
 })
 
-/** Holds the lock for as long as two lines take, 50 ms apart: overlapping holders would mix theirs. */
+/**
+ * Holds the lock for as long as two lines take, 50 ms apart: overlapping holders would mix theirs.
+ */
 function lockedScript(log: string): string {
   return `import { appendFileSync } from 'node:fs'
     import { setTimeout as sleep } from 'node:timers/promises'

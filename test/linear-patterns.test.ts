@@ -48,7 +48,10 @@ type Pattern = { source: string; flags: string }
 /** A slash begins a pattern after these, and divides after a value. */
 const BEFORE_PATTERN = /(?:[=(,:;!&|?{}[]|=>|\breturn|\bcase)$/
 
-/** The patterns that stand in code, as literals; what stands in comments, strings and templates is passed over. */
+/**
+ * The patterns that stand in code, as literals; what stands in comments, strings and templates is
+ * passed over.
+ */
 function* patternsIn(code: string): Generator<Pattern> {
   let before = ''
   for (let at = 0; at < code.length;) {

@@ -14,7 +14,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   worker: ['contract', 'db', 'shared'],
   cli: ['contract', 'db', 'shared', 'sdk', 'coordinator', 'worker'],
 }
-/** The rooms of a package, the lowest first: a file imports only from its own room and from those before it. */
+/**
+ * The rooms of a package, the lowest first: a file imports only from its own room and from those
+ * before it.
+ */
 const ROOMS: Record<string, readonly string[]> = {
   coordinator: [
     'queries',
@@ -31,7 +34,10 @@ const ROOMS: Record<string, readonly string[]> = {
   ],
   worker: ['process', 'text', 'audio', 'models', 'engines', 'media', 'kinds'],
 }
-/** The composition roots: the only files that know the process they run in. The second is a user's own main program in one call. */
+/**
+ * The composition roots: the only files that know the process they run in. The second is a user's
+ * own main program in one call.
+ */
 const MAINS = ['packages/cli/src/main.ts', 'packages/worker/src/run-worker.ts']
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 

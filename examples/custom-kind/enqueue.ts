@@ -1,4 +1,5 @@
-// Has the words of text files counted, wherever there is a worker: node examples/custom-kind/enqueue.ts talk.txt notes.txt
+// Has the words of text files counted, wherever there is a worker: node
+// examples/custom-kind/enqueue.ts talk.txt notes.txt
 import { readFile } from 'node:fs/promises'
 import { createClient } from '@earshot/sdk'
 import { wordCount } from './kind.ts'

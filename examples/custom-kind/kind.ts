@@ -1,4 +1,5 @@
-// A kind of job of your own: what goes in and what comes out. The worker and the program that enqueues import this file.
+// A kind of job of your own: what goes in and what comes out. The worker and the program that
+// enqueues import this file.
 import { defineKind, z } from '@earshot/sdk'
 
 export const wordCount = defineKind({

@@ -1,7 +1,7 @@
 -- Takes or renews leadership; returns the term, or null while another coordinator leads.
 --   p_holder  unique to one process
---   p_force   for the embedded database, where no other process can be alive, and whose one session no lock shuts out: there every
---             change rings the bell
+--   p_force   for the embedded database, where no other process can be alive, and whose one session
+--     no lock shuts out: there every change rings the bell
 create or replace function earshot.acquire_leadership(p_holder text, p_force boolean default false) returns bigint
 language sql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,5 +1,5 @@
 -- Moves jobs that ended long enough ago out of the hot table, up to p_limit at a time. Parents that
--- somebody still waits for are moved as well: children count them by their kept outcome. Acts only
+-- someone still waits for are moved as well: children count them by their kept outcome. Acts only
 -- while this term leads. Returns how many were moved.
 -- Shape: one range of the index jobs_finished a status, with the time to compare with as a value.
 -- Joined with the settings, it read every job each time.

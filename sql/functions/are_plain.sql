@@ -1,5 +1,5 @@
--- Whether a submission needs nothing looked up but its kinds: kinds of the users' own, without keys and without parents. Most short jobs are.
--- Called by submit_jobs, after check_jobs.
+-- Whether a submission needs nothing looked up but its kinds: kinds of the users' own, without keys
+-- and without parents. Most short jobs are. Called by submit_jobs, after check_jobs.
 create or replace function earshot.are_plain(p_jobs jsonb) returns boolean
 language plpgsql stable security definer set search_path = earshot, pg_temp
 as $$

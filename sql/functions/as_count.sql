@@ -1,4 +1,5 @@
--- A count that a node reports, such as its slots: a whole number from 0 to a million; 0 where it reports anything else.
+-- A count that a node reports, such as its slots: a whole number from 0 to a million; 0 where it
+-- reports anything else.
 create or replace function earshot.as_count(p_value jsonb) returns int
 language sql immutable set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- Cancels jobs for whose answer nobody waits any more, since the coordinator that would have passed it on is gone.
+-- Cancels jobs for whose answer no one waits any more, since the coordinator that would have passed
+-- it on is gone.
 --   p_term  acts only while this term leads
 -- Returns the ids that ended by this.
 create or replace function earshot.cancel_unawaited_jobs(p_term bigint) returns setof bigint

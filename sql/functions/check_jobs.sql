@@ -1,4 +1,5 @@
--- Refuses (22023) a submission that cannot be right, naming the job and the field; nothing is stored then.
+-- Refuses (22023) a submission that cannot be right, naming the job and the field; nothing is
+-- stored then.
 create or replace function earshot.check_jobs(p_jobs jsonb) returns void
 language plpgsql stable security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 as $$

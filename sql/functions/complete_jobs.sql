@@ -1,13 +1,17 @@
--- Completes jobs that a node reports, many at once: the only place that does. Called by finish_jobs, in its transaction.
+-- Completes jobs that a node reports, many at once: the only place that does. Called by
+-- finish_jobs, in its transaction.
 --   p_outcomes  as in finish_jobs
---   p_stored    the outputs are what is to be kept, whatever the kind; otherwise failures are left alone, and kinds whose output
---               becomes something else
--- Precondition: open, under this fence and this node's. All free rows under their fence are locked, also those that are left alone; it waits
--- for none, so a row that somebody else holds is left to a later report.
--- Returns those that were completed, with their roles. The event of the end keeps how long the job ran by its node's clock (or since it was
--- marked as running or assigned), and how long it waited: from the moment it was due until it began, that is now less the time it ran, but
--- not before it was assigned, and not after it was marked as running (its report may have come late).
--- Shape: rows found by key and updated by ctid, one statement a batch: job by job, each in a subtransaction, took twenty times as long.
+--   p_stored    the outputs are what is to be kept, whatever the kind; otherwise failures are left
+--     alone, and kinds whose output becomes something else
+-- Precondition: open, under this fence and this node's. All free rows under their fence are locked,
+-- also those that are left alone; it waits for none, so a row that someone else holds is left to a
+-- later report.
+-- Returns those that were completed, with their roles. The event of the end keeps how long the job
+-- ran by its node's clock (or since it was marked as running or assigned), and how long it waited:
+-- from the moment it was due until it began, that is now less the time it ran, but not before it
+-- was assigned, and not after it was marked as running (its report may have come late). Shape: rows
+-- found by key and updated by ctid, one statement a batch: job by job, each in a subtransaction,
+-- took twenty times as long.
 create or replace function earshot.complete_jobs(
   p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[], p_stored boolean default false
 ) returns table (id bigint, role text)

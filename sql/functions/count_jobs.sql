@@ -1,9 +1,11 @@
--- How many open jobs there are, by status and lane, and for how many seconds the oldest of those counted has been so.
+-- How many open jobs there are, by status and lane, and for how many seconds the oldest of those
+-- counted has been so.
 --   p_lanes  lanes looked at, at most, in each status
---   p_most   how far each lane that waits is counted, and how far all that is blocked, rests or is in hand. From six such lanes on each is
---            counted less far: all together to five times as much
--- Statuses: pending (since it is due), resting (pending, its time has not come, or it waits to run alone), blocked, assigned, running. A
--- number at its limit means at least so many: the cost has a bound, however much waits.
+--   p_most   how far each lane that waits is counted, and how far all that is blocked, rests or is
+--     in hand. From six such lanes on each is counted less far: all together to five times as much
+-- Statuses: pending (since it is due), resting (pending, its time has not come, or it waits to run
+-- alone), blocked, assigned, running. A number at its limit means at least so many: the cost has a
+-- bound, however much waits.
 create or replace function earshot.count_jobs(p_lanes int default 100, p_most int default 10000)
 returns table (status text, role text, requires jsonb, class text, jobs int, oldest_s double precision)
 language sql stable security definer set search_path = earshot, pg_temp set jit = off

@@ -1,6 +1,7 @@
--- Gives each recording or text that is submitted without a document one, under its content's hash: what is heard must belong
--- somewhere; but for `store: false`, which asks for the words alone. One that is there is left as it is. Refuses (22023)
--- media that no coordinator holds. Called by submit_jobs, in its transaction.
+-- Gives each recording or text that is submitted without a document one, under its content's hash:
+-- what is heard must belong somewhere; but for `store: false`, which asks for the words alone. One
+-- that is there is left as it is. Refuses (22023) media that no coordinator holds. Called by
+-- submit_jobs, in its transaction.
 --   p_known  {key: id} of jobs that were submitted before; a repeat needs no document
 create or replace function earshot.create_documents(p_jobs jsonb, p_tenant text, p_known jsonb) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp

@@ -1,4 +1,5 @@
--- A node stops in an orderly way: what it still holds goes back, uncharged, and it is offline at once.
+-- A node stops in an orderly way: what it still holds goes back, uncharged, and it is offline at
+-- once.
 create or replace function earshot.deregister_node(p_node text, p_incarnation bigint, p_token text default null) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,6 +1,7 @@
--- A path of an inbox no longer has its content. Where the same content lies under another path of this inbox, that is where it
--- is from now on; where another coordinator has it too, it is done from there; otherwise the open job that needs it ends with this
--- code and sentence. What was heard already stays.
+-- A path of an inbox no longer has its content. Where the same content lies under another path of
+-- this inbox, that is where it is from now on; where another coordinator has it too, it is done
+-- from there; otherwise the open job that needs it ends with this code and sentence. What was heard
+-- already stays.
 create or replace function earshot.detach_content(p_file earshot.inbox_files, p_code text, p_sentence text) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

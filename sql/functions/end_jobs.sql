@@ -1,6 +1,6 @@
 -- Ends jobs without a result, and the documents for which no other job is open.
 --   p_status  failed | cancelled
--- Precondition: not ended yet. Returns the ids that ended; where none did, nobody is told anything.
+-- Precondition: not ended yet. Returns the ids that ended; where none did, no one is told anything.
 create or replace function earshot.end_jobs(p_ids bigint[], p_status text, p_code text, p_sentence text) returns setof bigint
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -8,7 +8,8 @@ declare
   v_ended bigint[];
 begin
   if exists (select from earshot.job_parents p where p.parent_id = any (p_ids) and not p.counted) then
-    -- What ends and what waits below it is locked together, by id: two that end jobs of one tree at once must not wait for each other.
+    -- What ends and what waits below it is locked together, by id: two that end jobs of one tree at
+    -- once must not wait for each other.
     perform from earshot.jobs j where j.id in (
         with recursive below (id) as (
           select unnest(p_ids)
@@ -26,7 +27,8 @@ begin
   if v_ended is null then
     return;
   end if;
-  -- Held before their other jobs are looked at: of two jobs of one document that end at once, the later sees the earlier.
+  -- Held before their other jobs are looked at: of two jobs of one document that end at once, the
+  -- later sees the earlier.
   perform from earshot.documents d where d.id in (select j.document_id from earshot.jobs j where j.id = any (v_ended)) order by d.id for update;
   with ended as (
     select j.id, j.tenant_id, j.document_id, j.assigned_node, j.attempt, j.kind from earshot.jobs j where j.id = any (v_ended)

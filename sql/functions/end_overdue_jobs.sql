@@ -1,5 +1,6 @@
--- Ends jobs whose deadline has passed: 500 at a time, so that no sweep takes long; when so many ended, more may wait. Returns how many.
--- Called by sweep, which bounds how long it waits for rows that others hold: such a job is left to the next sweep.
+-- Ends jobs whose deadline has passed: 500 at a time, so that no sweep takes long; when so many
+-- ended, more may wait. Returns how many. Called by sweep, which bounds how long it waits for rows
+-- that others hold: such a job is left to the next sweep.
 create or replace function earshot.end_overdue_jobs() returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -16,7 +17,8 @@ begin
   exception when lock_not_available then
     null;
   end;
-  -- Somebody holds what one of them would change, a child or a document. Each wait is short; a few are enough for one sweep.
+  -- Someone holds what one of them would change, a child or a document. Each wait is short; a few
+  -- are enough for one sweep.
   foreach v_id in array v_ids loop
     begin
       perform set_config('lock_timeout', '5ms', true);

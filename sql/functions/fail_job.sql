@@ -1,8 +1,11 @@
--- One open job failed: charges the guilty and decides what becomes of it. Called by finish_jobs, which holds the row.
---   verdict node  the node says that it was its own fault: charged to the node
---   verdict job   charged to the job, unless the node is the likelier one: its role is in quarantine, or this very job failed
---                 there before while other nodes have not been tried. So a broken node cannot use up a job's tries.
--- Rest before the next try: 5 s, 10 s, 20 s … up to 5 minutes; none before another node gets what somebody waits for.
+-- One open job failed: charges the guilty and decides what becomes of it. Called by finish_jobs,
+-- which holds the row.
+--   verdict node  the node says that it was its own fault: charged to the node verdict job
+--   charged to the job, unless the node is the likelier one: its role is in quarantine, or this
+--   very job failed there before while other nodes have not been tried. So a broken node cannot use
+--   up a job's tries.
+-- Rest before the next try: 5 s, 10 s, 20 s … up to 5 minutes; none before another node gets what
+-- someone waits for.
 create or replace function earshot.fail_job(p_job earshot.jobs, p_node text, p_error jsonb) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,7 +1,8 @@
--- Jobs that were submitted before under the idempotency keys of a submission, as {key: id}. Called by submit_jobs, in its transaction.
--- Refuses (EK001) all of them when a key belongs to a job of another kind or payload, also within the submission.
--- The rows are held, so that none moves to the archive meanwhile: each job is found in one table or the other.
--- A payload got its document_id from create_documents where it was submitted without.
+-- Jobs that were submitted before under the idempotency keys of a submission, as {key: id}. Called
+-- by submit_jobs, in its transaction. Refuses (EK001) all of them when a key belongs to a job of
+-- another kind or payload, also within the submission. The rows are held, so that none moves to the
+-- archive meanwhile: each job is found in one table or the other. A payload got its document_id
+-- from create_documents where it was submitted without.
 create or replace function earshot.find_by_keys(p_jobs jsonb, p_tenant text) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

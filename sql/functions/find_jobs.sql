@@ -1,7 +1,8 @@
 -- The jobs that an action would change, oldest first, a hundred thousand at most.
---   p_action  cancel: those not ended; retry: those that failed or were cancelled, and those that rest after a failure
---   p_filter  {ids?, status?, kind?, node?, older_s?}; all that is given must hold. older_s: seconds since it ended, or since it was
---             submitted where it has not
+--   p_action  cancel: those not ended; retry: those that failed or were cancelled, and those that
+--     rest after a failure
+--   p_filter  {ids?, status?, kind?, node?, older_s?}; all that is given must hold. older_s:
+--     seconds since it ended, or since it was submitted where it has not
 -- Refuses (22023) a filter that says nothing, since that would mean every job there is.
 create or replace function earshot.find_jobs(p_action text, p_filter jsonb, p_tenant text default 'default') returns setof bigint
 language plpgsql stable security definer set search_path = earshot, pg_temp

@@ -1,12 +1,14 @@
 -- A node reports how jobs ended: output and state, in one transaction.
---   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}, and how long it ran there: {"ran_s"}
---     verdict   final: it can never succeed; job: charged to the job, tried again up to max_tries;
---               node: charged to the node, the job goes back
--- Precondition: the caller is this node; open, under this fence. Answers a job: done; already (this very holder reported it before); lost (it is not
--- this holder's any more: nothing was changed); busy (another transaction holds it, or a job or document that its end would change: nothing
--- was changed, and the same report may be sent again). A result that the database refuses fails its own job and no other.
--- Outputs that are kept as they are (of kinds of the users' own) go all at once; failures, outputs that become documents, and a batch of
--- which the database refuses something, job by job.
+--   p_outcomes  one a job: {"output": …} or {"error": {"code", "message", "verdict"}}, and how long
+--     it ran there: {"ran_s"} verdict   final: it can never succeed; job: charged to the job, tried
+--     again up to max_tries; node: charged to the node, the job goes back
+-- Precondition: the caller is this node; open, under this fence. Answers a job: done; already (this
+-- very holder reported it before); lost (it is not this holder's any more: nothing was changed);
+-- busy (another transaction holds it, or a job or document that its end would change: nothing was
+-- changed, and the same report may be sent again). A result that the database refuses fails its own
+-- job and no other. Outputs that are kept as they are (of kinds of the users' own) go all at once;
+-- failures, outputs that become documents, and a batch of which the database refuses something, job
+-- by job.
 create or replace function earshot.finish_jobs(
   p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_outcomes jsonb[], p_token text default null
 ) returns table (id bigint, answer text)
@@ -25,7 +27,8 @@ begin
     return query select f.id, 'lost' from unnest(p_ids) f (id);
     return;
   end if;
-  -- The nodes that may be charged are locked before any job, in one order, as register_node does it. Mostly nothing failed anywhere.
+  -- The nodes that may be charged are locked before any job, in one order, as register_node does
+  -- it. Mostly nothing failed anywhere.
   if exists (select from earshot.node_failures) or exists (select from unnest(p_outcomes) o where o ? 'error') then
     perform from earshot.nodes n
     where n.id = any (array(select f.node from earshot.node_failures f where f.job_id = any (p_ids)
@@ -56,7 +59,8 @@ begin
     if v_job.id is null then
       answer := case when exists (select from earshot.jobs j where j.id = p_ids[i] and j.fence = p_fences[i]) then 'busy' else 'lost' end;
     elsif v_job.status not in ('assigned', 'running') then
-      -- It waits under this fence when this report failed it. Others may have ended it: by request, at its deadline, since its media is gone.
+      -- It waits under this fence when this report failed it. Others may have ended it: by request,
+      -- at its deadline, since its media is gone.
       answer := case when v_job.status in ('pending', 'completed')
         or v_job.error_code = coalesce(p_outcomes[i] -> 'error' ->> 'code', 'EARSHOT_RESULT_REFUSED') then 'already' else 'lost' end;
     elsif v_job.assigned_node <> p_node or v_job.incarnation <> p_incarnation then
@@ -92,7 +96,7 @@ begin
     begin
       perform earshot.record_success(p_node, v_completed, v_roles);
     exception when lock_not_available then
-      -- Somebody holds a node. The next success says the same.
+      -- Someone holds a node. The next success says the same.
       null;
     end;
   end if;

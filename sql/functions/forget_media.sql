@@ -1,7 +1,7 @@
--- Forgets that a coordinator holds media that nothing refers to. The coordinator deletes the file of
--- its store before this transaction ends.
--- Precondition: unneeded. Whatever refers to media locks its row first, so that this row is held here
--- before it is looked at again; one that is locked is left for the next time.
+-- Forgets that a coordinator holds media that nothing refers to. The coordinator deletes the file
+-- of its store before this transaction ends.
+-- Precondition: unneeded. Whatever refers to media locks its row first, so that this row is held
+-- here before it is looked at again; one that is locked is left for the next time.
 -- Returns the path, or null where it is needed.
 create or replace function earshot.forget_media(p_holder text, p_hash text) returns text
 language plpgsql security definer set search_path = earshot, pg_temp

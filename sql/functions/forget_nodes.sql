@@ -1,5 +1,6 @@
--- Forgets nodes that have been offline for longer than they are kept and have nothing in hand. One that a person holds back
--- stays: it must not work again just because it was away. Acts only while this term leads. Returns their ids.
+-- Forgets nodes that have been offline for longer than they are kept and have nothing in hand. One
+-- that a person holds back stays: it must not work again just because it was away. Acts only while
+-- this term leads. Returns their ids.
 create or replace function earshot.forget_nodes(p_term bigint) returns setof text
 language sql security definer set search_path = earshot, pg_temp
 as $$

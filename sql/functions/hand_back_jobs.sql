@@ -1,6 +1,7 @@
--- A node hands jobs back unfinished, charging nobody: it is stopping, or the media is out of reach.
--- Precondition: the caller is this node; open, under this fence. The rows are locked while that is looked at, or a job that was given to another node
--- meanwhile would be taken from it. Returns how many went back.
+-- A node hands jobs back unfinished, charging no one: it is stopping, or the media is out of reach.
+-- Precondition: the caller is this node; open, under this fence. The rows are locked while that is
+-- looked at, or a job that was given to another node meanwhile would be taken from it. Returns how
+-- many went back.
 create or replace function earshot.hand_back_jobs(
   p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_sentence text, p_cause text default 'handed_back', p_delay interval default '0', p_token text default null
 ) returns int

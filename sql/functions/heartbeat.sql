@@ -1,9 +1,10 @@
 -- A node's sign of life: renews its lease and answers with what it holds by the tables.
---   p_busy      role to the number of jobs that wind down on it: no longer its own, the engine not ended yet
+--   p_busy      role to the number of jobs that wind down on it: no longer its own, the engine not
+--     ended yet
 --   p_measured  {speeds, warm, shares}, as in earshot.nodes; what is left out stays as it was
--- Returns null when a newer incarnation took over, or the token is not this node's; otherwise
--- [{id, attempt, fence}] of all its open jobs, fences as text (they need 64 bits). What the node
--- holds and this list does not, it has lost; what the list has and the node does not, it fetches.
+-- Returns null when a newer incarnation took over, or the token is not this node's; otherwise [{id,
+-- attempt, fence}] of all its open jobs, fences as text (they need 64 bits). What the node holds
+-- and this list does not, it has lost; what the list has and the node does not, it fetches.
 create or replace function earshot.heartbeat(p_node text, p_incarnation bigint, p_busy jsonb, p_measured jsonb default '{}', p_token text default null) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp set lock_timeout = '1s' set plan_cache_mode = force_generic_plan
 as $$
@@ -11,7 +12,8 @@ declare
   v_was record;
   v_locked boolean;
 begin
-  -- The old state is read and the row locked first: a lease that was lost is not revived in silence.
+  -- The old state is read and the row locked first: a lease that was lost is not revived in
+  -- silence.
   select n.status, n.busy into v_was from earshot.node_registry n where n.id = p_node and n.incarnation = p_incarnation
     and n.token_hash is not distinct from sha256(convert_to(p_token, 'UTF8')) for update skip locked;
   v_locked := found;
@@ -21,7 +23,8 @@ begin
   update earshot.node_leases l
   set last_seen = clock_timestamp(), lease_until = clock_timestamp() + s.lease
   from earshot.settings s where l.node = p_node;
-  -- The wide row is written only when something changed; while somebody else holds it, with the next heartbeat.
+  -- The wide row is written only when something changed; while someone else holds it, with the next
+  -- heartbeat.
   update earshot.nodes n
   set status = 'online', busy = p_busy, speeds = m.speeds, warm = m.warm, shares = m.shares
   from (select coalesce(p_measured -> 'speeds', o.speeds) as speeds, coalesce(p_measured -> 'warm', o.warm) as warm,

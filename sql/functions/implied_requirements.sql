@@ -1,5 +1,6 @@
--- What the payload of a built-in kind requires of a node's tags, beside what the job itself says: the model that it names (model:NAME), the language
--- to be heard (hears), and that it can be translated. Whoever translates English has nothing to do. plpgsql keeps its plan.
+-- What the payload of a built-in kind requires of a node's tags, beside what the job itself says:
+-- the model that it names (model:NAME), the language to be heard (hears), and that it can be
+-- translated. Anyone who translates English has nothing to do. plpgsql keeps its plan.
 create or replace function earshot.implied_requirements(p_kind text, p_payload jsonb) returns jsonb
 language plpgsql immutable set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- Whether this term is the current one. Every routing and sweeping statement asks before it acts; plpgsql, since that keeps the plan.
+-- Whether this term is the current one. Every routing and sweeping statement asks before it acts;
+-- plpgsql, since that keeps the plan.
 create or replace function earshot.is_leading(p_term bigint) returns boolean
 language plpgsql stable security definer set search_path = earshot, pg_temp
 as $$

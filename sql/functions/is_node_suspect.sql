@@ -1,5 +1,5 @@
--- Whether a job that failed on a node says more about the node than about the job. For three times the job's tries at most, so
--- that none goes round for ever.
+-- Whether a job that failed on a node says more about the node than about the job. For three times
+-- the job's tries at most, so that none goes round forever.
 create or replace function earshot.is_node_suspect(p_job earshot.jobs, p_node text) returns boolean
 language sql stable security definer set search_path = earshot, pg_temp
 as $$

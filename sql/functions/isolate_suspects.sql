@@ -1,4 +1,5 @@
--- Which of these jobs nodes die of: they leave their lanes, and run alone once more. Called by record_node_death, whose rule it is.
+-- Which of these jobs nodes die of: they leave their lanes, and run alone once more. Called by
+-- record_node_death, whose rule it is.
 create or replace function earshot.isolate_suspects(p_ids bigint[]) returns void
 language sql security definer set search_path = earshot, pg_temp
 as $$
@@ -9,7 +10,8 @@ as $$
       from (
         select d.id, d.node, d.at from earshot.node_deaths d where j.id = any (d.jobs) and not d.rebooted
         order by d.id desc limit j.deaths) d
-      -- Nodes that die within one lease of each other share a cause, such as a power cut. The job ran on one only.
+      -- Nodes that die within one lease of each other share a cause, such as a power cut. The job
+      -- ran on one only.
       where not exists (
         select from earshot.node_deaths o cross join earshot.settings s
         where o.at between d.at - s.lease and d.at + s.lease and o.node <> d.node and not j.id = any (o.jobs))) own

@@ -1,9 +1,11 @@
--- Batch jobs that have been due for longer than settings.batch_patience, the longest waiting first: of each lane the first job of
--- each priority. In the order of list_next_jobs a job of low priority waits behind all of higher priority, however long it waits.
+-- Batch jobs that have been due for longer than settings.batch_patience, the longest waiting first:
+-- of each lane the first job of each priority. In the order of list_next_jobs a job of low priority
+-- waits behind all of higher priority, however long it waits.
 --   p_lanes   lanes of list_lanes
 --   p_limit   how many at all
 --   p_holders as in list_next_jobs
--- A loose index scan over the priorities of each lane, at most 100 of them: no index of its own, and no cost by jobs.
+-- A loose index scan over the priorities of each lane, at most 100 of them: no index of its own,
+-- and no cost by jobs.
 create or replace function earshot.list_aged_jobs(p_lanes bigint[], p_limit int, p_holders boolean default false)
 returns table (id bigint, lane bigint, class text, kind text, priority int, whole boolean, holders text[])
 language plpgsql stable security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan

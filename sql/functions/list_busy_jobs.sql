@@ -1,6 +1,8 @@
--- Of these jobs, those that cannot end now, since another transaction holds a job below them. Locks the others' jobs below, without waiting.
+-- Of these jobs, those that cannot end now, since another transaction holds a job below them. Locks
+-- the others' jobs below, without waiting.
 --   p_deep  whether one may fail: then the jobs below its children change too
--- Called by finish_jobs. It never waits for a job, so no order of locks can make it part of a deadlock.
+-- Called by finish_jobs. It never waits for a job, so no order of locks can make it part of a
+-- deadlock.
 create or replace function earshot.list_busy_jobs(p_ids bigint[], p_deep boolean) returns bigint[]
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

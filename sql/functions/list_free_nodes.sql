@@ -1,11 +1,12 @@
 -- The nodes that may get work now, and how much.
---   free  role to free slots; * where the node has a total for all roles. Taken are those of open jobs and those that the node reports
---         as still winding down (cancelled or lost, the engine not ended yet), so that nothing is oversold. A role in quarantine
---         gets nothing until its rest is over, then one job at a time. A count that is no whole number is 0 (as_count).
---   load  role to {slots, open (winding down too), running (marked: for longer than a moment), interactive, whole (batch jobs that
---         cannot be cut)}; * likewise. A role in quarantine is left out.
--- The open jobs are counted once for all nodes: with thousands of nodes, one by one took several times as long. plpgsql keeps the plan, which
--- takes longer to make than to run.
+--   free  role to free slots; * where the node has a total for all roles. Taken are those of open
+--   jobs and those that the node reports as still winding down (cancelled or lost, the engine not
+--   ended yet), so that nothing is oversold. A role in quarantine gets nothing until its rest is
+--   over, then one job at a time. A count that is no whole number is 0 (as_count). load  role to
+--   {slots, open (winding down too), running (marked: for longer than a moment), interactive, whole
+--   (batch jobs that cannot be cut)}; * likewise. A role in quarantine is left out.
+-- The open jobs are counted once for all nodes: with thousands of nodes, one by one took several
+-- times as long. plpgsql keeps the plan, which takes longer to make than to run.
 create or replace function earshot.list_free_nodes(p_protocol int)
 returns table (id text, incarnation bigint, roles text[], tags jsonb, free jsonb, load jsonb, speeds jsonb, warm jsonb, shares jsonb)
 language plpgsql stable security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan

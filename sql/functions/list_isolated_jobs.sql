@@ -1,4 +1,5 @@
--- Jobs that must run alone and wait for a node, with what they need and the nodes that died of them: the next hundred beyond
+-- Jobs that must run alone and wait for a node, with what they need and the nodes that died of
+-- them: the next hundred beyond
 -- p_after.
 create or replace function earshot.list_isolated_jobs(p_after bigint default 0) returns table (id bigint, role text, requires jsonb, died_on text[])
 language plpgsql stable security definer set search_path = earshot, pg_temp

@@ -1,5 +1,5 @@
--- The nodes on which a job may run alone: those that may get work, reserved ones too, with what they have in hand and without the
--- roles that are in quarantine.
+-- The nodes on which a job may run alone: those that may get work, reserved ones too, with what
+-- they have in hand and without the roles that are in quarantine.
 create or replace function earshot.list_isolation_nodes(p_protocol int)
 returns table (id text, incarnation bigint, roles text[], tags jsonb, open int, reserved_for bigint)
 language sql stable security definer set search_path = earshot, pg_temp

@@ -1,6 +1,7 @@
--- The lanes that have work, a row for each lane and class: what they need, and whether the one that is next has waited longer than
--- batch work is to wait. A loose index scan, so it costs by lanes and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan). The
--- leader asks all the time: plpgsql keeps the plan.
+-- The lanes that have work, a row for each lane and class: what they need, and whether the one that
+-- is next has waited longer than batch work is to wait. A loose index scan, so it costs by lanes
+-- and not by jobs (https://wiki.postgresql.org/wiki/Loose_indexscan). The leader asks all the time:
+-- plpgsql keeps the plan.
 --   p_after  only lanes beyond this one; null begins with the first
 --   p_most   so many lanes at most; null is all of them
 create or replace function earshot.list_lanes(p_after bigint default null, p_most int default null) returns table (lane bigint, class text, role text, requires jsonb, aged boolean)

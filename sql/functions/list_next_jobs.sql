@@ -1,5 +1,5 @@
--- The pending jobs of some lanes that are next: interactive ones first, then by priority, by the lane's rank, by id. What routing
--- chooses slots for; route_jobs assigns them.
+-- The pending jobs of some lanes that are next: interactive ones first, then by priority, by the
+-- lane's rank, by id. What routing chooses slots for; route_jobs assigns them.
 --   p_lanes, p_classes  rows of list_lanes
 --   p_ranks   of two lanes whose jobs are otherwise equal, the one of lower rank goes first
 --   p_most    how many of each lane at most

@@ -1,5 +1,5 @@
--- Looks through what a coordinator holds for media that nothing refers to, the next p_limit rows after
--- a hash: the cost of one look has a bound.
+-- Looks through what a coordinator holds for media that nothing refers to, the next p_limit rows
+-- after a hash: the cost of one look has a bound.
 --   p_after  the last hash of the look before; '' begins
 -- Returns {last: the last hash looked at, null when this look reached the end; hashes}.
 create or replace function earshot.list_unneeded_media(p_holder text, p_after text, p_limit int default 2000) returns jsonb

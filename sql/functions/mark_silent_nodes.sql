@@ -1,5 +1,6 @@
--- A node whose lease ended is degraded; one silent for longer is offline. Its next heartbeat makes it online again. That an idle
--- node died is written down too: it tells in favour of the jobs that others had in hand. A node whose row is held is left to the next sweep.
+-- A node whose lease ended is degraded; one silent for longer is offline. Its next heartbeat makes
+-- it online again. That an idle node died is written down too: it tells in favour of the jobs that
+-- others had in hand. A node whose row is held is left to the next sweep.
 create or replace function earshot.mark_silent_nodes() returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -7,7 +8,8 @@ declare
   v_silent text[];
   v_count int;
 begin
-  -- Locked first and looked at again: a heartbeat that was under way has renewed its lease in another table.
+  -- Locked first and looked at again: a heartbeat that was under way has renewed its lease in
+  -- another table.
   select array_agg(l.id) into v_silent from (
     select n.id from earshot.nodes n where n.lease_until < clock_timestamp() and n.status <> 'offline' order by n.id for update of n skip locked) l;
   with judged as (

@@ -1,6 +1,6 @@
 -- What would go if everything that is kept no longer were deleted now.
--- Returns a row for each sort: how long it is kept in seconds (null: for good), how many would go, and
--- how many bytes of files that frees (null: it has none).
+-- Returns a row for each sort: how long it is kept in seconds (null: for good), how many would go,
+-- and how many bytes of files that frees (null: it has none).
 create or replace function earshot.measure_prunable() returns table (what text, keep_s double precision, items bigint, bytes bigint)
 language sql stable security definer set search_path = earshot, pg_temp set jit = off
 as $$

@@ -1,5 +1,6 @@
--- Deletes jobs that were archived too long ago, with their events and edges, and deaths of nodes that
--- are older than failures are kept; up to p_limit jobs at a time. Acts only while this term leads.
+-- Deletes jobs that were archived too long ago, with their events and edges, and deaths of nodes
+-- that are older than failures are kept; up to p_limit jobs at a time. Acts only while this term
+-- leads.
 -- Returns how many jobs went.
 create or replace function earshot.prune_archive(p_term bigint, p_limit int default 1000) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
@@ -20,7 +21,7 @@ begin
   if v_ids = '{}' then
     return 0;
   end if;
-  -- Children that did not count one of them yet would wait for ever.
+  -- Children that did not count one of them yet would wait forever.
   perform earshot.release_children(v_ids);
   delete from earshot.job_parents p where p.job_id = any (v_ids);
   with events as (

@@ -1,5 +1,5 @@
--- Deletes events that are about no job (of documents and nodes) and older than they are kept, up to p_limit at a time. Acts only
--- while this term leads. Returns how many went.
+-- Deletes events that are about no job (of documents and nodes) and older than they are kept, up to
+-- p_limit at a time. Acts only while this term leads. Returns how many went.
 create or replace function earshot.prune_events(p_term bigint, p_limit int default 1000) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

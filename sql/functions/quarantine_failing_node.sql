@@ -1,6 +1,7 @@
--- Puts a role of a node into quarantine when three different jobs in a row failed there by the node's own fault. Where it is in
--- quarantine already, the job that failed was the probe: it rests twice as long, up to 10 minutes.
--- Called by finish_jobs and fail_job, after node_failures was written.
+-- Puts a role of a node into quarantine when three different jobs in a row failed there by the
+-- node's own fault. Where it is in quarantine already, the job that failed was the probe: it rests
+-- twice as long, up to 10 minutes. Called by finish_jobs and fail_job, after node_failures was
+-- written.
 create or replace function earshot.quarantine_failing_node(p_node text, p_role text) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- A person takes a node out: it gets nothing more until it is resumed, and what it has goes back at once, uncharged.
+-- A person takes a node out: it gets nothing more until it is resumed, and what it has goes back at
+-- once, uncharged.
 -- Precondition: known. Returns whether it is.
 create or replace function earshot.quarantine_node(p_node text, p_reason text default null) returns boolean
 language plpgsql security definer set search_path = earshot, pg_temp

@@ -1,5 +1,5 @@
--- How things stand now, for GET /metrics: {jobs, nodes, lease_s, term, led}. jobs: rows of count_jobs;
--- nodes: the 500 that were heard of last.
+-- How things stand now, for GET /metrics: {jobs, nodes, lease_s, term, led}. jobs: rows of
+-- count_jobs; nodes: the 500 that were heard of last.
 create or replace function earshot.read_gauges() returns jsonb
 language sql stable security definer set search_path = earshot, pg_temp set jit = off
 as $$

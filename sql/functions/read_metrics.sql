@@ -1,10 +1,12 @@
 -- What GET /metrics counts of the events, a page at a time; read_gauges tells how things stand.
---   p_xid, p_id  the place in the order of the events up to which they were read before; null: begin now
+--   p_xid, p_id  the place in the order of the events up to which they were read before; null:
+--     begin now
 --   p_limit      events read at most
 --   p_bounds     upper bounds of the histograms' buckets, in seconds
--- Returns {xid, id, more, events, runs}: events counts by type, kind and cause; runs counts completed jobs by
--- kind and by the buckets (numbered from 0) of how long they waited and ran, with sums. A job that waited for parents has no waiting time here: run_at does not tell when
--- they ended. `more`: the limit was reached, ask again from (xid, id).
+-- Returns {xid, id, more, events, runs}: events counts by type, kind and cause; runs counts
+-- completed jobs by kind and by the buckets (numbered from 0) of how long they waited and ran, with
+-- sums. A job that waited for parents has no waiting time here: run_at does not tell when they
+-- ended. `more`: the limit was reached, ask again from (xid, id).
 create or replace function earshot.read_metrics(p_xid xid8, p_id bigint, p_limit int, p_bounds double precision[]) returns jsonb
 language sql stable security definer set search_path = earshot, pg_temp set jit = off
 as $$

@@ -1,8 +1,10 @@
--- Keeps the vectors of documents in step with the model that the settings name, a bounded part of it a call. Acts only while this term leads.
--- In this order: the index over the model's vectors, where it is not there yet; embed jobs for documents that are ready and were
--- not asked for by this model (no more than 100 wait for a node at a time, however many documents there are); once there are none, and vectors of the model are there, those of
--- former models go; then their indexes. Returns how many documents were asked for, and how many vectors were removed.
--- Without sequential scans: a plan of before the table was analyzed would read all vectors at each call.
+-- Keeps the vectors of documents in step with the model that the settings name, a bounded part of
+-- it a call. Acts only while this term leads. In this order: the index over the model's vectors,
+-- where it is not there yet; embed jobs for documents that are ready and were not asked for by this
+-- model (no more than 100 wait for a node at a time, however many documents there are); once there
+-- are none, and vectors of the model are there, those of former models go; then their indexes.
+-- Returns how many documents were asked for, and how many vectors were removed. Without sequential
+-- scans: a plan of before the table was analyzed would read all vectors at each call.
 create or replace function earshot.reconcile_vectors(p_term bigint) returns table (asked int, removed int)
 language plpgsql security definer set search_path = earshot, pg_temp set enable_seqscan = off
 as $$

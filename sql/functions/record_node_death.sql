@@ -1,11 +1,13 @@
--- A node vanished without a word, or came back without having said that it would go: writes down what it was running, and sends
--- all it held back. What it was running: those marked as running; where none was marked yet, those that it would have begun with: it
--- may hold more than it has slots for.
+-- A node vanished without a word, or came back without having said that it would go: writes down
+-- what it was running, and sends all it held back. What it was running: those marked as running;
+-- where none was marked yet, those that it would have begun with: it may hold more than it has
+-- slots for.
 --   p_cause  lost (its lease ended) | restart (a newer incarnation)
 --   p_rebooted  its machine started again: that tells against no job
--- A job that was being run at three such deaths is isolated when fewer nodes died without it than with it since the first of them
--- (otherwise something else kills nodes): it runs alone once more. Where no other node offers its role, two deaths are enough. A
--- death does not count when another node died without the job within one lease of it. When the node it ran alone on dies too, it
+-- A job that was being run at three such deaths is isolated when fewer nodes died without it than
+-- with it since the first of them (otherwise something else kills nodes): it runs alone once more.
+-- Where no other node offers its role, two deaths are enough. A death does not count when another
+-- node died without the job within one lease of it. When the node it ran alone on dies too, it
 -- fails. Returns how many went back.
 create or replace function earshot.record_node_death(p_node text, p_ids bigint[], p_sentence text, p_cause text, p_rebooted boolean default false) returns int
 language plpgsql security definer set search_path = earshot, pg_temp

@@ -1,5 +1,6 @@
--- Jobs succeeded on a node: what was held against it in these roles is over, a quarantine is lifted, and where these very jobs had
--- failed before, on other nodes, those nodes were to blame. Called by finish_jobs, which holds the rows of all nodes concerned.
+-- Jobs succeeded on a node: what was held against it in these roles is over, a quarantine is
+-- lifted, and where these very jobs had failed before, on other nodes, those nodes were to blame.
+-- Called by finish_jobs, which holds the rows of all nodes concerned.
 create or replace function earshot.record_success(p_node text, p_jobs bigint[], p_roles text[]) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,5 +1,6 @@
--- Refuses (22023) a job that routing or the sweep could not read, however it was inserted: malformed needs, times without end.
--- A trigger of earshot.jobs, which calls it only for a job that has needs or such a time; and of earshot.job_kinds.
+-- Refuses (22023) a job that routing or the sweep could not read, however it was inserted:
+-- malformed needs, times without end. A trigger of earshot.jobs, which calls it only for a job that
+-- has needs or such a time; and of earshot.job_kinds.
 create or replace function earshot.refuse_bad_job() returns trigger
 language plpgsql set search_path = earshot, pg_temp
 as $$

@@ -1,6 +1,7 @@
--- A file of an inbox that is not taken in: a document and a job that are failed from the start, so that people find the reason
--- where they look for it, and the inbox's row, so that it is not refused again at every look. May be repeated: what was refused with
--- these very words answers with what was made then.
+-- A file of an inbox that is not taken in: a document and a job that are failed from the start, so
+-- that people find the reason where they look for it, and the inbox's row, so that it is not
+-- refused again at every look. May be repeated: what was refused with these very words answers with
+-- what was made then.
 create or replace function earshot.refuse_inbox_file(
   p_holder text, p_path text, p_size bigint, p_mtime_ns bigint, p_kind text, p_code text, p_error text, p_tenant text default 'default'
 ) returns table (document_id bigint, job_id bigint)

@@ -1,9 +1,13 @@
--- Makes kinds of the users' own known, so that jobs of them may be submitted and wait for a node that runs them.
---   p_kinds  [{kind, role, priority?, max_tries?, class?, silence_s?, payload_schema?, result_schema?}]; schemas are JSON Schema, draft 7
--- Returns the kinds that are new or were changed. A kind that is known under another definition takes the new one: the newest wins, for jobs
--- that are submitted from now on. Kinds that share a role may be run by different workers: from the second on, their jobs require that a node has them.
--- Refuses (22023) all of them when one takes the name or a role of a built-in kind (every worker that offers that role would be given
--- jobs it cannot run), or changes the role of a kind whose jobs are open: they wait in the lane of the old one.
+-- Makes kinds of the users' own known, so that jobs of them may be submitted and wait for a node
+-- that runs them.
+--   p_kinds  [{kind, role, priority?, max_tries?, class?, silence_s?, payload_schema?,
+--     result_schema?}]; schemas are JSON Schema, draft 7
+-- Returns the kinds that are new or were changed. A kind that is known under another definition
+-- takes the new one: the newest wins, for jobs that are submitted from now on. Kinds that share a
+-- role may be run by different workers: from the second on, their jobs require that a node has
+-- them. Refuses (22023) all of them when one takes the name or a role of a built-in kind (every
+-- worker that offers that role would be given jobs it cannot run), or changes the role of a kind
+-- whose jobs are open: they wait in the lane of the old one.
 create or replace function earshot.register_kinds(p_kinds jsonb) returns setof text
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

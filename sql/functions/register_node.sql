@@ -1,8 +1,12 @@
--- A node joins, or comes back: it gets a new incarnation, and what an older one still held goes back at once, uncharged. Where that
--- one had not said that it would go, this is a death (record_node_death). A role in quarantine is probed at once: it may be mended.
--- Of two live processes with one id the newer wins: the older one's heartbeat then answers that it was replaced.
---   p_token    drawn for this registration; every later call must show it, so that no other login can act as this node
---   p_boot_id  another one than before: the machine rebooted, and the node's death tells against no job. Null: unknown
+-- A node joins, or comes back: it gets a new incarnation, and what an older one still held goes
+-- back at once, uncharged. Where that one had not said that it would go, this is a death
+-- (record_node_death). A role in quarantine is probed at once: it may be mended. Of two live
+-- processes with one id the newer wins: the older one's heartbeat then answers that it was
+-- replaced.
+--   p_token    drawn for this registration; every later call must show it, so that no other login
+--     can act as this node
+--   p_boot_id  another one than before: the machine rebooted, and the node's death tells against no
+--     job. Null: unknown
 -- A node of another protocol is written down, gets no work and is told why.
 create or replace function earshot.register_node(
   p_id text, p_name text, p_host text, p_port int, p_version text, p_protocol int,
@@ -31,7 +35,8 @@ begin
       version = excluded.version, protocol = excluded.protocol, roles = excluded.roles, tags = excluded.tags,
       capabilities = excluded.capabilities, slots = excluded.slots, busy = '{}', speeds = '{}', warm = '[]', shares = '[]',
       reason = excluded.reason, token_hash = excluded.token_hash, boot_id = excluded.boot_id, stopping = false, status = 'online', wake_transport = 'notify', registered_at = now()
-      -- A registration that waited for the row while a newer one went ahead must not take the node back.
+      -- A registration that waited for the row while a newer one went ahead must not take the node
+      -- back.
       where n.incarnation < excluded.incarnation
     returning n.id
   )

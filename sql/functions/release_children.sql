@@ -1,7 +1,9 @@
--- Jobs have ended, just now or long ago: what waited for them goes on. One statement carries the news through all generations: a
--- parent's success, or a policy of run, counts down; otherwise the child fails or is skipped, and so on below it. A child left
--- without parents to wait for becomes pending. Called by whatever ends jobs, in its transaction and after its own update, so that a child that was
--- submitted meanwhile (it holds its parents' rows shared until its commit) is seen here.
+-- Jobs have ended, just now or long ago: what waited for them goes on. One statement carries the
+-- news through all generations: a parent's success, or a policy of run, counts down; otherwise the
+-- child fails or is skipped, and so on below it. A child left without parents to wait for becomes
+-- pending. Called by whatever ends jobs, in its transaction and after its own update, so that a
+-- child that was submitted meanwhile (it holds its parents' rows shared until its commit) is seen
+-- here.
 create or replace function earshot.release_children(p_ids bigint[]) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -15,9 +17,10 @@ begin
     return;
   end if;
   v_failed := exists (select from earshot.all_jobs e where e.id = any (p_ids) and e.status in ('failed', 'cancelled'));
-  -- Whatever may change below is locked first, in one order, and looked at afterwards: two parents that end at once must not
-  -- both carry on through the same child. While this waits for a row, a job may be submitted below it, and another below that:
-  -- it looks again until it holds all there is. Below a row that is held nothing can be submitted.
+  -- Whatever may change below is locked first, in one order, and looked at afterwards: two parents
+  -- that end at once must not both carry on through the same child. While this waits for a row, a
+  -- job may be submitted below it, and another below that: it looks again until it holds all there
+  -- is. Below a row that is held nothing can be submitted.
   loop
     v_before := v_held;
     select count(*) into v_held from (
@@ -53,7 +56,8 @@ begin
       status = case when d.id is not null then case when d.fails then 'failed' else 'cancelled' end
         when j.waiting_on - c.ended = 0 then 'pending' else 'blocked' end,
       finished_at = case when d.id is not null then now() end,
-      -- The clock and not now(): this transaction may have begun before the one that submitted the child.
+      -- The clock and not now(): this transaction may have begun before the one that submitted the
+      -- child.
       due = j.run_at <= clock_timestamp(),
       error_code = case when d.fails then 'EARSHOT_PARENT_FAILED' when d.id is not null then 'EARSHOT_SKIPPED' end,
       error = case when d.id is not null then format('Job %s, which it waited for, did not succeed.', d.parent) end

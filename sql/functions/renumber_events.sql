@@ -1,6 +1,7 @@
--- After a dump was restored into another cluster, the events carry transaction numbers of the old one: ahead of this cluster's,
--- they could not be read before it has caught up. They are all rewritten to transaction 0, in the order of their numbers, from
--- the last one down, up to p_limit at a time.
+-- After a dump was restored into another cluster, the events carry transaction numbers of the old
+-- one: ahead of this cluster's, they could not be read before it has caught up. They are all
+-- rewritten to transaction 0, in the order of their numbers, from the last one down, up to p_limit
+-- at a time.
 --   p_term  acts only while this term leads
 --   p_upto  where the last call left off; null looks whether there is anything to heal at all
 -- Returns from where to go on, or null when nothing is left.

@@ -1,8 +1,10 @@
--- Sends open jobs back to pending, charging nobody. Clears the fence: whatever the old holder still writes changes nothing.
+-- Sends open jobs back to pending, charging no one. Clears the fence: whatever the old holder still
+-- writes changes nothing.
 --   p_cause  restart | lost | handed_back | away | node; kept in the event
 --   p_delay  how long they rest before they may run again
--- Precondition: assigned or running; others are left alone. One whose answer has begun to be sent does not go back, but fails: a second
--- answer would not go on where the first one broke off. Returns how many went back.
+-- Precondition: assigned or running; others are left alone. One whose answer has begun to be sent
+-- does not go back, but fails: a second answer would not go on where the first one broke off.
+-- Returns how many went back.
 create or replace function earshot.requeue_jobs(p_ids bigint[], p_sentence text, p_cause text, p_delay interval default '0') returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

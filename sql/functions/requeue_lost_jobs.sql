@@ -1,5 +1,6 @@
--- Sends back what nobody holds any more. A lease that ended unannounced is a death. Called by sweep, which bounds how long it waits for
--- rows that others hold: those are left to the next sweep, and a node whose row is held loses its jobs all the same.
+-- Sends back what no one holds any more. A lease that ended unannounced is a death. Called by
+-- sweep, which bounds how long it waits for rows that others hold: those are left to the next
+-- sweep, and a node whose row is held loses its jobs all the same.
 create or replace function earshot.requeue_lost_jobs(p_leases boolean) returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -13,7 +14,8 @@ begin
     update earshot.node_leases l set last_seen = least(l.last_seen, clock_timestamp()), lease_until = clock_timestamp() + s.lease
     from earshot.settings s
     where l.node in (select f.node from earshot.node_leases f where f.lease_until > clock_timestamp() + s.lease for update skip locked);
-    -- Nodes are locked before their jobs, as register_node does it; and a heartbeat that is under way renews its lease first.
+    -- Nodes are locked before their jobs, as register_node does it; and a heartbeat that is under
+    -- way renews its lease first.
     begin
       perform from earshot.nodes n where n.lease_until < clock_timestamp() and n.status <> 'offline' order by n.id for update;
     exception when lock_not_available then

@@ -1,5 +1,6 @@
--- What is wrong with the needs of a job or kind, as a sentence; null when they are right. The same rules as Requires in
--- packages/contract/src/api.ts: a value, true or false for presence, {"not": value}, or bounds that are numbers.
+-- What is wrong with the needs of a job or kind, as a sentence; null when they are right. The same
+-- rules as Requires in packages/contract/src/api.ts: a value, true or false for presence, {"not":
+-- value}, or bounds that are numbers.
 create or replace function earshot.requires_fault(p_requires jsonb) returns text
 language plpgsql immutable set search_path = earshot, pg_temp
 as $$

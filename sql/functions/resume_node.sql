@@ -1,4 +1,5 @@
--- A person lets a node work again: undoes set_node_drain and quarantine_node, and forgets what was held against it.
+-- A person lets a node work again: undoes set_node_drain and quarantine_node, and forgets what was
+-- held against it.
 -- Precondition: known. Returns whether it is.
 create or replace function earshot.resume_node(p_node text) returns boolean
 language plpgsql security definer set search_path = earshot, pg_temp

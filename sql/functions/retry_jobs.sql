@@ -1,6 +1,8 @@
--- Tries jobs again, now. One that ended starts afresh: no tries, deaths or outcome, and no deadline that has passed; it waits for
--- parents that are open again (tried again in the same call, say), not for those that ended. One that rests stops resting.
--- Precondition: can_retry, and in the hot table: what was archived stays archived. Returns the ids that were changed.
+-- Tries jobs again, now. One that ended starts afresh: no tries, deaths or outcome, and no deadline
+-- that has passed; it waits for parents that are open again (tried again in the same call, say),
+-- not for those that ended. One that rests stops resting.
+-- Precondition: can_retry, and in the hot table: what was archived stays archived. Returns the ids
+-- that were changed.
 create or replace function earshot.retry_jobs(p_ids bigint[], p_tenant text default 'default') returns setof bigint
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -11,7 +13,8 @@ begin
   select array_agg(h.id) filter (where h.status <> 'pending'), array_agg(h.id) filter (where h.status = 'pending') into v_ended, v_resting
   from (select j.id, j.status from earshot.jobs j where j.id = any (p_ids) and j.tenant_id = p_tenant and earshot.can_retry(j)
         order by j.id for update) h;
-  -- Parents are held shared, as at submission: one that ends meanwhile waits, and then finds its children.
+  -- Parents are held shared, as at submission: one that ends meanwhile waits, and then finds its
+  -- children.
   perform from earshot.jobs j where j.id in (select p.parent_id from earshot.job_parents p where p.job_id = any (v_ended)) order by j.id for share;
   update earshot.job_parents p set counted = false from earshot.jobs j
   where p.job_id = any (v_ended) and j.id = p.parent_id

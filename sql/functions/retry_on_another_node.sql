@@ -1,7 +1,8 @@
--- A job that somebody waits for failed on a node: another one that has what it needs gets it at once, without the usual rest. Once a
--- job: whatever fails on two nodes is not saved by a third. Called by fail_job, which has sent the job back.
--- Precondition: pending, nothing of its answer was sent, not pinned to a node, and another node with its tags is up. Of patterns only that of the
--- language is looked at.
+-- A job that someone waits for failed on a node: another one that has what it needs gets it at
+-- once, without the usual rest. Once a job: whatever fails on two nodes is not saved by a third.
+-- Called by fail_job, which has sent the job back.
+-- Precondition: pending, nothing of its answer was sent, not pinned to a node, and another node
+-- with its tags is up. Of patterns only that of the language is looked at.
 create or replace function earshot.retry_on_another_node(p_id bigint, p_node text) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

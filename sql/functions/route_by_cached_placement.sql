@@ -1,10 +1,12 @@
--- Assigns the one job that waits to the node that such a job went to a moment ago, without a look over all nodes.
---   p_precedents  [{lane, class, node, incarnation, roles, tags}]: of lanes whose last choice was made while every node that could run it was
---                 idle (packages/coordinator/src/routing/placement-cache.ts)
--- Precondition: nothing else waits; the node may get work, offers what it did, and has nothing at all in hand, so that it is again the
--- best there was to choose. Returns what route_job returns; null where there is no precedent.
--- A job with media is chosen a node by who holds that.
--- Shape: two small statements, since to begin one takes longer than to run it.
+-- Assigns the one job that waits to the node that such a job went to a moment ago, without a look
+-- over all nodes.
+--   p_precedents  [{lane, class, node, incarnation, roles, tags}]: of lanes whose last choice was
+--     made while every node that could run it was idle
+--     (packages/coordinator/src/routing/placement-cache.ts)
+-- Precondition: nothing else waits; the node may get work, offers what it did, and has nothing at
+-- all in hand, so that it is again the best there was to choose. Returns what route_job returns;
+-- null where there is no precedent. A job with media is chosen a node by who holds that. Shape: two
+-- small statements, since to begin one takes longer than to run it.
 create or replace function earshot.route_by_cached_placement(p_term bigint, p_protocol int, p_precedents jsonb, p_redis boolean) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off set jit = off

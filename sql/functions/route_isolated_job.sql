@@ -1,7 +1,8 @@
--- Gives a job that must run alone to a node: first the node is reserved, so that it gets nothing else; once it is empty the job is
--- assigned. Asked again and again by the leader until then.
+-- Gives a job that must run alone to a node: first the node is reserved, so that it gets nothing
+-- else; once it is empty the job is assigned. Asked again and again by the leader until then.
 --   p_term  acts only while this term leads
--- Precondition: pending, alone, its time has come; the node has this incarnation. Returns whether it was assigned.
+-- Precondition: pending, alone, its time has come; the node has this incarnation. Returns whether
+-- it was assigned.
 create or replace function earshot.route_isolated_job(p_term bigint, p_job bigint, p_node text, p_incarnation bigint) returns boolean
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- Assigns one job to one node: what route_jobs does for many, in a third of the time. Parameters and precondition as there.
+-- Assigns one job to one node: what route_jobs does for many, in a third of the time. Parameters
+-- and precondition as there.
 -- Returns null when it was not assigned; otherwise what route_jobs returns of a job, as an object.
 create or replace function earshot.route_job(p_term bigint, p_id bigint, p_node text, p_incarnation bigint, p_redis boolean default false) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
@@ -13,7 +14,8 @@ begin
   if not earshot.is_leading(p_term) then
     return null;
   end if;
-  -- The embedded database ends with its process (and has no doorbell): what was running must be known after that.
+  -- The embedded database ends with its process (and has no doorbell): what was running must be
+  -- known after that.
   perform set_config('synchronous_commit', 'off', true) from earshot.settings s where s.doorbell;
   update earshot.jobs j
   set status = 'assigned', assigned_node = p_node, incarnation = p_incarnation, attempt = j.attempt + 1,

@@ -1,17 +1,22 @@
--- Assigns jobs to slots, one to one. Nothing else hands out work but route_job and route_isolated_job, one at a time.
+-- Assigns jobs to slots, one to one. Nothing else hands out work but route_job and
+-- route_isolated_job, one at a time.
 --   p_term          acts only while this term leads
 --   p_ids           jobs of list_next_jobs
 --   p_slots         the node that each is to run on
---   p_incarnations  the incarnation of that node; one that restarted meanwhile gets nothing that it would not know of
---   p_redis         the caller wakes those that hear through Redis (by_redis); the others are notified
--- Precondition: pending and due still; one that another transaction holds is skipped. Returns what was assigned.
--- Few jobs go along with the message that wakes their node, {incarnation, at, jobs: rows of earshot.assignments}, which need not fetch them then:
--- by notification, or by whoever sends for those that hear through Redis (carried; the same in each row of a node). A message that may
--- be out of date is only a hint (packages/worker/src/node.ts).
--- A fence is a random token of 64 bits: gen_random_uuid() is the server's strong random source that needs no extension.
--- Shape: the rows found by key (the state is compared in a way that keeps the index of pending jobs out: a plan made while the table is
--- empty would take it, and read all of it for each job), slots subscripted from the array, the update joined by ctid: joining the slots as a set cost ten
--- times as much.
+--   p_incarnations  the incarnation of that node; one that restarted meanwhile gets nothing that it
+--     would not know of
+--   p_redis         the caller wakes those that hear through Redis (by_redis); the others are
+--     notified
+-- Precondition: pending and due still; one that another transaction holds is skipped. Returns what
+-- was assigned. Few jobs go along with the message that wakes their node, {incarnation, at, jobs:
+-- rows of earshot.assignments}, which need not fetch them then: by notification, or by anyone who
+-- sends for those that hear through Redis (carried; the same in each row of a node). A message that
+-- may be out of date is only a hint (packages/worker/src/node.ts). A fence is a random token of 64
+-- bits: gen_random_uuid() is the server's strong random source that needs no extension. Shape: the
+-- rows found by key (the state is compared in a way that keeps the index of pending jobs out: a
+-- plan made while the table is empty would take it, and read all of it for each job), slots
+-- subscripted from the array, the update joined by ctid: joining the slots as a set cost ten times
+-- as much.
 create or replace function earshot.route_jobs(p_term bigint, p_ids bigint[], p_slots text[], p_incarnations bigint[], p_redis boolean default false)
 returns table (id bigint, node text, incarnation bigint, role text, by_redis boolean, carried jsonb)
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
@@ -29,9 +34,10 @@ begin
   if not earshot.is_leading(p_term) then
     return;
   end if;
-  -- The commit does not wait for the disk: what a crash of the server undoes was not handed out, and who took it meanwhile has a fence that
-  -- no later assignment draws again.
-  -- The embedded database ends with its process (and has no doorbell): what was running must be known after that.
+  -- The commit does not wait for the disk: what a crash of the server undoes was not handed out,
+  -- and who took it meanwhile has a fence that no later assignment draws again. The embedded
+  -- database ends with its process (and has no doorbell): what was running must be known after
+  -- that.
   perform set_config('synchronous_commit', 'off', true) from earshot.settings s where s.doorbell;
   if p_redis then
     v_redis := array(select n.id from earshot.nodes n where n.id = any (p_slots) and n.wake_transport = 'redis');
@@ -60,7 +66,8 @@ begin
     from (select distinct u.node from unnest(v_nodes) u (node)) n left join messages m on m.node = n.node
     where n.node = any (v_redis) is not true
   )
-  -- The count is compared so that the nodes are told: a join whose result nobody reads is left out of the plan, notifications and all.
+  -- The count is compared so that the nodes are told: a join whose result no one reads is left out
+  -- of the plan, notifications and all.
   select g.id, g.node, g.life, g.role, r.via_redis, case when r.via_redis then m.message end
   from unnest(v_ids, v_nodes, v_lives, v_roles) g (id, node, life, role)
   cross join lateral (select g.node = any (v_redis) is true as via_redis) r

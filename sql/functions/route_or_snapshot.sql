@@ -1,4 +1,5 @@
--- Assigns what can be assigned by precedent, or else looks: one round trip either way. Parameters as in route_by_cached_placement and look.
+-- Assigns what can be assigned by precedent, or else looks: one round trip either way. Parameters
+-- as in route_by_cached_placement and look.
 -- Returns {assigned: [what route_job returns]}, or what look returns; null when no job waits.
 create or replace function earshot.route_or_snapshot(p_term bigint, p_protocol int, p_each int, p_precedents jsonb, p_redis boolean, p_after text default null) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp

@@ -1,8 +1,12 @@
--- All that routing needs to know, in one answer: one round trip, and where nothing waits hardly any work.
+-- All that routing needs to know, in one answer: one round trip, and where nothing waits hardly any
+-- work.
 --   p_protocol  as in list_free_nodes
---   p_each      how many of each lane's next jobs to tell along; none where there are more than eight lanes
---   p_after  only lanes beyond this one, as text; null begins with the first. At most 200 lanes are looked at: matching costs by lanes and nodes
--- Returns null when no job waits; else {after: the last lane, when there may be more beyond it, alone: whether one must run alone, lanes: rows of list_lanes, each with its next jobs (null: ask
+--   p_each      how many of each lane's next jobs to tell along; none where there are more than
+--     eight lanes
+--   p_after  only lanes beyond this one, as text; null begins with the first. At most 200 lanes are
+--     looked at: matching costs by lanes and nodes
+-- Returns null when no job waits; else {after: the last lane, when there may be more beyond it,
+-- alone: whether one must run alone, lanes: rows of list_lanes, each with its next jobs (null: ask
 -- list_next_jobs), nodes: rows of list_free_nodes}. Lanes are text: they need 64 bits.
 create or replace function earshot.routing_snapshot(p_protocol int, p_each int, p_after text default null) returns jsonb
 language plpgsql stable security definer set search_path = earshot, pg_temp 

@@ -1,6 +1,7 @@
--- Says by which model documents are embedded besides the lexical one (lexical-384: by none), and from which cosine on its vectors count
--- (null: as is known of the model). Acts only while this term leads. Embed jobs of any other model end; reconcile_vectors asks for their documents
--- again when that model is named again.
+-- Says by which model documents are embedded besides the lexical one (lexical-384: by none), and
+-- from which cosine on its vectors count (null: as is known of the model). Acts only while this
+-- term leads. Embed jobs of any other model end; reconcile_vectors asks for their documents again
+-- when that model is named again.
 create or replace function earshot.set_embedding(p_term bigint, p_model text, p_floor real) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

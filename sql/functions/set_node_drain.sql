@@ -1,4 +1,5 @@
--- A person drains a node: what it has started it finishes, the rest goes back, and it gets nothing more until it is resumed, restarts or not.
+-- A person drains a node: what it has started it finishes, the rest goes back, and it gets nothing
+-- more until it is resumed, restarts or not.
 -- Precondition: known. Returns whether it is; drained already is no error.
 create or replace function earshot.set_node_drain(p_node text) returns boolean
 language plpgsql security definer set search_path = earshot, pg_temp

@@ -1,7 +1,8 @@
--- Sets how long things are kept, where a leader's settings say so; what they do not say stays as it was.
+-- Sets how long things are kept, where a leader's settings say so; what they do not say stays as it
+-- was.
 --   p_term   acts only while this term leads
---   p_given  seconds by what is kept: {"completed", "failed", "archived", "events", "nodes", "speech", "uploads",
---            "documents", "media"}, each optional
+--   p_given  seconds by what is kept: {"completed", "failed", "archived", "events", "nodes",
+--     "speech", "uploads", "documents", "media"}, each optional
 create or replace function earshot.set_retention(p_term bigint, p_given jsonb) returns void
 language sql security definer set search_path = earshot, pg_temp
 as $$

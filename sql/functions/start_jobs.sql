@@ -1,5 +1,6 @@
 -- Marks jobs as running: written only for what takes longer than a moment, many at once.
--- Precondition: assigned, under this fence; the caller is this node. Returns the ids that were marked.
+-- Precondition: assigned, under this fence; the caller is this node. Returns the ids that were
+-- marked.
 create or replace function earshot.start_jobs(p_node text, p_incarnation bigint, p_ids bigint[], p_fences bigint[], p_token text default null) returns setof bigint
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

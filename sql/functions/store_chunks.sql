@@ -5,7 +5,8 @@ as $$
 declare
   v_count int;
 begin
-  -- Vectors of other models go with the chunks they were made of; reconcile_vectors asks for new ones.
+  -- Vectors of other models go with the chunks they were made of; reconcile_vectors asks for new
+  -- ones.
   update earshot.documents d set status = 'ready', ready_at = now(), error = null, error_code = null, vectors_of = ''
     where d.id = p_job.document_id and d.status in ('processing', 'ready');
   if not found then

@@ -1,4 +1,5 @@
--- Stores what a kind's handler gave back and returns what is kept on the job. Called by finish_jobs, in its transaction.
+-- Stores what a kind's handler gave back and returns what is kept on the job. Called by
+-- finish_jobs, in its transaction.
 create or replace function earshot.store_output(p_job earshot.jobs, p_node text, p_output jsonb) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

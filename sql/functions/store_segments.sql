@@ -1,5 +1,6 @@
--- The segments of a document, transcribed or read, and the follow-on job that makes them findable. A repeat replaces what was there, unless
--- a later one was done while it ran. An embed job that has the replaced segments in hand goes back: its result would cover the new ones.
+-- The segments of a document, transcribed or read, and the follow-on job that makes them findable.
+-- A repeat replaces what was there, unless a later one was done while it ran. An embed job that has
+-- the replaced segments in hand goes back: its result would cover the new ones.
 create or replace function earshot.store_segments(p_job earshot.jobs, p_node text, p_output jsonb) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,5 +1,6 @@
--- The vectors of a document's chunks by the model that its job names. Those of chunks that were replaced meanwhile are passed over, and
--- all of them where documents are embedded by another model by now. Refuses vectors of another size than the model's others.
+-- The vectors of a document's chunks by the model that its job names. Those of chunks that were
+-- replaced meanwhile are passed over, and all of them where documents are embedded by another model
+-- by now. Refuses vectors of another size than the model's others.
 create or replace function earshot.store_vectors(p_job earshot.jobs, p_output jsonb) returns jsonb
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- Enqueues one job whose answer somebody waits for with an open connection. Refuses what submit_jobs refuses. Returns its id.
+-- Enqueues one job whose answer someone waits for with an open connection. Refuses what submit_jobs
+-- refuses. Returns its id.
 --   p_within  how long it may take in all
 create or replace function earshot.submit_awaited_job(p_job jsonb, p_within interval, p_tenant text default 'default') returns bigint
 language plpgsql security definer set search_path = earshot, pg_temp
@@ -6,7 +7,8 @@ as $$
 declare
   v_id bigint;
 begin
-  -- Whoever waits loses the connection in a crash of the server, and asks again: no need to wait for the disk.
+  -- Anyone who waits loses the connection in a crash of the server, and asks again: no need to wait
+  -- for the disk.
   perform set_config('synchronous_commit', 'off', true);
   v_id := (select m.id from earshot.submit_jobs(jsonb_build_array(p_job || jsonb_build_object('deadline', now() + p_within)), p_tenant) m);
   insert into earshot.waiters (job_id) values (v_id);

@@ -1,8 +1,9 @@
 -- Takes in one piece of media: the media row, the document and its job, in one transaction.
 --   p_kind   'audio' (heard by transcribe) or 'text' (read by read)
---   p_class  interactive when somebody waits for it; null: as its kind is
+--   p_class  interactive when someone waits for it; null: as its kind is
 --   p_language  what is spoken, such as de: only nodes that hear it get the job
--- The same content again answers with the document there is (duplicate); one that had failed, or that no open job works on, is tried again.
+-- The same content again answers with the document there is (duplicate); one that had failed, or
+-- that no open job works on, is tried again.
 create or replace function earshot.submit_document(
   p_hash text, p_size bigint, p_holder text, p_path text, p_title text, p_kind text default 'audio',
   p_requires jsonb default '{}', p_tenant text default 'default', p_corpus text default 'default', p_class text default null, p_language text default null
@@ -15,7 +16,8 @@ declare
   v_known earshot.documents;
 begin
   insert into earshot.media as m (hash, size, holder, path) values (p_hash, p_size, p_holder, p_path)
-    -- A file in the coordinator's own store is named by its hash; it wins over one in an inbox, which people may remove.
+    -- A file in the coordinator's own store is named by its hash; it wins over one in an inbox,
+    -- which people may remove.
     on conflict on constraint media_pkey do update set path = excluded.path where m.path is distinct from excluded.path and right(m.path, 64) <> m.hash;
   select c.id into v_corpus from earshot.corpora c where c.tenant_id = p_tenant and c.name = p_corpus;
   if v_corpus is null then

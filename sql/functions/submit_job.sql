@@ -1,6 +1,8 @@
--- Enqueues one job, inside the caller's own transaction: rolled back with it, and begun only after its commit.
---   select earshot.submit_job('speak', '{"text": "Dinner is ready."}');
---   select earshot.submit_job('speak', '{"text": "Later."}', run_at => now() + interval '1 hour', idempotency_key => 'bell');
+-- Enqueues one job, inside the caller's own transaction: rolled back with it, and begun only after
+-- its commit.
+--   select earshot.submit_job('speak', '{"text": "Dinner is ready."}'); select
+--   earshot.submit_job('speak', '{"text": "Later."}', run_at => now() + interval '1 hour',
+--   idempotency_key => 'bell');
 -- Returns the job's id; with an idempotency key that is known already, the id of that job.
 create or replace function earshot.submit_job(
   kind text, payload jsonb default '{}', priority int default null, requires jsonb default '{}',
@@ -14,8 +16,8 @@ declare
   v_kind earshot.job_kinds;
   v_id bigint;
 begin
-  -- A job of the users' own kinds needs nothing looked up but its kind: done here it takes half the time. All else, and what is to be
-  -- refused, goes the long way.
+  -- A job of the users' own kinds needs nothing looked up but its kind: done here it takes half the
+  -- time. All else, and what is to be refused, goes the long way.
   select k.* into v_kind from earshot.job_kinds k where k.kind = submit_job.kind and not k.built_in;
   if v_kind.kind is not null and coalesce(submit_job.idempotency_key, '') = '' and coalesce(submit_job.class, 'batch') in ('interactive', 'batch')
     and jsonb_typeof(coalesce(submit_job.payload, '{}')) = 'object' and jsonb_typeof(coalesce(submit_job.requires, '{}')) = 'object'

@@ -1,11 +1,14 @@
 -- Enqueues jobs, inside the caller's own transaction.
---   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?, max_tries?, role?, class?, after?}]
---             after: what it waits for, a list of ids, of "#1" for the first job of this submission, or of {job, policy}
+--   p_jobs    [{kind, payload, priority?, requires?, run_at?, deadline?, idempotency_key?,
+--     max_tries?, role?, class?, after?}] after: what it waits for, a list of ids, of "#1" for the
+--     first job of this submission, or of {job, policy}
 --   p_tenant  whose jobs they are
--- What a kind requires, and what the payload of a built-in kind needs, is required of the node: see register_kinds and implied_requirements.
--- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there already; its id is given.
--- Refuses all of them when one is wrong (22023), or has the key of a job of another kind or payload (EK001), and names it.
--- The plan is made once a session: making it takes longer than enqueueing.
+-- What a kind requires, and what the payload of a built-in kind needs, is required of the node: see
+-- register_kinds and implied_requirements.
+-- Returns a row a job, in the given order. duplicate: a job with this idempotency key was there
+-- already; its id is given. Refuses all of them when one is wrong (22023), or has the key of a job
+-- of another kind or payload (EK001), and names it. The plan is made once a session: making it
+-- takes longer than enqueueing.
 create or replace function earshot.submit_jobs(p_jobs jsonb, p_tenant text default 'default')
 returns table (ord int, id bigint, duplicate boolean)
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
@@ -27,7 +30,8 @@ begin
   v_known := earshot.find_by_keys(p_jobs, p_tenant);
   p_jobs := earshot.create_documents(p_jobs, p_tenant, v_known);
   with asked as (
-    -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the answer needs no guess.
+    -- Ids are drawn here, in the order asked: jobs of one submission start in that order, and the
+    -- answer needs no guess.
     select o.*, nextval(pg_get_serial_sequence('earshot.jobs', 'id')) as id
     from (
       select a.ord::int, a.job, k.kind, k.role, k.requires, k.priority, k.max_tries, k.class, k.built_in, nullif(a.job ->> 'idempotency_key', '') as key,

@@ -1,5 +1,6 @@
--- Enqueues jobs that are plain (are_plain), in the caller's transaction. Called by submit_jobs, which has checked them, and rings.
--- Ids are drawn in the order asked: jobs of one submission start in that order.
+-- Enqueues jobs that are plain (are_plain), in the caller's transaction. Called by submit_jobs,
+-- which has checked them, and rings. Ids are drawn in the order asked: jobs of one submission start
+-- in that order.
 create or replace function earshot.submit_plain_jobs(p_jobs jsonb, p_tenant text) returns table (ord int, id bigint)
 language plpgsql security definer set search_path = earshot, pg_temp set plan_cache_mode = force_generic_plan
 as $$

@@ -1,10 +1,15 @@
--- What time brings about: jobs whose hour has come, leases that ended, nodes that fell silent, deadlines that passed.
+-- What time brings about: jobs whose hour has come, leases that ended, nodes that fell silent,
+-- deadlines that passed.
 --   p_term    acts only while this term leads
---   p_leases  false on the embedded database: process and database stop together there (a laptop asleep is no dead worker)
---   p_duty    wake | lost | overdue | silent; null does all of them. The leader calls each in a transaction of its own
---   p_clock   what this clock shows at most, by the leader's own; where it shows more, it was set, and no lease is judged
--- Returns how many jobs were woken, requeued and failed, and the seconds until the next job comes due (null: none waits).
--- Rows that others hold are left to the next sweep: one open transaction must not stop fail-over.
+--   p_leases  false on the embedded database: process and database stop together there (a laptop
+--     asleep is no dead worker)
+--   p_duty    wake | lost | overdue | silent; null does all of them. The leader calls each in a
+--     transaction of its own
+--   p_clock   what this clock shows at most, by the leader's own; where it shows more, it was set,
+--     and no lease is judged
+-- Returns how many jobs were woken, requeued and failed, and the seconds until the next job comes
+-- due (null: none waits). Rows that others hold are left to the next sweep: one open transaction
+-- must not stop fail-over.
 create or replace function earshot.sweep(p_term bigint, p_leases boolean default true, p_duty text default null, p_clock timestamptz default null)
 returns table (woken int, requeued int, overdue int, next_due_s double precision)
 language plpgsql security definer set search_path = earshot, pg_temp set lock_timeout = '200ms'

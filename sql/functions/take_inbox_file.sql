@@ -1,5 +1,5 @@
--- Takes in a whole file of an inbox: submit_document and the inbox's own row, in one transaction. May be repeated.
--- A path that was known with other content leaves that content first.
+-- Takes in a whole file of an inbox: submit_document and the inbox's own row, in one transaction.
+-- May be repeated. A path that was known with other content leaves that content first.
 create or replace function earshot.take_inbox_file(
   p_holder text, p_path text, p_location text, p_size bigint, p_mtime_ns bigint, p_hash text, p_kind text
 ) returns table (document_id bigint, job_id bigint, duplicate boolean)

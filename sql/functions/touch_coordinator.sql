@@ -1,5 +1,5 @@
--- A coordinator says that it is there, and where workers reach it; said again every few seconds. When it was away, the jobs
--- that rest since its media could not be fetched need not rest on.
+-- A coordinator says that it is there, and where workers reach it; said again every few seconds.
+-- When it was away, the jobs that rest since its media could not be fetched need not rest on.
 create or replace function earshot.touch_coordinator(p_id text, p_url text, p_version text, p_protocol int) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$
@@ -11,7 +11,7 @@ begin
   if v_stayed then
     return;
   end if;
-  -- The sweep makes them due. Those that were never tried wait for an hour that somebody chose.
+  -- The sweep makes them due. Those that were never tried wait for an hour that someone chose.
   update earshot.jobs j set run_at = now()
   from (select q.id from earshot.jobs q join earshot.media m on m.hash = q.payload ->> 'media' and m.holder = p_id
         where q.status = 'pending' and not q.due and q.attempt > 0 and q.run_at > now() order by q.id for update of q skip locked) r

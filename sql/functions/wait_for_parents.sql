@@ -1,7 +1,7 @@
 -- Makes freshly submitted jobs wait for their parents. Called by submit_jobs, in its transaction.
 --   p_made  [{ord, id, duplicate, after}]; check_jobs has looked at after
--- The parents' rows are held shared until the commit: a parent that ends meanwhile waits for it, and then finds its children. One that was
--- deleted since check_jobs saw it is refused (22023).
+-- The parents' rows are held shared until the commit: a parent that ends meanwhile waits for it,
+-- and then finds its children. One that was deleted since check_jobs saw it is refused (22023).
 create or replace function earshot.wait_for_parents(p_made jsonb) returns void
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,4 +1,5 @@
--- Makes pending jobs whose run_at has come routable; a thousand at a time, so that no sweep takes long.
+-- Makes pending jobs whose run_at has come routable; a thousand at a time, so that no sweep takes
+-- long.
 create or replace function earshot.wake_due_jobs() returns int
 language plpgsql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,5 +1,7 @@
--- Wakes a node. One that hears through Redis, which the database cannot reach, is told by way of the leader.
---   p_hint  '' look at your assignments | cancelled: something is no longer yours | recall: hand back what you have not started
+-- Wakes a node. One that hears through Redis, which the database cannot reach, is told by way of
+-- the leader.
+--   p_hint  '' look at your assignments | cancelled: something is no longer yours | recall: hand
+--     back what you have not started
 create or replace function earshot.wake_node(p_node text, p_hint text) returns void
 language sql security definer set search_path = earshot, pg_temp
 as $$

@@ -1,7 +1,8 @@
 /**
- * pnpm bench door [--requests 300] [--json]: how much later the first token comes through the mesh than straight from the engine. The engine
- * answers at once; client, coordinator, worker and engine are on this machine, coordinator and worker in processes of their own.
- * Nothing here judges: figures depend on the machine and on what else it does; docs/performance.md says what they mean.
+ * pnpm bench door [--requests 300] [--json]: how much later the first token comes through the mesh
+ * than straight from the engine. The engine answers at once; client, coordinator, worker and engine
+ * are on this machine, coordinator and worker in processes of their own. Nothing here judges:
+ * figures depend on the machine and on what else it does; docs/performance.md says what they mean.
  */
 import os from 'node:os'
 import path from 'node:path'
@@ -23,7 +24,7 @@ const { values } = parseArgs({
   },
 })
 const requests = Number(values.requests)
-/** Nobody asks again at once; so the leader sleeps, and has to be woken. */
+/** No one asks again at once; so the leader sleeps, and has to be woken. */
 const PAUSE_MS = 60
 const WARM_UP = 20
 

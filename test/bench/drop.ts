@@ -5,8 +5,9 @@ import { type Bench, type Figure, figure } from './figures.ts'
 import type { BenchMesh } from './mesh.ts'
 
 /**
- * Drop to job visible: from the writer's close to the job's row as GET /v1/jobs/:id answers it. Text files, one after another,
- * each dropped when the one before is ready, so that the inbox is measured and not the recogniser's hunger for cores.
+ * Drop to job visible: from the writer's close to the job's row as GET /v1/jobs/:id answers it.
+ * Text files, one after another, each dropped when the one before is ready, so that the inbox is
+ * measured and not the recogniser's hunger for cores.
  */
 export async function measureDrops(
   { quick, database, say }: Bench,

@@ -5,11 +5,17 @@ import type { Client, EventView } from '@earshot/sdk'
 export type Seen = EventView & { seenAt: number }
 
 export type Follower = AsyncDisposable & {
-  /** Resolves with the first event from now on that fits; rejects after `seconds`. Ask before causing it. */
+  /**
+   * Resolves with the first event from now on that fits; rejects after `seconds`. Ask before
+   * causing it.
+   */
   next(fits: (event: Seen) => boolean, seconds?: number): Promise<Seen>
 }
 
-/** Follows a mesh's events over one connection, from now on; what happens before it is connected is not missed. */
+/**
+ * Follows a mesh's events over one connection, from now on; what happens before it is connected is
+ * not missed.
+ */
 export async function follow(client: Client): Promise<Follower> {
   const heard = new EventEmitter().setMaxListeners(0)
   const stop = new AbortController()

@@ -2,7 +2,10 @@ import { follow } from './events.ts'
 import { type Bench, type Figure, figure } from './figures.ts'
 import type { BenchMesh } from './mesh.ts'
 
-/** How long the mesh itself takes: a tiny job, one after another, from the request to its end as an event tells it. */
+/**
+ * How long the mesh itself takes: a tiny job, one after another, from the request to its end as an
+ * event tells it.
+ */
 export async function measureJobs(
   { quick, database, say }: Bench,
   { client }: BenchMesh,

@@ -1,6 +1,8 @@
 /**
- * pnpm bench [--quick] [--json] [--minutes of speech] [--only drop,speech,mesh,start] [--database embedded|postgres]: measures with real processes and prints a table, or JSON.
- * Nothing here judges: figures depend on the machine and on what else it does; docs/performance.md says what they mean.
+ * pnpm bench [--quick] [--json] [--minutes of speech] [--only drop,speech,mesh,start] [--database
+ * embedded|postgres]: measures with real processes and prints a table, or JSON. Nothing here
+ * judges: figures depend on the machine and on what else it does; docs/performance.md says what
+ * they mean.
  */
 import os from 'node:os'
 import path from 'node:path'

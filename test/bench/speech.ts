@@ -10,8 +10,9 @@ import type { BenchMesh } from './mesh.ts'
 const SENTENCE_S = 2.8
 
 /**
- * Minutes of speech, dropped, until the document is ready, against the engine alone on the same file: heard before and after
- * the mesh hears it, since a shared machine changes its speed, and never at the same time.
+ * Minutes of speech, dropped, until the document is ready, against the engine alone on the same
+ * file: heard before and after the mesh hears it, since a shared machine changes its speed, and
+ * never at the same time.
  */
 export async function measureSpeech(
   { minutes, database, folder, say }: Bench,

@@ -6,7 +6,10 @@ import { rm } from 'node:fs/promises'
 import { type Bench, type Figure, figure } from './figures.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
-/** What `earshot up` writes at level debug when it has started: ms since its process began, cumulative. */
+/**
+ * What `earshot up` writes at level debug when it has started: ms since its process began,
+ * cumulative.
+ */
 type Started = {
   began_at: number
   program: number
@@ -16,7 +19,10 @@ type Started = {
 }
 const STEPS = ['launcher', 'program', 'database', 'schema', 'services'] as const
 
-/** What `npm start` runs, set-up already done, with a fresh home (cold) and with the same one again (warm), step by step. */
+/**
+ * What `npm start` runs, set-up already done, with a fresh home (cold) and with the same one again
+ * (warm), step by step.
+ */
 export async function measureStart({
   quick,
   folder,

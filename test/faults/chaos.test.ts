@@ -14,8 +14,9 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local')(
       if (server.kind !== 'local') return
       const folder = await createRunFolder()
       const lines: string[] = []
-      // The same order of faults each time: what fails here can be looked for. `pnpm chaos` runs for longer, and with any seed.
-      // 4 s and not the stated 2: the rest of the tests run beside it.
+      // The same order of faults each time: what fails here can be looked for. `pnpm chaos` runs
+      // for longer, and with any seed. 4 s and not the stated 2: the rest of the tests run beside
+      // it.
       const run = await runChaos({
         server,
         folder,

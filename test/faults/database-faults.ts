@@ -9,7 +9,10 @@ import { type Fault, type Strike, beyondLease, onLeader, onWorker } from './stri
 import { KIND } from './kind.ts'
 import type { Stage } from './stage.ts'
 
-/** What goes wrong at the database itself: callers that hold rows, schema updates, a clock that is set. */
+/**
+ * What goes wrong at the database itself: callers that hold rows, schema updates, a clock that is
+ * set.
+ */
 export const DATABASE_FAULTS: Fault[] = [
   {
     sort: "a node's row held by a caller while another dies",
@@ -43,7 +46,7 @@ export const DATABASE_FAULTS: Fault[] = [
   },
 ]
 
-/** A transaction of somebody's own that stays open. */
+/** A transaction of someone's own that stays open. */
 async function hold(
   stage: Stage,
   work: (client: pg.PoolClient) => Promise<unknown>,
@@ -124,7 +127,7 @@ const repeatKey = (client: pg.PoolClient, { payload, key }: Held) =>
 const addChild = (client: pg.PoolClient, { id }: Held) =>
   submit(client, { kind: KIND, payload: { ms: 0 }, after: [id] })
 
-/** Called all the time by everybody. */
+/** Called all the time by everyone. */
 const HOT = ['finish_jobs', 'heartbeat', 'take_assignments', 'start_jobs', 'submit_jobs']
 const UPDATE = `
   alter table earshot.jobs add column chaos int;
@@ -135,7 +138,9 @@ const UPDATE = `
     loop execute 'drop function ' || v_function; end loop;
   end $$;`
 
-/** A migration that drops functions, and all functions anew, as an update of Earshot brings them. */
+/**
+ * A migration that drops functions, and all functions again, as an update of Earshot brings them.
+ */
 async function updateSchema({ db }: Stage): Promise<Strike> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'earshot chaos '))
   try {
@@ -146,7 +151,7 @@ async function updateSchema({ db }: Stage): Promise<Strike> {
     const files = await readdir(path.join(folder, 'functions'))
     for (const file of files)
       await appendFile(path.join(folder, 'functions', file), `-- ${Date.now()}\n`)
-    // Whoever starts again is of the version before, and would refuse a newer schema.
+    // Anyone who starts again is of the version before, and would refuse a newer schema.
     await writeFile(
       path.join(folder, 'functions/zz_chaos.sql'),
       `delete from earshot.migrations where version = ${version}; -- ${Date.now()}`,

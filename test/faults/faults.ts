@@ -169,7 +169,10 @@ async function muffle({ actors }: Stage, random: Random): Promise<Strike> {
 
 type Hold = { id: number; fence: string; node: string; incarnation: number }
 
-/** Reports by those who do not hold a job: by an old incarnation, by another node, under another fence, and again under an old one. */
+/**
+ * Reports by those who do not hold a job: by an old incarnation, by another node, under another
+ * fence, and again under an old one.
+ */
 const FALSE_HOLDS = `
   with open as (select j.id, j.fence, j.assigned_node as node, j.incarnation from earshot.jobs j where j.status in ('assigned', 'running') and j.kind = '${KIND}')
   select id, fence::text, node, incarnation - 1 as incarnation from open
@@ -178,7 +181,10 @@ const FALSE_HOLDS = `
   union all (select h.job_id, h.fence, h.node, h.incarnation from chaos.holds h join earshot.jobs j on j.id = h.job_id
     where j.fence::text is distinct from h.fence or j.status in ('completed', 'failed', 'cancelled') order by h.at desc limit 30)`
 
-/** What was said before is said again, by those who may say nothing any more; and bells ring for nothing. */
+/**
+ * What was said before is said again, by those who may say nothing any more; and bells ring for
+ * nothing.
+ */
 async function replay({ db }: Stage): Promise<Strike> {
   const { rows } = await db.pool.query<Hold>(FALSE_HOLDS)
   const broken: string[] = []

@@ -7,7 +7,10 @@ import { type Stage, isAlive } from './stage.ts'
 /** After this long it counts as never healed. */
 const GIVE_UP_MS = 30_000
 
-/** What is not well, in words; an empty list when somebody leads, nothing lies with the dead and all who should be there are. */
+/**
+ * What is not well, in words; an empty list when someone leads, nothing lies with the dead and all
+ * who should be there are.
+ */
 const ILLS = `
   select 'nobody who can leads' as ill where not exists (
     select from earshot.leader where expires_at > clock_timestamp() and split_part(holder, ' ', 1) <> all ($1))
@@ -24,7 +27,8 @@ const ILLS = `
   limit 5`
 
 /**
- * Waits until the mesh is well again without those who are down: until then a job that is submitted now has been done too.
+ * Waits until the mesh is well again without those who are down: until then a job that is submitted
+ * now has been done too.
  *
  * @returns how many milliseconds it took, or what still ails it after 30 s
  */

@@ -4,7 +4,10 @@ import { createRandom, type Random } from './random.ts'
 
 /** What a run of hostile requests did to a mesh. */
 export type HostileRun = {
-  /** How many answers had each status; `none`: the connection was closed, or the request was never whole. */
+  /**
+   * How many answers had each status; `none`: the connection was closed, or the request was never
+   * whole.
+   */
   statuses: Record<string, number>
   /** Requests that were answered with 5xx, but for those that want an engine which is nowhere. */
   broken: { request: string; answer: string }[]
@@ -28,7 +31,8 @@ const LEAVE_MS = 300
 const LACKING = ['EARSHOT_NO_NODE', 'EARSHOT_ENGINE_MISSING']
 
 /**
- * Sends requests that no good client sends to a running mesh, the same ones for the same seed, and watches /healthz.
+ * Sends requests that no good client sends to a running mesh, the same ones for the same seed, and
+ * watches /healthz.
  *
  * @param options.url of a mesh on loopback
  * @example
@@ -106,7 +110,7 @@ function send(port: number, sent: Hostile): Promise<[Hostile, string]> {
   const timer = setTimeout(() => socket.destroy(), sent.whole ? ANSWER_MS : LEAVE_MS)
   socket.setEncoding('latin1').on('data', (piece: string) => {
     answer += answer.length < 2_000 ? piece : ''
-    // A stream of events goes on for ever.
+    // A stream of events goes on forever.
     if (answer.includes('text/event-stream')) socket.destroy()
   })
   socket.on('error', () => {})

@@ -1,6 +1,6 @@
 /**
- * pnpm hostile [--seed N] [--requests N]: a mesh of one process under hostile requests. Exit code 1 when it answered one
- * with 5xx, left one without an answer, or was slow to tell its health.
+ * pnpm hostile [--seed N] [--requests N]: a mesh of one process under hostile requests. Exit code 1
+ * when it answered one with 5xx, left one without an answer, or was slow to tell its health.
  */
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'

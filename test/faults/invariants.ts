@@ -20,7 +20,10 @@ type Ended = {
   deaths: number
 }
 
-/** Each job as it ended, with how many final events, effects, and effects of another assignment than the one that counted it has. */
+/**
+ * Each job as it ended, with how many final events, effects, and effects of another assignment than
+ * the one that counted it has.
+ */
 const ENDED = `
   select j.id, j.idempotency_key as key, j.status, j.tries, j.attempt, j.fence::text, j.error_code, j.error, j.deaths,
     (select count(*)::int from earshot.events e where e.job_id = j.id and e.type in ('job.completed', 'job.failed', 'job.cancelled')) as ends,
@@ -40,7 +43,10 @@ const WHOLE = `
   union all
   select format('%s jobs were submitted twice', count(*)) from earshot.jobs where idempotency_key is null and kind = '${KIND}' and payload <> '{"ms": 0}' having count(*) > 0`
 
-/** Waits until every job has ended, those that rest after a failure being tried again now; returns how many have not after `forMs`. */
+/**
+ * Waits until every job has ended, those that rest after a failure being tried again now; returns
+ * how many have not after `forMs`.
+ */
 export async function allEnded({ db }: Stage, forMs: number): Promise<number> {
   const until = monotonicMs() + forMs
   for (;;) {
@@ -62,7 +68,9 @@ export async function allEnded({ db }: Stage, forMs: number): Promise<number> {
   }
 }
 
-/** Compares what was asked for with what became of it; returns every broken promise in a sentence. */
+/**
+ * Compares what was asked for with what became of it; returns every broken promise in a sentence.
+ */
 export async function checkAll(
   { db, guilty }: Stage,
   asked: Asked[],

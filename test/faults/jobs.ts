@@ -22,7 +22,10 @@ export type Submitter = {
   stop(): Promise<void>
 }
 
-/** Submits random batches and cancels some of their jobs, `rate` jobs a second, until it is stopped; what gets no answer it says again. */
+/**
+ * Submits random batches and cancels some of their jobs, `rate` jobs a second, until it is stopped;
+ * what gets no answer it says again.
+ */
 export async function startSubmitting(
   stage: Stage,
   random: Random,

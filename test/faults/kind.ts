@@ -3,7 +3,10 @@ import { registerKinds } from '@earshot/db/functions/kinds'
 import type pg from 'pg'
 import { z } from 'zod'
 
-/** What is done under faults: it takes `ms` milliseconds, or fails by its own guilt, for good at once or until its tries are used up. */
+/**
+ * What is done under faults: it takes `ms` milliseconds, or fails by its own guilt, for good at
+ * once or until its tries are used up.
+ */
 export const chaos = defineKind({
   kind: 'chaos',
   role: 'chaos',
@@ -11,7 +14,8 @@ export const chaos = defineKind({
     ms: z.number().int().nonnegative(),
     fail: z.enum(['final', 'tries']).optional(),
   }),
-  // Who did it, and under which assignment: kept as the job's result, and compared with what the mesh says.
+  // Who did it, and under which assignment: kept as the job's result, and compared with what the
+  // mesh says.
   result: z.object({ node: z.string(), attempt: z.number(), fence: z.string() }),
 })
 export const { kind: KIND, role: ROLE } = chaos
@@ -20,8 +24,8 @@ export const NO_ENGINE = 'no-engine'
 export type ChaosPayload = z.input<typeof chaos.payload>
 
 /**
- * What the mesh itself does not keep, written down by triggers in the very transactions that change a job: every assignment, and every
- * effect, that is every time that a result was stored.
+ * What the mesh itself does not keep, written down by triggers in the very transactions that change
+ * a job: every assignment, and every effect, that is every time that a result was stored.
  */
 const WITNESSES = `
   create schema chaos;

@@ -1,7 +1,9 @@
 /**
- * pnpm chaos [--minutes N] [--seed S] [--rate JOBS_A_SECOND] [--only TEXT]… [--report]: a mesh of real processes under random faults, and what must never
- * break. --only chooses faults by a part of their names. A line a fault on standard error, the report on standard output; --report also writes it to docs/chaos-report.md. Exit code 1 when
- * anything broke: the folder with everybody's logs is kept then, and the seed repeats the order of the faults.
+ * pnpm chaos [--minutes N] [--seed S] [--rate JOBS_A_SECOND] [--only TEXT]… [--report]: a mesh of
+ * real processes under random faults, and what must never break. --only chooses faults by a part of
+ * their names. A line a fault on standard error, the report on standard output; --report also
+ * writes it to docs/chaos-report.md. Exit code 1 when anything broke: the folder with everyone's
+ * logs is kept then, and the seed repeats the order of the faults.
  */
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'

@@ -17,7 +17,10 @@ export type ChaosOptions = StageOptions & {
   rate: number
   /** Seconds that a job may wait while a node that can run it idles. */
   limitS: number
-  /** How often a job may fail by its own guilt: two tries rest in between, and make the end come later. */
+  /**
+   * How often a job may fail by its own guilt: two tries rest in between, and make the end come
+   * later.
+   */
   maxTries: number
   /** Only faults whose sort holds one of these texts; all without. */
   only?: string[]
@@ -50,7 +53,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const broken: string[] = []
   const heals: Heal[] = []
   await using stage = await setStage(options)
-  // Leases are not judged in a leader's first seconds; and a stage that is not well yet would be the first fault's heal.
+  // Leases are not judged in a leader's first seconds; and a stage that is not well yet would be
+  // the first fault's heal.
   await healed(stage)
   const watch = startWatch(stage, limitS)
   const submitter = await startSubmitting(stage, createRandom(seed + 1), options)

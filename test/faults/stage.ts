@@ -39,12 +39,12 @@ export type Stage = AsyncDisposable & {
   cluster: LocalCluster
   pooler: Pooler | undefined
   actors: Actor[]
-  /** The network of whoever submits jobs. */
+  /** The network of anyone who submits jobs. */
   submitting: Proxy
   leaseS: number
   /** The nodes that may be charged with faults. */
   guilty: Set<string>
-  /** Jobs whose rows a caller holds: nobody can finish them, or take them back. */
+  /** Jobs whose rows a caller holds: no one can finish them, or take them back. */
   heldJobs: Set<number>
   /** Nodes whose rows a caller holds: they may be lost for as long. */
   heldNodes: Set<string>
@@ -52,7 +52,10 @@ export type Stage = AsyncDisposable & {
   clock: SettableClock | undefined
 }
 
-/** `redis`: what they all hear through, where it is given; who goes through the pooler then has no other way to the server. */
+/**
+ * `redis`: what they all hear through, where it is given; who goes through the pooler then has no
+ * other way to the server.
+ */
 export type StageOptions = {
   server: LocalServer
   folder: string
@@ -62,7 +65,10 @@ export type StageOptions = {
   redis?: string
 }
 
-/** A private server, a pooler where there is one, and the processes of a mesh, each behind a proxy of its own. */
+/**
+ * A private server, a pooler where there is one, and the processes of a mesh, each behind a proxy
+ * of its own.
+ */
 export async function setStage({
   server,
   folder,
@@ -71,7 +77,8 @@ export async function setStage({
   leaseS,
   redis,
 }: StageOptions): Promise<Stage> {
-  // A crash must lose nothing that was acknowledged; the machine itself does not crash, so nothing need reach the disk.
+  // A crash must lose nothing that was acknowledged; the machine itself does not crash, so nothing
+  // need reach the disk.
   const clock = await createSettableClock(folder)
   const settings = { synchronous_commit: 'on', max_connections: '300' }
   const cluster = await startCluster(server, folder, settings, clock?.env)
@@ -89,7 +96,8 @@ export async function setStage({
       : await startPooler(program, server.runAs, folder, cluster.url)
   const submitting = await openProxy(cluster.url)
   const actors: Actor[] = []
-  // Should this program be stopped half-way: what it started goes with it. The server that is left, the next run removes.
+  // Should this program be stopped half-way: what it started goes with it. The server that is left,
+  // the next run removes.
   const killAll = () => actors.forEach(({ child }) => child?.kill('SIGKILL'))
   process.once('exit', killAll)
   const stage: Stage = {
@@ -127,7 +135,10 @@ export async function setStage({
   return stage
 }
 
-/** Every third worker, and the second coordinator, go through the pooler, and listen past it; workers lie in two zones. */
+/**
+ * Every third worker, and the second coordinator, go through the pooler, and listen past it;
+ * workers lie in two zones.
+ */
 async function createActor(
   stage: Stage,
   folder: string,
@@ -182,7 +193,8 @@ async function createActor(
     child: undefined,
     up: false,
     async start() {
-      // The server may just be away for another fault: what starts programs on a machine tries again then, and so does this.
+      // The server may just be away for another fault: what starts programs on a machine tries
+      // again then, and so does this.
       for (let tries = 1; !(await startOnce()); tries++) {
         if (tries === STARTS)
           throw new Error(`${name} ended ${tries} times at its start; see ${name}.log`)
@@ -207,7 +219,10 @@ async function createActor(
 export const isAlive = (child: ChildProcess): boolean =>
   child.exitCode === null && child.signalCode === null
 
-/** A worker says nothing on standard output: it is there when the mesh knows of a newer incarnation than before. */
+/**
+ * A worker says nothing on standard output: it is there when the mesh knows of a newer incarnation
+ * than before.
+ */
 async function joined(
   stage: Stage,
   name: string,

@@ -20,7 +20,7 @@ export type Fault = {
   weight: number
   /** Struck only where it is asked for by name: the mesh does not get over it yet. */
   asked?: true
-  /** Undefined when nobody is left whom it may hit. */
+  /** Undefined when no one is left whom it may hit. */
   strike(stage: Stage, random: Random): Promise<Strike | undefined>
 }
 

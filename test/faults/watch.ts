@@ -11,7 +11,10 @@ const GAP_S = 1
 export type Watch = {
   /** Something was done to the mesh just now: it has the time of a lease to get over it. */
   disturb(): void
-  /** The longest time, in seconds, that a job waited while a node that could run it had nothing to do, outside of disturbances. */
+  /**
+   * The longest time, in seconds, that a job waited while a node that could run it had nothing to
+   * do, outside of disturbances.
+   */
   longestS(): number
   /** One sentence for each job that waited too long. */
   broken(): string[]
@@ -24,7 +27,9 @@ type Look = {
   waiting: { id: number; attempt: number; zone: string | null }[]
 }
 
-/** Times are the database's own, in seconds. Idle: it has nothing at all, and has had nothing since. */
+/**
+ * Times are the database's own, in seconds. Idle: it has nothing at all, and has had nothing since.
+ */
 const LOOK = `
   select extract(epoch from clock_timestamp())::float8 as now,
     (select coalesce(jsonb_agg(jsonb_build_object('id', n.id, 'zone', n.tags ->> 'zone',
@@ -38,7 +43,10 @@ const LOOK = `
        select j.id, j.attempt, j.requires ->> 'zone' as zone from earshot.jobs j
        where j.status = 'pending' and j.due and not j.alone and j.role = '${ROLE}' order by j.id limit 500) w) as waiting`
 
-/** Looks five times a second whether a job waits while a node that could run it idles, for longer than `limitS` seconds. */
+/**
+ * Looks five times a second whether a job waits while a node that could run it idles, for longer
+ * than `limitS` seconds.
+ */
 export function startWatch({ db, leaseS }: Stage, limitS: number): Watch {
   const late = new Map<number, string>()
   let longest = 0

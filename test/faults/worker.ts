@@ -1,4 +1,5 @@
-// A worker of the kind `chaos`, as its users write theirs: node worker.ts SLOTS ZONE, all else in its environment.
+// A worker of the kind `chaos`, as its users write theirs: node worker.ts SLOTS ZONE, all else in
+// its environment.
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EarshotError, handle, runWorker } from '@earshot/worker'

@@ -40,7 +40,10 @@ const NAMES = [
   DEEP,
 ]
 
-/** Everything that a folder of people can hold: each ends in a state and a sentence, no original is touched, and the rest of the queue goes on. */
+/**
+ * Everything that a folder of people can hold: each ends in a state and a sentence, no original is
+ * touched, and the rest of the queue goes on.
+ */
 describe('what is dropped into the inbox of one process', () => {
   let database: TestDatabase
   let mesh: MeshProcess
@@ -81,7 +84,8 @@ describe('what is dropped into the inbox of one process', () => {
     })
     settings = { EARSHOT_HOME: database.home, EARSHOT_URL: mesh.announced.url! }
     watch = createInboxWatch(clientOf(mesh))
-    // Both pause for longer than a file must stand still elsewhere; here the kernel tells when they close it.
+    // Both pause for longer than a file must stand still elsewhere; here the kernel tells when they
+    // close it.
     for (const [name, content] of slow) await writeFile(made(name), content)
     writers = Promise.all(
       slow.map(([name, , allocate]) =>

@@ -27,7 +27,7 @@ import { SENTENCES, speakFile } from '../helpers/speech.ts'
 
 const root = process.getuid?.() === 0
 const NOBODY = 65_534
-/** Root may read everything, so as root the mesh runs as somebody else. */
+/** Root may read everything, so as root the mesh runs as someone else. */
 const asNobody = root ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] : []
 
 let database: TestDatabase | undefined

@@ -142,7 +142,10 @@ describe.runIf(databases.includes('postgres'))(
     })
 
     describe('what waits on a node', () => {
-      /** One node with one slot: a long job starts there, and short ones, of a kind that was measured as short, wait behind it. */
+      /**
+       * One node with one slot: a long job starts there, and short ones, of a kind that was
+       * measured as short, wait behind it.
+       */
       async function crowd(): Promise<{ long: number; short: number[] }> {
         await start('box-1', 'tts=1,rag_engine=1,*=1')
         const [document] = await sql<{ id: number }>(

@@ -11,7 +11,10 @@ import { findServer } from '../helpers/postgres.ts'
 import { createRunFolder, removeRunFolder } from '../helpers/run-folder.ts'
 
 const server = await findServer()
-/** Another leads and routes within 2 s, as the docs say; twice that, since the other tests run beside this one. */
+/**
+ * Another leads and routes within 2 s, as the docs say; twice that, since the other tests run
+ * beside this one.
+ */
 const TAKEN_OVER_MS = 4000
 
 describe.runIf(databases.includes('postgres') && server.kind === 'local')(
@@ -22,7 +25,8 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local')(
     beforeAll(async () => {
       if (server.kind !== 'local') return
       folder = await createRunFolder()
-      // Long enough a lease for a server that restarts: what is lost here would be lost by the fault itself.
+      // Long enough a lease for a server that restarts: what is lost here would be lost by the
+      // fault itself.
       stage = await setStage({ server, folder, coordinators: 2, workers: 3, leaseS: 6 })
     })
     afterAll(async () => {

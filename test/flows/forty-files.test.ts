@@ -90,7 +90,7 @@ describe.runIf(databases.includes('postgres') && process.env.EARSHOT_LONG_TESTS)
           } = await db.pool.query(
             `select count(*)::int as back from earshot.events where type = 'job.requeued'`,
           )
-          // Otherwise nobody was struck while at work, and this proved nothing.
+          // Otherwise no one was struck while at work, and this proved nothing.
           expect(went.back).toBeGreaterThan(0)
         } finally {
           for (const one of mesh.values()) await one.stop('SIGKILL')

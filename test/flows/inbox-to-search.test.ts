@@ -5,7 +5,10 @@ import { type TestDatabase, databases, testDatabase } from '../helpers/database.
 import { type MeshProcess, clientOf, earshot, eventOf, startProcess } from '../helpers/mesh.ts'
 import { SENTENCES, speakApart, speakFile } from '../helpers/speech.ts'
 
-/** The whole mesh on one machine: one process on the embedded database, a coordinator and two workers on a server. */
+/**
+ * The whole mesh on one machine: one process on the embedded database, a coordinator and two
+ * workers on a server.
+ */
 describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => {
   let database: TestDatabase
   let mesh: MeshProcess[]
@@ -70,7 +73,8 @@ describe.each(databases)('a recording dropped into the inbox, on %s', (kind) => 
     )
     expect(hits[0]).toMatchObject({ title: 'talks/monday 😀 $(talk) "one".wav' })
     expect(hits[0].text).toContain('hospital')
-    // 4 s of silence, the first sentence, 4 s of silence again: the words of the second sentence come after 10 s.
+    // 4 s of silence, the first sentence, 4 s of silence again: the words of the second sentence
+    // come after 10 s.
     const first = await client().segments(hits[0].document)
     const words = first.flatMap((segment) => segment.words)
     const money = words.find((word) => word.text === 'money' || word.text === 'hospital')!

@@ -80,7 +80,8 @@ describe.runIf(databases.includes('postgres'))(
         (event) => event.type === 'job.requeued' && event.data?.cause === 'restart',
       )
       await allReady(3)
-      // At once, not after the lease of 15 s: had it waited for that, the documents would have come later than this.
+      // At once, not after the lease of 15 s: had it waited for that, the documents would have come
+      // later than this.
       const { rows } = await database.db.pool.query(
         `select min(at) as back from earshot.events where type = 'job.requeued'`,
       )

@@ -12,7 +12,10 @@ const TEXTS = {
   'weather.txt': 'After the rain the doctor wrote a letter.',
 }
 
-/** One process on the embedded database with Ollama; a coordinator, a box without a model and one with a server of OpenAI's protocol on a server. */
+/**
+ * One process on the embedded database with Ollama; a coordinator, a box without a model and one
+ * with a server of OpenAI's protocol on a server.
+ */
 describe.each(databases)('what documents mean, on %s', (kind) => {
   let database: TestDatabase
   let server: Meanings
@@ -73,7 +76,10 @@ describe.each(databases)('what documents mean, on %s', (kind) => {
     await database?.[Symbol.asyncDispose]()
   })
 
-  /** How long a search waits for its query's vector, from the next start on: but in the test of it long enough for a slow machine. */
+  /**
+   * How long a search waits for its query's vector, from the next start on: but in the test of it
+   * long enough for a slow machine.
+   */
   async function patience(seconds: number): Promise<void> {
     await mkdir(base.EARSHOT_HOME!, { recursive: true })
     await writeFile(
@@ -95,7 +101,7 @@ describe.each(databases)('what documents mean, on %s', (kind) => {
       )
       .toContain(title)
   }
-  /** Searches anew until the vectors that are to be found are there. */
+  /** Searches again until the vectors that are to be found are there. */
   const becomes = (query: string) =>
     expect.poll(() => titles(query), { timeout: 120_000, interval: 200 })
   const embeddedDocuments = () =>

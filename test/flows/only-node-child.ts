@@ -1,4 +1,5 @@
-// Coordinator and worker in one process, as `earshot up` has them, with a kind that wedges or kills it.
+// Coordinator and worker in one process, as `earshot up` has them, with a kind that wedges or kills
+// it.
 import { writeSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -11,7 +11,10 @@ import {
   type FakeOpenAiServer,
 } from '../helpers/fake-openai-server.ts'
 
-/** OpenAI's own client, a coordinator and two workers as processes of their own, each worker with an engine of its own. */
+/**
+ * OpenAI's own client, a coordinator and two workers as processes of their own, each worker with an
+ * engine of its own.
+ */
 describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => {
   const names = ['attic', 'cellar'] as const
   type Name = (typeof names)[number]
@@ -78,7 +81,9 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
 
   const ask = { model: 'gpt-4o', messages: [{ role: 'user' as const, content: 'Who is there?' }] }
   const other = (name: Name): Name => (name === 'attic' ? 'cellar' : 'attic')
-  /** Which box is asked first, and the first thing that is done there; the other one does as usual. */
+  /**
+   * Which box is asked first, and the first thing that is done there; the other one does as usual.
+   */
   const firstDoes = async (talk: FakeOpenAiServer['talk']): Promise<Name> => {
     const first = Promise.withResolvers<Name>()
     for (const name of names) {
@@ -450,7 +455,7 @@ describe.runIf(databases.includes('postgres'))('a chat through the mesh', () => 
     })
     await expect.poll(lastStatus).toBe('failed')
     expect(chats()).toEqual([name])
-    // Once its lease is over, nobody who is up has what it alone had.
+    // Once its lease is over, no one who is up has what it alone had.
     await expect
       .poll(async () => (await clientOf(desk).node(name)).status, {
         timeout: 60_000,

@@ -317,7 +317,8 @@ async function install(project: string): Promise<void> {
       devDependencies: types,
     }),
   )
-  // npm takes a package that one of its neighbours needs from beside it; pnpm wants to be told, as docs/custom-kinds.md says.
+  // npm takes a package that one of its neighbours needs from beside it; pnpm wants to be told, as
+  // docs/custom-kinds.md says.
   await writeFile(
     path.join(project, 'pnpm-workspace.yaml'),
     JSON.stringify({

@@ -13,7 +13,10 @@ import { createRunFolder, removeRunFolder } from '../helpers/run-folder.ts'
 const server = await findServer()
 const PHASE = 400
 const BATCH = 20
-/** The heartbeat is every 2 s; the rest is for a machine that does much else. Beyond 10 s a worker looks by itself. */
+/**
+ * The heartbeat is every 2 s; the rest is for a machine that does much else. Beyond 10 s a worker
+ * looks by itself.
+ */
 const WAITS_AT_MOST_S = 8
 
 describe.runIf(databases.includes('postgres') && server.kind === 'local' && findRedis())(
@@ -48,7 +51,10 @@ describe.runIf(databases.includes('postgres') && server.kind === 'local' && find
         stage.db.pool,
         Array.from({ length: count }, () => ({ kind: chaos.kind, payload: { ms: 5 } })),
       ))
-    /** So many jobs a little at a time, so that none waits for a slot; what is done to Redis meanwhile falls among them. */
+    /**
+     * So many jobs a little at a time, so that none waits for a slot; what is done to Redis
+     * meanwhile falls among them.
+     */
     async function phase(meanwhile: () => unknown): Promise<void> {
       for (let sent = 0; sent < PHASE; sent += BATCH) {
         await submit(BATCH)

@@ -78,7 +78,8 @@ describe.each(databases)(
           .poll(async () => (await jobRow(db, loud!)).status, { timeout: 20_000 })
           .toBe('completed')
         expect(await jobRow(db, loud!)).toMatchObject({ tries: 0 })
-        // The slot that is left runs it after its rest; what the hanging handler says after that changes nothing.
+        // The slot that is left runs it after its rest; what the hanging handler says after that
+        // changes nothing.
         await expect
           .poll(async () => (await jobRow(db, hanging!)).status, { timeout: 30_000 })
           .toBe('completed')

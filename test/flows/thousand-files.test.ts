@@ -15,7 +15,8 @@ const ROUNDS = ['first', 'second', 'third']
 const peakMb = (pid: number) =>
   Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
 
-// Minutes of work: pnpm exec vitest run test/flows/thousand-files.test.ts with EARSHOT_LONG_TESTS=1.
+// Minutes of work: pnpm exec vitest run test/flows/thousand-files.test.ts with
+// EARSHOT_LONG_TESTS=1.
 describe.runIf(
   databases.includes('postgres') && process.env.EARSHOT_LONG_TESTS && process.platform === 'linux',
 )('1,000 small files dropped at once', () => {

@@ -24,7 +24,10 @@ const BATCH = 50
 const SINGLE = 20
 /** Long enough to tell how far it is, which is done twice a second. */
 const LONG_MS = 1500
-/** How late a message comes for the last time: after whole batches of others, and after its node started anew. */
+/**
+ * How late a message comes for the last time: after whole batches of others, and after its node
+ * started again.
+ */
 const LATE_MS = [0, 0, 150, 1200]
 
 const work = defineKind({
@@ -35,7 +38,10 @@ const work = defineKind({
 })
 
 type Held = Awaited<ReturnType<typeof testDatabase>>
-/** One way by which messages come: how the workers reach the database, the address of a Redis, and who meddles. */
+/**
+ * One way by which messages come: how the workers reach the database, the address of a Redis, and
+ * who meddles.
+ */
 type Way = AsyncDisposable & {
   workersDb: Database
   redisUrl?: string
@@ -44,7 +50,10 @@ type Way = AsyncDisposable & {
   /** Of these, those that brought the assignments themselves. */ carried(): number
 }
 
-/** Repeats every notification to a node, late too. A channel is a node's, whatever its incarnation: what was meant for one gets to the next. */
+/**
+ * Repeats every notification to a node, late too. A channel is a node's, whatever its incarnation:
+ * what was meant for one gets to the next.
+ */
 async function overNotify({ db }: Held): Promise<Way> {
   let messages = 0
   let carried = 0
@@ -216,7 +225,8 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
           ).map(({ id }) => id)
           for (let i = 0; i < SINGLE; i += 1)
             ids.push((await submitJobs(db.pool, [{ kind: 'work', payload: { ms: i } }]))[0]!.id)
-          // Both ways of telling a node besides its assignments: to hand back what it has not started, and that something is no longer its own.
+          // Both ways of telling a node besides its assignments: to hand back what it has not
+          // started, and that something is no longer its own.
           for (const node of NODES)
             await db.pool.query('select earshot.wake_node($1, $2)', [
               node,
@@ -249,7 +259,7 @@ describe.each(ways)('messages by %s on %s', (_, kind, set) => {
         expect(way.messages()).toBeGreaterThan(0)
         expect(way.carried()).toBeGreaterThan(0)
         expect(await told).toMatchObject({ progress: 0.5 })
-        // Whoever has Redis needs no requests for that.
+        // Anyone who has Redis needs no requests for that.
         const metrics = await (await fetch(`${coordinator.url}/metrics`)).text()
         expect(metrics.includes('/v1/progress')).toBe(way.redisUrl === undefined)
       } finally {

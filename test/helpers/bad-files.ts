@@ -29,7 +29,10 @@ export async function makeSilence(file: string, seconds: number): Promise<string
   return file
 }
 
-/** A WAV file of so many samples of silence (16 kHz, mono): each number is another content, and none takes time to hear. */
+/**
+ * A WAV file of so many samples of silence (16 kHz, mono): each number is another content, and none
+ * takes time to hear.
+ */
 export const silentWav = (samples: number): Buffer =>
   Buffer.concat([wavHeader(samples * 2), Buffer.alloc(samples * 2)])
 
@@ -42,7 +45,10 @@ export async function makeTruncatedMp4(file: string): Promise<void> {
 
 type Slow = { pieces: number; pauseMs: number; allocate?: boolean }
 
-/** A process of its own copies a file in pieces with a pause between them, into one file that it keeps open; `allocate` gives that its full size at once. */
+/**
+ * A process of its own copies a file in pieces with a pause between them, into one file that it
+ * keeps open; `allocate` gives that its full size at once.
+ */
 export async function copySlowly(
   source: string,
   file: string,
@@ -75,7 +81,10 @@ export async function copySlowly(
   ])
 }
 
-/** What must not change of all that lies below a folder: kind, size, time of change and content, by path. */
+/**
+ * What must not change of all that lies below a folder: kind, size, time of change and content, by
+ * path.
+ */
 export async function photograph(folder: string): Promise<Map<string, string>> {
   const seen = new Map<string, string>()
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {

@@ -18,8 +18,9 @@ export type TwoBoxes = AsyncDisposable & {
 }
 
 /**
- * Two boxes with a cable between them: network namespaces where this user may make them (Linux, root), otherwise two loopback
- * addresses. Nothing but the cable leads from one to the other; the database is reached through a socket file.
+ * Two boxes with a cable between them: network namespaces where this user may make them (Linux,
+ * root), otherwise two loopback addresses. Nothing but the cable leads from one to the other; the
+ * database is reached through a socket file.
  */
 export async function twoBoxes(databaseUrl: string): Promise<TwoBoxes> {
   const suffix = `${process.pid % 100_000}`
@@ -81,7 +82,9 @@ function loopback(): TwoBoxes {
   }
 }
 
-/** The database listens on loopback, which every namespace has its own of; files are seen from all. */
+/**
+ * The database listens on loopback, which every namespace has its own of; files are seen from all.
+ */
 async function socketDoor(
   databaseUrl: string,
 ): Promise<{ url(of: string): string; close(): Promise<void> }> {

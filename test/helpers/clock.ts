@@ -15,8 +15,9 @@ const PLACES = [
 ]
 
 /**
- * A clock that can be set, through libfaketime; undefined where that is not on this machine. Monotonic clocks and the times of
- * files stay true, as they do when somebody sets a machine's clock.
+ * A clock that can be set, through libfaketime; undefined where that is not on this machine.
+ * Monotonic clocks and the times of files stay true, as they do when someone sets a machine's
+ * clock.
  *
  * @param folder where its state is kept; the programs must be able to read it
  * @example

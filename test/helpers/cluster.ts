@@ -21,11 +21,17 @@ export type LocalServer = {
 export type Cluster = { url: string; stop: () => Promise<void> }
 /** One that a test may break. */
 export type LocalCluster = Cluster & {
-  /** Ends the server and starts it again: fast cuts all sessions; crash also leaves the rest to recovery. */
+  /**
+   * Ends the server and starts it again: fast cuts all sessions; crash also leaves the rest to
+   * recovery.
+   */
   restart: (how: 'fast' | 'crash') => Promise<void>
 }
 
-/** Nothing here outlives the run, so nothing waits for a disk. 200: every test file brings pools of its own. */
+/**
+ * Nothing here outlives the run, so nothing waits for a disk. 200: every test file brings pools of
+ * its own.
+ */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -39,7 +45,8 @@ const SETTINGS = {
 /**
  * Starts a private PostgreSQL below a folder, on a free loopback port, with a random password.
  *
- * @param more settings of its own, such as { synchronous_commit: 'on' } where a crash must lose nothing
+ * @param more settings of its own, such as { synchronous_commit: 'on' } where a crash must lose
+ *   nothing
  * @param env variables of its own, such as those of a settable clock
  * @throws Error with the server's own log when it does not come up within 30 s
  */
@@ -112,7 +119,7 @@ async function createData(
   await execute(join(server.bin, 'initdb'), [...options, locale], { ...server.runAs, cwd: place })
 }
 
-/** Waits until the server takes connections. It tells nobody when it is ready, so it is asked. */
+/** Waits until the server takes connections. It tells no one when it is ready, so it is asked. */
 async function answers(url: string, child: ChildProcess, log: string): Promise<void> {
   const deadline = Date.now() + 30_000
   for (;;) {
@@ -137,7 +144,10 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
   }
 }
 
-/** SIGINT is the server's fast shutdown: open sessions are cut; SIGQUIT its immediate one, after which it must recover. */
+/**
+ * SIGINT is the server's fast shutdown: open sessions are cut; SIGQUIT its immediate one, after
+ * which it must recover.
+ */
 async function stop(child: ChildProcess, signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
@@ -155,7 +165,8 @@ export async function stopStaleCluster(server: LocalServer, folder: string): Pro
       cwd: '/',
     })
   } catch (error) {
-    // Killed together with its run: the file names a process that is gone, and there is nothing to end.
+    // Killed together with its run: the file names a process that is gone, and there is nothing to
+    // end.
     if (!/PID file|No such process/.test(String(error))) throw error
   }
 }

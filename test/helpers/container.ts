@@ -1,4 +1,5 @@
-// testcontainers is loaded where it is needed: most machines have the programs, and it takes a while to load.
+// testcontainers is loaded where it is needed: most machines have the programs, and it takes a
+// while to load.
 import type { Cluster } from './cluster.ts'
 
 export type ContainerServer = { kind: 'container'; image: string }
@@ -14,7 +15,9 @@ export async function startContainer({ image }: ContainerServer): Promise<Cluste
   return { url: container.getConnectionUri(), stop: async () => void (await container.stop()) }
 }
 
-/** A Redis in a container, for machines without the program; it can be frozen, and it starts again. */
+/**
+ * A Redis in a container, for machines without the program; it can be frozen, and it starts again.
+ */
 export type ContainerRedis = {
   port: number
   pause(): Promise<void>

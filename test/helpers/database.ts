@@ -16,15 +16,19 @@ export const databases: readonly DatabaseKind[] = inject('testsServer')
 
 export type TestDatabase = AsyncDisposable & {
   db: Database
-  /** Where other processes reach the same database; none for the embedded one, which is one process's own. */
+  /**
+   * Where other processes reach the same database; none for the embedded one, which is one
+   * process's own.
+   */
   url: string | undefined
   /** A folder of this test's own, for EARSHOT_HOME; it goes with the database. */
   home: string
 }
 
 /**
- * A migrated, empty database for one test file or one test; it goes when disposed. Disposing fails when something still
- * holds a connection to it, because a leaked connection in a test is one in the product.
+ * A migrated, empty database for one test file or one test; it goes when disposed. Disposing fails
+ * when something still holds a connection to it, because a leaked connection in a test is one in
+ * the product.
  *
  * @throws Error with the reason when this kind of database cannot be had here
  * @example
@@ -77,7 +81,9 @@ async function onServer(home: string): Promise<TestDatabase> {
   }
 }
 
-/** The sessions still there after 2 s: a server process needs a moment to end after its client left. */
+/**
+ * The sessions still there after 2 s: a server process needs a moment to end after its client left.
+ */
 async function openSessions(client: pg.Client, name: string): Promise<string[]> {
   const deadline = Date.now() + 2_000
   for (;;) {

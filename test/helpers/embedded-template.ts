@@ -10,8 +10,8 @@ const KEPT = join(ROOT, 'node_modules', '.earshot-test')
 const SOURCES = ['sql', 'packages/db/src', 'pnpm-lock.yaml']
 
 /**
- * A home with a migrated embedded database, made by `make` and kept between runs: to create one takes seconds, and it
- * changes only with the files it follows from.
+ * A home with a migrated embedded database, made by `make` and kept between runs: to create one
+ * takes seconds, and it changes only with the files it follows from.
  *
  * @param folder of this run, where the home is made before it is moved to its place
  */

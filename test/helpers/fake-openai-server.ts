@@ -21,7 +21,10 @@ export type Say = {
   end(): void
 }
 
-/** A server with OpenAI's protocol, as strict as the real ones, that has a language model and one for vectors. */
+/**
+ * A server with OpenAI's protocol, as strict as the real ones, that has a language model and one
+ * for vectors.
+ */
 export async function createFakeOpenAiServer(
   name: string,
   models = ['talker', 'embedder-embed'],

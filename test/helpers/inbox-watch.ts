@@ -5,7 +5,9 @@ import { expect } from 'vitest'
 export type InboxWatch = {
   /** The documents of this title, newest first. */
   named(title: string): Promise<DocumentView[]>
-  /** Waits until the newest document of this title has one of these states; answers it and its job. */
+  /**
+   * Waits until the newest document of this title has one of these states; answers it and its job.
+   */
   until(
     title: string,
     states?: readonly DocumentView['status'][],

@@ -29,8 +29,9 @@ export type Meanings = EngineServer & {
 }
 
 /**
- * An embedding server for one model: strict in Ollama's and in OpenAI's protocol. It takes texts only with the prefixes that nomic-embed-text was
- * trained with, and none that is longer than `most` characters. Texts get near vectors when their words mean the same.
+ * An embedding server for one model: strict in Ollama's and in OpenAI's protocol. It takes texts
+ * only with the prefixes that nomic-embed-text was trained with, and none that is longer than
+ * `most` characters. Texts get near vectors when their words mean the same.
  */
 export async function createMeanings(model: string, { most = 2_000 } = {}): Promise<Meanings> {
   const embed =

@@ -6,7 +6,10 @@ import { createInterface } from 'node:readline'
 import { createClient, type Client } from '@earshot/sdk'
 
 const MAIN = path.resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
-/** As bin/earshot.mjs has it for users: reading 300 files of TypeScript costs a process of the mesh 0.3 s of a core, and the tests start hundreds. */
+/**
+ * As bin/earshot.mjs has it for users: reading 300 files of TypeScript costs a process of the mesh
+ * 0.3 s of a core, and the tests start hundreds.
+ */
 export const COMPILE_CACHE = path.resolve(import.meta.dirname, '../../.tools/compile-cache')
 
 /** What a process of the mesh is started with, besides PATH and the like. */
@@ -18,14 +21,16 @@ export type MeshProcess = {
   announced: Record<string, string>
   /** Everything it wrote to standard error. */
   log(): string
-  /** Sends a signal and waits for the end; resolves with the exit code, null after a signal's end. */
+  /**
+   * Sends a signal and waits for the end; resolves with the exit code, null after a signal's end.
+   */
   stop(signal?: NodeJS.Signals): Promise<number | null>
 }
 
 /** What goes before a command to run it on another box: `ip netns exec NAME`, say. */
 export type Box = string[]
 
-/** The environment of the tests without anybody's own settings. */
+/** The environment of the tests without anyone's own settings. */
 function environment(settings: Settings): Record<string, string | undefined> {
   const { PATH, HOME, LANG, TMPDIR } = process.env
   return {

@@ -16,12 +16,13 @@ export function findPooler(): string | undefined {
 export type Pooler = AsyncDisposable & {
   /** The address given, through the pooler. */
   url: string
-  /** Kills it, and everyone's connections with it, and starts it anew on the same port. */
+  /** Kills it, and everyone's connections with it, and starts it again on the same port. */
   restart(): Promise<void>
 }
 
 /**
- * Starts PgBouncer in transaction mode before a server, below a folder, on a free loopback port. It asks nobody for a password.
+ * Starts PgBouncer in transaction mode before a server, below a folder, on a free loopback port. It
+ * asks no one for a password.
  *
  * @param runAs it refuses to run as root
  * @throws Error with its own log when it does not answer within 10 s

@@ -21,8 +21,8 @@ type Server = LocalServer | ContainerServer | { kind: 'none'; reason: string }
 const LAUNCHER = fileURLToPath(new URL('../../launcher/test-postgres.mjs', import.meta.url))
 
 /**
- * Before the tests: a private server and both migrated templates; afterwards they go. A kind that cannot be had fails the
- * tests that ask for it, with the reason, and no others.
+ * Before the tests: a private server and both migrated templates; afterwards they go. A kind that
+ * cannot be had fails the tests that ask for it, with the reason, and no others.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = await findServer()

@@ -1,19 +1,28 @@
 import { once } from 'node:events'
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 
-/** A TCP port in front of a PostgreSQL server, a pooler or another server, where the network can be made to fail. */
+/**
+ * A TCP port in front of a PostgreSQL server, a pooler or another server, where the network can be
+ * made to fail.
+ */
 export type Proxy = AsyncDisposable & {
   /** The address given, through this port. */
   url: string
-  /** From now on nothing passes and nobody is told, as when packets are dropped; also on connections made meanwhile. */
+  /**
+   * From now on nothing passes and no one is told, as when packets are dropped; also on connections
+   * made meanwhile.
+   */
   stall(): void
   /** What was held back flows on, late as it is. */
   resume(): void
-  /** The connections there are never answer again, and nobody is told; new ones are well. */
+  /** The connections there are never answer again, and no one is told; new ones are well. */
   deaden(): void
   /** Ends every connection at once. */
   cut(): void
-  /** The next query that contains `text` is carried out, and its connection cut before the answer arrives; resolves then. */
+  /**
+   * The next query that contains `text` is carried out, and its connection cut before the answer
+   * arrives; resolves then.
+   */
   loseAnswer(text: string): Promise<void>
   /** Whether notifications are dropped on their way. */
   muffled: boolean
@@ -25,7 +34,8 @@ const NOTIFICATION = 'A'
 const READY = 'Z'
 
 /**
- * Opens a port on loopback that passes everything on. What looks into messages (loseAnswer, muffled) is for PostgreSQL.
+ * Opens a port on loopback that passes everything on. What looks into messages (loseAnswer,
+ * muffled) is for PostgreSQL.
  *
  * @example
  * await using proxy = await openProxy(process.env.DATABASE_URL)

@@ -8,7 +8,10 @@ import ioredis, { type Redis } from 'ioredis'
 import { freePort } from './cluster.ts'
 import { type ContainerRedis, startContainerRedis } from './container.ts'
 
-/** What redis-server is started with where this machine lacks the program and a container engine answers. */
+/**
+ * What redis-server is started with where this machine lacks the program and a container engine
+ * answers.
+ */
 const CONTAINER = 'container'
 
 /** The program of a Redis server, or `container` where only a container engine can bring one. */
@@ -134,7 +137,7 @@ function inContainer(port: number, args: string[]): Server {
   }
 }
 
-/** It tells nobody when it is ready, so it is asked. */
+/** It tells no one when it is ready, so it is asked. */
 async function answers(client: Redis, server: Server): Promise<void> {
   const deadline = Date.now() + 10_000
   for (;;) {

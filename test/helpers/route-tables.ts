@@ -5,8 +5,8 @@ import { OPERATIONS } from '../../packages/coordinator/src/http/openapi/operatio
 const MARKED = /<!-- routes (.+?) -->\n[^]*?<!-- end of routes -->/g
 
 /**
- * A page with the tables between its marks made anew from the routes: `<!-- routes /v1/jobs /v1/lanes -->` is followed by those whose
- * path begins so.
+ * A page with the tables between its marks made again from the routes: `<!-- routes /v1/jobs
+ * /v1/lanes -->` is followed by those whose path begins so.
  */
 export function withRouteTables(page: string): string {
   return page.replace(

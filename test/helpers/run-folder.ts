@@ -7,7 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const PREFIX = 'earshot-test-run-'
-/** For root the server runs as another user, who could not enter a temporary folder of root's own. */
+/**
+ * For root the server runs as another user, who could not enter a temporary folder of root's own.
+ */
 const base = process.getuid?.() === 0 ? '/tmp' : tmpdir()
 
 /** The folder of one test run: everything the run makes lies below it and goes with it. */
@@ -30,7 +32,10 @@ export async function staleRunFolders(): Promise<string[]> {
   })
 }
 
-/** Ends what a killed run left running: the processes whose arguments or environment name its folder. */
+/**
+ * Ends what a killed run left running: the processes whose arguments or environment name its
+ * folder.
+ */
 export async function endStaleProcesses(folder: string): Promise<void> {
   for (const pid of await processesOf(folder)) await end(pid)
 }
@@ -41,7 +46,9 @@ export async function removeRunFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 3 })
 }
 
-/** Linux alone tells them: elsewhere nothing is mounted, and a run that was killed is ended by hand. */
+/**
+ * Linux alone tells them: elsewhere nothing is mounted, and a run that was killed is ended by hand.
+ */
 async function processesOf(folder: string): Promise<number[]> {
   if (process.platform !== 'linux') return []
   const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 1 && pid !== process.pid)

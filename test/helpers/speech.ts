@@ -5,7 +5,9 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** Sentences that the small recogniser hears well in flite's voice, and that share no telling word. */
+/**
+ * Sentences that the small recogniser hears well in flite's voice, and that share no telling word.
+ */
 export const SENTENCES = [
   { text: 'the weather report says rain in the morning', words: ['weather', 'rain'] },
   { text: 'please send the money to the hospital today', words: ['money', 'hospital'] },
@@ -21,7 +23,10 @@ export async function speakFile(file: string, text: string): Promise<string> {
   return file
 }
 
-/** A WAV file with the texts spoken one after another, each preceded by this many seconds of silence. */
+/**
+ * A WAV file with the texts spoken one after another, each preceded by this many seconds of
+ * silence.
+ */
 export async function speakApart(
   folder: string,
   name: string,

@@ -1,6 +1,9 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** Ends the output with one plain line, `N passed, N failed, N skipped`, for whoever reads it by program. */
+/**
+ * Ends the output with one plain line, `N passed, N failed, N skipped`, for anyone who reads it by
+ * program.
+ */
 export default class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[], reason: string): void {
     const count = { passed: 0, failed: errors.length, skipped: 0 }

@@ -52,7 +52,10 @@ export async function speak(
   return job!.id
 }
 
-/** Routes all that is pending to one node, under a term of its own, and returns what that node then takes. */
+/**
+ * Routes all that is pending to one node, under a term of its own, and returns what that node then
+ * takes.
+ */
 export async function assignAll(
   db: Database,
   node: string,
@@ -63,7 +66,10 @@ export async function assignAll(
   return takeAssignments(db.pool, node, incarnation, [])
 }
 
-/** Assigns the jobs that are next, up to so many, to one node, whatever it has room for; returns what was assigned, best first. */
+/**
+ * Assigns the jobs that are next, up to so many, to one node, whatever it has room for; returns
+ * what was assigned, best first.
+ */
 export async function assignNext(
   db: Database,
   term: string,

@@ -4,7 +4,8 @@ import { databases, testDatabase } from '../helpers/database.ts'
 type Finding = { function: string; line: number | null; message: string }
 
 describe.runIf(databases.includes('postgres'))('the functions of schema earshot', () => {
-  // https://github.com/okbob/plpgsql_check: it plans each statement of a function against the tables there are.
+  // https://github.com/okbob/plpgsql_check: it plans each statement of a function against the
+  // tables there are.
   test('name only tables, columns and functions that there are', async ({ skip }) => {
     await using held = await testDatabase('postgres')
     const { pool } = held.db

@@ -204,7 +204,10 @@ describe.each(databases)('guilt on %s', (kind) => {
   })
 
   describe('a death', () => {
-    /** The node gets the jobs, those in `running` are marked so, and it comes back without having said that it would go. */
+    /**
+     * The node gets the jobs, those in `running` are marked so, and it comes back without having
+     * said that it would go.
+     */
     async function dieOn(node: 'n1' | 'n2', running?: number[]): Promise<void> {
       await wake()
       const incarnation = node === 'n1' ? n1 : n2

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, databases, testDatabase } from '../helpers/database.ts'
 import { assignAll, jobRow, join, silence, speak } from './fixture.ts'
 
-// The embedded database runs one statement at a time: nobody can get in between.
+// The embedded database runs one statement at a time: no one can get in between.
 describe.each(databases.filter((kind) => kind === 'postgres'))(
   'a job that another node was given meanwhile, on %s',
   (kind) => {
@@ -24,7 +24,9 @@ describe.each(databases.filter((kind) => kind === 'postgres'))(
     })
     const db = () => held.db
 
-    /** Lets `act` begin while the job's row is locked, and gives the job to n2 before it can go on. */
+    /**
+     * Lets `act` begin while the job's row is locked, and gives the job to n2 before it can go on.
+     */
     async function whileItMoves<T>(job: number, act: () => Promise<T>): Promise<T> {
       const n2 = await join(db(), 'n2')
       const client = await db().pool.connect()

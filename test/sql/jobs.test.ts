@@ -316,7 +316,7 @@ describe.each(databases)('jobs on %s', (kind) => {
       await silence(db(), 'n1')
       const term = await acquireLeadership(db().pool, 'test', true)
       expect(await sweep(db().pool, term!, false)).toMatchObject({ requeued: 0 })
-      // As when routing had read the node before it registered anew, and committed afterwards.
+      // As when routing had read the node before it registered again, and committed afterwards.
       await db().pool.query(
         `update earshot.nodes set incarnation = incarnation + 1 where id = 'n1'`,
       )

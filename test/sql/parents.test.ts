@@ -256,7 +256,8 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
           for (let idle = 0; idle < 2;) {
             await assignNext(db(), term!, 'n1', n1, 3)
             const jobs = await takeAssignments(db().pool, 'n1', n1, [])
-            // What starts is looked at before it ends: all its parents must have, and none may stand against it.
+            // What starts is looked at before it ends: all its parents must have, and none may
+            // stand against it.
             for (const job of jobs) {
               for (const [parent, policy] of parentsOf.get(job.id) ?? []) {
                 const how = await status(parent)
@@ -282,7 +283,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
     )
   })
 
-  // The embedded database runs one statement at a time: nobody can get in between.
+  // The embedded database runs one statement at a time: no one can get in between.
   test.skipIf(kind === 'embedded')(
     'are told of an end that was on its way down to them while they were submitted',
     async () => {
@@ -318,7 +319,7 @@ describe.each(databases)('jobs that wait for others, on %s', (kind) => {
       }
     },
   )
-  /** Resolves when somebody waits for what this connection's transaction holds. */
+  /** Resolves when someone waits for what this connection's transaction holds. */
   async function waitsFor(client: { query: pg.PoolClient['query'] }): Promise<void> {
     const {
       rows: [me],

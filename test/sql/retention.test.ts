@@ -31,7 +31,8 @@ describe.each(databases)('how long things are kept, on %s', (kind) => {
 
   /** The refusal or the first event of a stream that takes up after `since`. */
   async function resume(since: string): Promise<unknown> {
-    // Streams that begin within 25 ms of each other share what was known of the database, what was deleted from it too.
+    // Streams that begin within 25 ms of each other share what was known of the database, what was
+    // deleted from it too.
     await sleep(50)
     const signal = AbortSignal.timeout(20_000)
     for await (const event of createClient({ url: mesh.url }).events({ since, signal }))

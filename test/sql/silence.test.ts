@@ -20,7 +20,8 @@ describe.each(databases)('the bell, on %s', (kind) => {
     )
     const term = await acquireLeadership(held.db.pool, 'test', true)
     await sweep(held.db.pool, term!, true)
-    // Notifications of one connection arrive in order, and those of several in the order of their commits.
+    // Notifications of one connection arrive in order, and those of several in the order of their
+    // commits.
     await held.db.pool.query(`select pg_notify('earshot', 'end')`)
     await told.promise
     await listener.close()

@@ -288,7 +288,7 @@ describe.each(databases)('vectors of a model that the settings name, on %s', (ki
     await keep()
     await store('waits.wav')
     expect(await keep()).toEqual({ asked: 1, removed: 0 })
-    // Somebody thought better of it before any document was asked for.
+    // Someone thought better of it before any document was asked for.
     await use('misspelt')
     await use(MODEL)
     expect(await keep()).toEqual({ asked: 1, removed: 0 })

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The earshot command, under whichever Node the machine has: one too old hands over to the private Node of `npm run setup`.
+// The earshot command, under whichever Node the machine has: one too old hands over to the private
+// Node of `npm run setup`.
 import { existsSync } from 'node:fs'
 import module from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -23,8 +24,9 @@ if (!existsSync(new URL('node.mjs', launcher))) {
     )
     process.exitCode = 1
   } else if (node === process.execPath) {
-    // Stripping types and compiling some 250 files is more than half of what a short command costs. Not Node's own default
-    // folder: it lies in the shared temporary one, where another user could put code for us to run.
+    // Stripping types and compiling some 250 files is more than half of what a short command costs.
+    // Not Node's own default folder: it lies in the shared temporary one, where another user could
+    // put code for us to run.
     module.enableCompileCache?.(
       fileURLToPath(new URL('../../../.tools/compile-cache', import.meta.url)),
     )

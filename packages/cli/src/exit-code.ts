@@ -10,7 +10,10 @@ const USAGE: readonly ErrorCode[] = [
   'EARSHOT_KEY_NEEDED',
 ]
 
-/** Wrong arguments, seen before anything was done; a mesh that refuses a request is a failure instead. */
+/**
+ * Wrong arguments, seen before anything was done; a mesh that refuses a request is a failure
+ * instead.
+ */
 export class WrongArguments extends EarshotError {
   constructor(sentence: string, more: { field?: string; hint: string }) {
     super('EARSHOT_BAD_REQUEST', sentence, more)

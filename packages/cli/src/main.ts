@@ -5,7 +5,10 @@ import { createOutput, showError } from './output.ts'
 import { runProgram } from './program.ts'
 import type { Surroundings } from './surroundings.ts'
 
-/** The only place that reads the environment, the arguments and signals, and the only one that ends the process. */
+/**
+ * The only place that reads the environment, the arguments and signals, and the only one that ends
+ * the process.
+ */
 async function main(): Promise<void> {
   ignoreClosedPipes()
   const interrupts = onSignals(process)
@@ -23,12 +26,13 @@ async function main(): Promise<void> {
     interrupts,
   }
   const code = await runProgram(surroundings).catch((error: unknown) => fail(error, surroundings))
-  // A pipe may still be taking what was written; a socket or a timer left over must not keep the process.
+  // A pipe may still be taking what was written; a socket or a timer left over must not keep the
+  // process.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
 }
 
 function fail(error: unknown, { argv, env, stdout, stderr, interrupts }: Surroundings): number {
-  // Whatever broke because somebody stopped the command is no fault of its own.
+  // Whatever broke because someone stopped the command is no fault of its own.
   if (interrupts.first.aborted && isAbort(error)) return exitCodeOf(interrupts.first.reason)
   const json = argv.includes('--json')
   showError(createOutput(stdout, stderr, { json, noColor: Boolean(env.NO_COLOR) }), error)

@@ -39,7 +39,7 @@ export async function listModels({ config, interrupts }: Context): Promise<Model
   const problemOf = (engine: Engine, model: ModelInfo) =>
     failures[engine.name] ??
     (engine.runsHere === true && !model.loaded ? tooBig(model.size_bytes, free) : undefined)
-  // What is not offered is nobody's default.
+  // What is not offered is no one's default.
   const offered = listed.filter(({ engine, model }) => problemOf(engine, model) === undefined)
   const isFirst = (engine: Engine, model: ModelInfo) =>
     offered.find((one) => one.engine.kind === engine.kind)?.model === model
@@ -74,7 +74,7 @@ export async function listModels({ config, interrupts }: Context): Promise<Model
   return [...here, ...more]
 }
 
-/** The error for a name that nobody here knows. */
+/** The error for a name that no one here knows. */
 export function unknownModel(name: string, rows: readonly ModelRow[]): EarshotError {
   return new EarshotError('EARSHOT_NOT_FOUND', `There is no model "${name}" on this box.`, {
     field: 'model',

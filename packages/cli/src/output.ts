@@ -7,7 +7,7 @@ type Paint = (text: string) => string
 export type Output = {
   /** Whether results are JSON. */
   json: boolean
-  /** Whether somebody watches standard error. */
+  /** Whether someone watches standard error. */
   watched: boolean
   stderr: Stream
   bold: Paint
@@ -25,7 +25,10 @@ export type Output = {
   note(line: string): void
 }
 
-/** Creates the output. Colours are used only towards a terminal, and not where NO_COLOR is set (https://no-color.org). */
+/**
+ * Creates the output. Colours are used only towards a terminal, and not where NO_COLOR is set
+ * (https://no-color.org).
+ */
 export function createOutput(
   stdout: Stream,
   stderr: Stream,
@@ -52,7 +55,10 @@ export function createOutput(
   }
 }
 
-/** Shows an error: one sentence and what to do about it, or its ErrorBody on standard output when results are JSON. */
+/**
+ * Shows an error: one sentence and what to do about it, or its ErrorBody on standard output when
+ * results are JSON.
+ */
 export function showError(output: Output, error: unknown): void {
   const known = toEarshotError(error)
   if (output.json) return output.printJson(known.toJSON())

@@ -7,7 +7,10 @@ import { createOutput, showError } from './output.ts'
 import type { Surroundings } from './surroundings.ts'
 import { VERSION } from '@earshot/shared/version'
 
-/** What a file in commands/ exports: runs with its arguments and options, answers with the exit code (nothing is 0). */
+/**
+ * What a file in commands/ exports: runs with its arguments and options, answers with the exit code
+ * (nothing is 0).
+ */
 export type CommandModule = {
   run(context: Context, args: string[], options: Record<string, unknown>): Promise<number | void>
 }
@@ -348,7 +351,8 @@ function endOfParsing(
   said: string[],
   { argv, stdout, stderr }: Surroundings,
 ): number {
-  // Help and version that were asked for have been written; `earshot` alone shows the help as well, but has done nothing.
+  // Help and version that were asked for have been written; `earshot` alone shows the help as well,
+  // but has done nothing.
   if (error.exitCode === 0) return EXIT.ok
   const json = argv.includes('--json')
   if (!json) {

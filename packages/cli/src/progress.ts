@@ -17,7 +17,8 @@ export type Progress = {
 const PATIENCE_MS = 2_000
 
 /**
- * A progress bar on standard error, for whatever takes longer than two seconds; none where nobody watches.
+ * A progress bar on standard error, for whatever takes longer than two seconds; none where no one
+ * watches.
  *
  * @example
  * const progress = createProgress(output, 'talk.mp3: hearing')

@@ -25,7 +25,10 @@ export async function serve(
   return EXIT.ok
 }
 
-/** @throws EarshotError EARSHOT_DATABASE_NEEDED without DATABASE_URL: the embedded database serves one process only. */
+/**
+ * @throws EarshotError EARSHOT_DATABASE_NEEDED without DATABASE_URL: the embedded database serves
+ *   one process only.
+ */
 export function requireServer({ config }: Context, command: string): void {
   if (config.database.url !== undefined) return
   throw new EarshotError(

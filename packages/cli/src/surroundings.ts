@@ -1,6 +1,9 @@
 import type { Interrupts } from '@earshot/shared/interrupts'
 
-/** Everything a command may know of the world around the process; read once, by main.ts, and handed on. */
+/**
+ * Everything a command may know of the world around the process; read once, by main.ts, and handed
+ * on.
+ */
 export type Surroundings = {
   argv: readonly string[]
   env: Record<string, string | undefined>

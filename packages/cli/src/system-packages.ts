@@ -1,8 +1,8 @@
 import { isRoot, which } from '@earshot/shared/platform'
 
 /**
- * The packages that bring a program. The launcher has the same table, since it must run before this file can (on an old
- * Node). Only the apt names were ever tried.
+ * The packages that bring a program. The launcher has the same table, since it must run before this
+ * file can (on an old Node). Only the apt names were ever tried.
  */
 const PACKAGES: Record<string, Partial<Record<Manager, string[]>>> = {
   ffmpeg: {
@@ -35,8 +35,8 @@ const CALLS: Record<Manager, { args: string[]; needsRoot: boolean }> = {
 }
 
 /**
- * The one command that installs programs on this machine, to be shown to a person; null where the package manager or its
- * name for them is not known.
+ * The one command that installs programs on this machine, to be shown to a person; null where the
+ * package manager or its name for them is not known.
  *
  * @param searchPath the PATH to look for the package manager in
  * @example

@@ -18,7 +18,10 @@ const STEPS: [seconds: number, name: string][] = [
   [1, 's'],
 ]
 
-/** How long ago a moment was: `now`, `12 s ago`, `3 min ago`, `2 d ago`. `at` is ISO 8601, `now` in milliseconds. */
+/**
+ * How long ago a moment was: `now`, `12 s ago`, `3 min ago`, `2 d ago`. `at` is ISO 8601, `now` in
+ * milliseconds.
+ */
 export function ago(at: string, now: number): string {
   const seconds = Math.max(0, (now - Date.parse(at)) / 1000)
   const step = STEPS.find(([size]) => seconds >= size)
@@ -49,8 +52,8 @@ export function counted(count: number, noun: string): string {
 }
 
 /**
- * Text from outside made safe for a terminal: titles and transcripts may hold control codes that move the cursor or
- * change the window's title. Line breaks become spaces.
+ * Text from outside made safe for a terminal: titles and transcripts may hold control codes that
+ * move the cursor or change the window's title. Line breaks become spaces.
  */
 export function safe(text: string): string {
   return text

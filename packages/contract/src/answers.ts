@@ -46,9 +46,9 @@ export const HealthView = z.object({
 export type HealthView = z.infer<typeof HealthView>
 
 /**
- * One durable event. Types: job.queued, job.started, job.requeued, job.completed, job.failed, job.cancelled, job.retried,
- * job.suspected, document.ready, document.failed, node.online, node.degraded, node.offline, node.forgotten, node.drained,
- * node.quarantined, node.resumed.
+ * One durable event. Types: job.queued, job.started, job.requeued, job.completed, job.failed,
+ * job.cancelled, job.retried, job.suspected, document.ready, document.failed, node.online,
+ * node.degraded, node.offline, node.forgotten, node.drained, node.quarantined, node.resumed.
  */
 export const EventView = z.object({
   id: z.string().describe('Opaque: what Last-Event-ID carries'),
@@ -128,7 +128,10 @@ export type JobAction<Done extends 'cancelled' | 'retried'> = { [key in Done]: n
   dry_run?: true
 }
 
-/** now: it could start there at once. later: when what stands in the way is over. never: the node lacks something. */
+/**
+ * now: it could start there at once. later: when what stands in the way is over. never: the node
+ * lacks something.
+ */
 export const WhyChance = z.enum(['now', 'later', 'never'])
 export type WhyChance = z.infer<typeof WhyChance>
 
@@ -166,8 +169,9 @@ export const NODE_STATUSES = ['online', 'degraded', 'offline'] as const
 export type NodeStatus = (typeof NODE_STATUSES)[number]
 
 /**
- * A role of a node that gets no work, since different jobs kept failing there; from `probe_at` on it gets one job at a time,
- * and the first success ends it. Role `*` is all of them: a person's decision, until the node is resumed.
+ * A role of a node that gets no work, since different jobs kept failing there; from `probe_at` on
+ * it gets one job at a time, and the first success ends it. Role `*` is all of them: a person's
+ * decision, until the node is resumed.
  */
 export const QuarantineView = z.object({
   role: z.string(),
@@ -267,7 +271,10 @@ export const Hit = z.object({
   node: z.string().nullable(),
 })
 export type Hit = z.infer<typeof Hit>
-/** GET /v1/search. `model`: its vectors were searched too; else `note` says why not; both absent where there is none. */
+/**
+ * GET /v1/search. `model`: its vectors were searched too; else `note` says why not; both absent
+ * where there is none.
+ */
 export const SearchAnswer = z.object({
   hits: z.array(Hit),
   model: z.string().optional(),
@@ -361,7 +368,10 @@ export const ChatCompletion = z.object({
   usage: Usage,
 })
 
-/** POST /v1/embeddings; with encoding_format=base64 a vector is the bytes of 32-bit floats, little-endian. */
+/**
+ * POST /v1/embeddings; with encoding_format=base64 a vector is the bytes of 32-bit floats,
+ * little-endian.
+ */
 export const EmbeddingList = z.object({
   object: z.literal('list'),
   data: z.array(
@@ -375,7 +385,10 @@ export const EmbeddingList = z.object({
   usage: Usage,
 })
 
-/** POST /v1/audio/transcriptions as `json` or `verbose_json`; with async=1 the job that will transcribe (202). */
+/**
+ * POST /v1/audio/transcriptions as `json` or `verbose_json`; with async=1 the job that will
+ * transcribe (202).
+ */
 export const OpenAiTranscription = z.union([
   z.object({
     text: z.string(),

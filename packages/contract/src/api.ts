@@ -17,7 +17,10 @@ export type JobStatus = (typeof JOB_STATUSES)[number]
 export const isFinal = (status: JobStatus): boolean =>
   status === 'completed' || status === 'failed' || status === 'cancelled'
 
-/** Which jobs to cancel or retry; all that is given must hold. `older_s`: seconds since it ended, or was submitted where it has not. */
+/**
+ * Which jobs to cancel or retry; all that is given must hold. `older_s`: seconds since it ended, or
+ * was submitted where it has not.
+ */
 export type JobChoice = {
   ids?: readonly number[]
   status?: readonly JobStatus[]
@@ -35,8 +38,9 @@ const Bounds = z
 const Not = z.strictObject({ not: z.union([z.string(), z.number()]) })
 
 /**
- * What `requires` may say of a tag: that it equals a value, is there (`true`), fits a pattern (`"nvidia-*"`), does neither (`{"not": …}`), or lies within
- * bounds (`{">=": 8}`). The tag `node` is the node's id: `{"node": "attic"}` pins a job to it.
+ * What `requires` may say of a tag: that it equals a value, is there (`true`), fits a pattern
+ * (`"nvidia-*"`), does neither (`{"not": …}`), or lies within bounds (`{">=": 8}`). The tag `node`
+ * is the node's id: `{"node": "attic"}` pins a job to it.
  */
 export const Requires = z.record(
   z.string().min(1),
@@ -53,7 +57,8 @@ export const JobRef = z.union([
 ])
 
 /**
- * A job to wait for, and what to do when it ends without success: fail with it (the default), run all the same, or be skipped.
+ * A job to wait for, and what to do when it ends without success: fail with it (the default), run
+ * all the same, or be skipped.
  */
 export const Parent = z.strictObject({
   job: JobRef,
@@ -72,7 +77,10 @@ export const EnqueueOptions = z
     class: z.enum(JOB_CLASSES).optional(),
     run_at: z.iso.datetime({ offset: true }).optional(),
     deadline: z.iso.datetime({ offset: true }).optional(),
-    /** A repeat with the same key, kind and payload answers with the first job's id; other work is refused. */
+    /**
+     * A repeat with the same key, kind and payload answers with the first job's id; other work is
+     * refused.
+     */
     idempotency_key: z.string().min(1).max(500).optional(),
     /** How often the job may fail by its own guilt. */
     max_tries: z.number().int().min(1).max(100).optional(),

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 
 /**
- * JSON Schema of what a tool takes, or of what is to be answered; as it is, or as JSON text. Models answer in the order in which a schema names its fields,
- * and the database keeps no order of keys: text does.
+ * JSON Schema of what a tool takes, or of what is to be answered; as it is, or as JSON text. Models
+ * answer in the order in which a schema names its fields, and the database keeps no order of keys:
+ * text does.
  */
 const JsonSchema = z.union(
   [
@@ -17,7 +18,10 @@ const ToolName = z
   .regex(/^[\w-]{1,64}$/, 'expected letters, digits, dashes and underscores, up to 64')
 
 const MODEL_NAME = 'expected the name of a model, such as llama3.2:1b'
-/** The name of a model, as whoever serves it calls it: some call it by the path of its file, some put spaces in. Nothing here opens a file by it. */
+/**
+ * The name of a model, as anyone who serves it calls it: some call it by the path of its file, some
+ * put spaces in. Nothing here opens a file by it.
+ */
 export const ModelName = z
   .string()
   .regex(/^[^\p{C}]{1,200}$/u, MODEL_NAME)
@@ -33,7 +37,10 @@ export const ChatPart = z.discriminatedUnion('type', [
 ])
 export type ChatPart = z.infer<typeof ChatPart>
 
-/** A call that the model asks for. `arguments`: JSON, as the model wrote it: it may be no valid JSON. */
+/**
+ * A call that the model asks for. `arguments`: JSON, as the model wrote it: it may be no valid
+ * JSON.
+ */
 export const ToolCall = z.object({
   id: z.string(),
   type: z.literal('function'),
@@ -97,17 +104,23 @@ export const GenerateRequest = z.object({
   messages: z.array(ChatMessage).min(1).max(10_000),
   tools: z.array(ChatTool).max(128).optional(),
   tool_choice: ToolChoice.optional(),
-  /** `json`: any JSON object. A JSON Schema: an answer that fits it; see there for the order of its fields. */
+  /**
+   * `json`: any JSON object. A JSON Schema: an answer that fits it; see there for the order of its
+   * fields.
+   */
   format: z.union([z.literal('json'), JsonSchema]).optional(),
   options: GenerateOptions.optional(),
-  /** How long the model stays loaded afterwards: `10m`, or seconds; -1 for ever. Engines that cannot tell leave it out. */
+  /**
+   * How long the model stays loaded afterwards: `10m`, or seconds; -1 forever. Engines that cannot
+   * tell leave it out.
+   */
   keep_alive: z
     .union([
       z.string().regex(/^-?\d+(\.\d+)?(ms|s|m|h)?$/, 'expected a time such as 10m'),
       z.number(),
     ])
     .optional(),
-  /** Whether whoever asked hears the answer as it is made. */
+  /** Whether anyone who asked hears the answer as it is made. */
   stream: z.boolean().optional(),
 })
 export type GenerateRequest = z.output<typeof GenerateRequest>
@@ -121,7 +134,10 @@ export const Generated = z.object({
     content: z.string(),
     tool_calls: z.array(ToolCall).optional(),
   }),
-  /** length: cut off at the most tokens, or at the end of what the model can hold. content_filter: a server would not say it. */
+  /**
+   * length: cut off at the most tokens, or at the end of what the model can hold. content_filter: a
+   * server would not say it.
+   */
   finish_reason: z.enum(['stop', 'length', 'tool_calls', 'content_filter']),
   usage: z.object({
     prompt_tokens: z.number().int().nonnegative(),
@@ -131,7 +147,10 @@ export const Generated = z.object({
 })
 export type Generated = z.output<typeof Generated>
 
-/** A piece of an answer while it is made; put together they are its message. A tool call comes whole, in one piece. */
+/**
+ * A piece of an answer while it is made; put together they are its message. A tool call comes
+ * whole, in one piece.
+ */
 export type GenerateDelta = { content?: string; tool_calls?: ToolCall[] }
 
 /** The same request, its schemas as they are: what was text is read, in its own order. */

@@ -1,3 +1,3 @@
-/** interactive: somebody waits for it; it goes before batch work, whatever the priorities. */
+/** interactive: someone waits for it; it goes before batch work, whatever the priorities. */
 export const JOB_CLASSES = ['interactive', 'batch'] as const
 export type JobClass = (typeof JOB_CLASSES)[number]

@@ -11,17 +11,20 @@ import {
 import { parse } from './parse.ts'
 
 /**
- * Defines a kind of job of your own. Put it into a file that both the program that enqueues and the worker import.
+ * Defines a kind of job of your own. Put it into a file that both the program that enqueues and the
+ * worker import.
  *
- * What travels is JSON: payloads as they are enqueued and results as handlers give them back. Each side reads what it gets by the
- * schema, so that defaults and transformations happen there. A field that the payload does not name is refused when it is enqueued.
+ * What travels is JSON: payloads as they are enqueued and results as handlers give them back. Each
+ * side reads what it gets by the schema, so that defaults and transformations happen there. A field
+ * that the payload does not name is refused when it is enqueued.
  *
- * @param definition.role what a node must offer to run it. Each worker that offers a role is given jobs of all its kinds: kinds that
- *   are run by different workers need different roles
- * @param definition.class interactive: somebody waits for it; batch unless told otherwise
- * @param definition.silence seconds that a handler may work without calling `progress`; then its job fails with EARSHOT_SILENT. 600 unless
- *   told otherwise
- * @throws EarshotError EARSHOT_BAD_CONFIG for a name or role of Earshot's own, and for schemas of what JSON cannot carry
+ * @param definition.role what a node must offer to run it. Each worker that offers a role is given
+ *   jobs of all its kinds: kinds that are run by different workers need different roles
+ * @param definition.class interactive: someone waits for it; batch unless told otherwise
+ * @param definition.silence seconds that a handler may work without calling `progress`; then its
+ *   job fails with EARSHOT_SILENT. 600 unless told otherwise
+ * @throws EarshotError EARSHOT_BAD_CONFIG for a name or role of Earshot's own, and for schemas of
+ *   what JSON cannot carry
  * @example
  * export const thumbnail = defineKind({
  *   kind: 'thumbnail', role: 'images',
@@ -75,7 +78,10 @@ export function defineKind<
   return { kind, role, payload, result, registration }
 }
 
-/** The schema that senders check by: a slip in the name of an optional field would otherwise be dropped in silence. */
+/**
+ * The schema that senders check by: a slip in the name of an optional field would otherwise be
+ * dropped in silence.
+ */
 export function strict(schema: z.ZodType): z.ZodType {
   return schema instanceof z.ZodObject && schema.def.catchall === undefined
     ? schema.strict()
@@ -85,7 +91,8 @@ export function strict(schema: z.ZodType): z.ZodType {
 /**
  * What may be sent for a schema, as JSON Schema of draft 7 (https://json-schema.org/draft-07).
  *
- * @throws EarshotError EARSHOT_BAD_CONFIG when it asks for what JSON has not: dates, maps, undefined
+ * @throws EarshotError EARSHOT_BAD_CONFIG when it asks for what JSON has not: dates, maps,
+ *   undefined
  */
 export function jsonSchemaOf(
   schema: z.ZodType,

@@ -1,6 +1,7 @@
 /**
- * The one catalogue of errors. Each code has the HTTP status it answers with; the sentence is written where the error is
- * thrown, since only there is it known what happened to which thing and what to do about it. docs/errors.md mirrors it.
+ * The one catalogue of errors. Each code has the HTTP status it answers with; the sentence is
+ * written where the error is thrown, since only there is it known what happened to which thing and
+ * what to do about it. docs/errors.md mirrors it.
  */
 export const ERRORS = {
   EARSHOT_BAD_CONFIG: { status: 400, about: 'a setting is missing or wrong' },
@@ -113,8 +114,8 @@ export type ErrorBody = {
 }
 
 /**
- * An error meant for people: a code from the catalogue, one sentence that says what happened to which thing, and where
- * possible a hint that says what to do.
+ * An error meant for people: a code from the catalogue, one sentence that says what happened to
+ * which thing, and where possible a hint that says what to do.
  *
  * @example
  * throw new EarshotError('EARSHOT_NOT_FOUND', 'There is no job 12.', { hint: 'List jobs with: earshot jobs' })

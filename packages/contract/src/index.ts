@@ -9,5 +9,5 @@ export * from './kinds.ts'
 export * from './parse.ts'
 export * from './text.ts'
 export * from './trim.ts'
-/** The zod that Earshot itself reads schemas with: one for everybody who defines a kind. */
+/** The zod that Earshot itself reads schemas with: one for everyone who defines a kind. */
 export { z } from 'zod'

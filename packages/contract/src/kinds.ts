@@ -19,8 +19,8 @@ export const SPEECH_FORMATS = ['wav', 'mp3', 'opus', 'flac', 'aac', 'pcm'] as co
 export type SpeechFormat = (typeof SPEECH_FORMATS)[number]
 
 /**
- * The coordinator that hears a job's fleeting output (tokens, say), by its own address; see packages/worker/src/stream.ts. Set by the
- * mesh itself.
+ * The coordinator that hears a job's fleeting output (tokens, say), by its own address; see
+ * packages/worker/src/stream.ts. Set by the mesh itself.
  */
 const ReplyTo = z.url({ protocol: /^https?$/ })
 
@@ -35,10 +35,10 @@ const heardFields = {
 }
 
 /**
- * Every kind of job, with the role that runs it, what goes in (`payload`), what a handler gives back (`output`, stored by
- * the database in the same transaction that completes the job) and what is kept on the job (`result`).
- * sql/functions/finish_jobs.sql stores the outputs. That a kind is known, and its role, stands in the table earshot.job_kinds, beside the
- * kinds of the users' own.
+ * Every kind of job, with the role that runs it, what goes in (`payload`), what a handler gives
+ * back (`output`, stored by the database in the same transaction that completes the job) and what
+ * is kept on the job (`result`). sql/functions/finish_jobs.sql stores the outputs. That a kind is
+ * known, and its role, stands in the table earshot.job_kinds, beside the kinds of the users' own.
  */
 export const KINDS = {
   /** Speech in a recording to segments of text. */
@@ -72,7 +72,10 @@ export const KINDS = {
       segments: z.array(Segment),
       ...heardFields,
     }),
-    /** With `store: false` it has the segments themselves and the whole text; else their number and the document. */
+    /**
+     * With `store: false` it has the segments themselves and the whole text; else their number and
+     * the document.
+     */
     result: z.object({
       document_id: Id.optional(),
       duration_s: z.number(),
@@ -96,8 +99,8 @@ export const KINDS = {
     result: z.object({ document_id: Id, segments: z.number().int() }),
   },
   /**
-   * A document's segments to chunks with lexical vectors; makes the document ready. With a model: those chunks to vectors of that model, beside
-   * the lexical ones; the mesh itself asks for them.
+   * A document's segments to chunks with lexical vectors; makes the document ready. With a model:
+   * those chunks to vectors of that model, beside the lexical ones; the mesh itself asks for them.
    */
   embed: {
     role: 'rag_engine',
@@ -193,7 +196,9 @@ const Role = z
 /** JSON Schema, draft 7. */
 const JsonSchema = z.record(z.string(), z.unknown())
 
-/** What the mesh is told of a kind: the body of POST /v1/kinds. Schemas are JSON Schema, draft 7. */
+/**
+ * What the mesh is told of a kind: the body of POST /v1/kinds. Schemas are JSON Schema, draft 7.
+ */
 export const KindRegistration = z.strictObject({
   kind: Name,
   role: Role,
@@ -242,5 +247,5 @@ type SchemasOf<K extends KindRef> = K extends Kind
 export type Payload<K extends KindRef> = z.input<SchemasOf<K>['payload']>
 /** What a handler of a built-in kind gives back. */
 export type Output<K extends Kind> = z.input<(typeof KINDS)[K]['output']>
-/** What is kept on the job, as whoever waits for it gets it. */
+/** What is kept on the job, as anyone who waits for it gets it. */
 export type Result<K extends KindRef> = z.output<SchemasOf<K>['result']>

@@ -25,7 +25,10 @@ export function parse<S extends z.ZodType>(
   throw wrongField(fieldName(prefix, path), unknown === undefined ? issue.message : undefined, code)
 }
 
-/** The error for one wrong field, or for the whole where `field` is empty; without `what`, there is no such field. */
+/**
+ * The error for one wrong field, or for the whole where `field` is empty; without `what`, there is
+ * no such field.
+ */
 export function wrongField(
   field: string,
   what: string | undefined,

@@ -27,7 +27,10 @@ export const Chunk = z.object({
   text: z.string(),
   /** The model that made the vector; vectors of different models are never compared. */
   model: z.string(),
-  /** pgvector's text form, `[0.1,0.2]`: a JSON array of numbers costs the database three times as much. */
+  /**
+   * pgvector's text form, `[0.1,0.2]`: a JSON array of numbers costs the database three times as
+   * much.
+   */
   embedding: z.string(),
 })
 export type Chunk = z.infer<typeof Chunk>

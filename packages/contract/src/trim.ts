@@ -1,6 +1,6 @@
 /**
- * A text without any of these characters at its end. A pattern such as `/\/+$/` takes quadratic time on a text of
- * slashes that ends otherwise.
+ * A text without any of these characters at its end. A pattern such as `/\/+$/` takes quadratic
+ * time on a text of slashes that ends otherwise.
  *
  * @example
  * trimEndOf('http://box:7700//', '/')   // 'http://box:7700'

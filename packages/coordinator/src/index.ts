@@ -42,7 +42,8 @@ export type CoordinatorOptions = {
 }
 
 /**
- * A coordinator: serves HTTP, watches its inbox, and, while it leads, routes jobs and sweeps. Several may run at once.
+ * A coordinator: serves HTTP, watches its inbox, and, while it leads, routes jobs and sweeps.
+ * Several may run at once.
  *
  * @throws EarshotError EARSHOT_KEY_NEEDED when it would listen beyond loopback without a key
  * @example

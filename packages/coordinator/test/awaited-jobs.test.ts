@@ -31,7 +31,7 @@ type Stage = AsyncDisposable & {
   endOf(id: number): Promise<{ status: string; error: JobView['error']; why: string }>
 }
 
-/** Somebody who waits, and a node whose every step the test takes itself. */
+/** Someone who waits, and a node whose every step the test takes itself. */
 async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise<Stage> {
   await held.db.pool.query('truncate earshot.jobs, earshot.node_registry cascade')
   const awaitedJobs = createAwaitedJobs({
@@ -64,7 +64,10 @@ async function stage(held: TestDatabase, waitMs = 60_000, db = held.db): Promise
   }
 }
 
-/** The database, but the first answer to the query of this name stays on its way until `arrive` is called. */
+/**
+ * The database, but the first answer to the query of this name stays on its way until `arrive` is
+ * called.
+ */
 function tardy(db: Database, name: string): { db: Database; sent: Promise<void>; arrive(): void } {
   const sent = Promise.withResolvers<void>()
   const arrival = Promise.withResolvers<void>()
@@ -234,7 +237,7 @@ describe.each(databases)('an answer that somebody waits for (%s)', (kind) => {
       due: true,
       requires: { platform: 'linux', node: { not: 'box' } },
     })
-    // What nobody waits for rests, as ever.
+    // What no one waits for rests, as ever.
     const [{ id } = { id: 0 }] = await submitJobs(pool, [ANSWER])
     await pool.query('update earshot.jobs set due = false where id = $1', [asked.id])
     await s.node.finish(await s.node.take(), { error: FAILURE })

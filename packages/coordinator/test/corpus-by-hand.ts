@@ -21,7 +21,10 @@ export const read = (text: string): Segment => ({
   words: [],
 })
 
-/** Stores a ready document; `chunks` are the ranges of segments that each chunk is made of, from and up to. */
+/**
+ * Stores a ready document; `chunks` are the ranges of segments that each chunk is made of, from and
+ * up to.
+ */
 export async function storeDocument(
   db: Database,
   title: string,

@@ -12,7 +12,10 @@ import { createRouting } from '../src/routing/routing.ts'
 
 const CLIENTS = 10
 const JOBS_EACH = 60
-/** What the mesh promises: no start later than this after the commit, in seconds. Twice as much is allowed to a busy machine. */
+/**
+ * What the mesh promises: no start later than this after the commit, in seconds. Twice as much is
+ * allowed to a busy machine.
+ */
 const PROMISED_S = 1
 
 describe.each(databases)('the doorbell on %s', (kind) => {
@@ -27,7 +30,7 @@ describe.each(databases)('the doorbell on %s', (kind) => {
     )
     await join(held.db, 'n1', { slots: { tts: 1_000_000 } })
     const term = (await acquireLeadership(held.db.pool, 'test', held.db.embedded))!
-    // In deep sleep only the bell wakes it: a job that nobody rang for would wait for ever.
+    // In deep sleep only the bell wakes it: a job that no one rang for would wait forever.
     routing = createRouting({
       db: held.db,
       route: () => routeAll(held.db, { term }),
@@ -78,9 +81,11 @@ describe.each(databases)('the doorbell on %s', (kind) => {
             const [job] = await submitJobs(transaction, [
               { kind: 'speak', payload: { text: 'hello' } },
             ])
-            // Most transactions are short, some last longer than the leader stays awake, a few longer than it is unsure.
+            // Most transactions are short, some last longer than the leader stays awake, a few
+            // longer than it is unsure.
             await sleep(random() < 0.7 ? 0 : random() < 0.9 ? random() * 60 : random() * 1500)
-            // Taken before the commit and not after it, so that what is measured is never too short.
+            // Taken before the commit and not after it, so that what is measured is never too
+            // short.
             const { rows } = await transaction.query<{ at: Date }>('select clock_timestamp() as at')
             committed.set(job!.id, rows[0]!.at)
           })
@@ -97,7 +102,7 @@ describe.each(databases)('the doorbell on %s', (kind) => {
       )
       expect(waited).toHaveLength(CLIENTS * JOBS_EACH)
       expect(Math.max(...waited)).toBeLessThan(2 * PROMISED_S)
-      // While the leader is awake nobody rings: otherwise every commit would have.
+      // While the leader is awake no one rings: otherwise every commit would have.
       expect(bell.rings).toBeGreaterThan(0)
       expect(bell.rings).toBeLessThan(CLIENTS * JOBS_EACH)
     },

@@ -135,7 +135,8 @@ describe.each(databases)('events over HTTP (%s)', (kind) => {
 
   test('a follower that reads nothing costs one page, misses nothing and holds up nobody', async () => {
     const events = createEventStream(db, silentLog())
-    // A stream that starts now may still bring what was committed just before, while any transaction of the server is older.
+    // A stream that starts now may still bring what was committed just before, while any
+    // transaction of the server is older.
     const numbers = (page: readonly StoredEvent[]) =>
       page
         .map((event) => dataOf(event.frame)!)
@@ -200,7 +201,7 @@ describe.runIf(databases.includes('postgres'))('events of transactions that over
     for (const [at, cut] of [...cutAfter, Infinity].entries()) {
       const stop = new AbortController()
       const start = seen.length
-      // Every other time the id comes in the address, as it does from a page that was loaded anew.
+      // Every other time the id comes in the address, as it does from a page that was loaded again.
       const position = seen.at(-1) ?? from
       const [query, headers] =
         at % 2 === 0 ? ['', { 'last-event-id': position }] : [`&since=${position}`, {}]

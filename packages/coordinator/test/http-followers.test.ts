@@ -7,7 +7,10 @@ import { type Mesh, startMesh } from './mesh.ts'
 
 const FOLLOWERS = 1000
 const ROUNDS = 20
-/** Not one each, for a whole round of them; the more the slower the machine: the reader looks once a second, and "now" is good for 25 ms. */
+/**
+ * Not one each, for a whole round of them; the more the slower the machine: the reader looks once a
+ * second, and "now" is good for 25 ms.
+ */
 const FEW = FOLLOWERS
 const STUCK_MS = 300
 
@@ -18,7 +21,10 @@ type Follower = {
   seen: number[]
 }
 
-/** Follows the events over a connection of its own, noting numbers and the last id, as a program that resumes does. */
+/**
+ * Follows the events over a connection of its own, noting numbers and the last id, as a program
+ * that resumes does.
+ */
 async function follow(url: string, since?: string): Promise<Follower> {
   const asked = request(`${url}/v1/events`, {
     agent: false,

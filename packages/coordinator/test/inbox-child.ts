@@ -1,5 +1,6 @@
-// An inbox in a process of its own, for tests of what one process cannot do to itself: node inbox-child.ts DIR [WATCHER|-] [UID]. Prints what the
-// store is told and what is logged, a JSON line each, and `{"ready":true}` once it watches.
+// An inbox in a process of its own, for tests of what one process cannot do to itself: node
+// inbox-child.ts DIR [WATCHER|-] [UID]. Prints what the store is told and what is logged, a JSON
+// line each, and `{"ready":true}` once it watches.
 import { createLog } from '@earshot/shared/log'
 import { createInbox } from '../src/inbox/inbox.ts'
 import { WATCHERS } from '../src/inbox/watcher.ts'

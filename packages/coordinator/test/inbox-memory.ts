@@ -6,7 +6,10 @@ export type Told =
   | { did: 'refuse'; path: string; file: RefusedFile; atMs: number }
   | { did: 'gone'; path: string; atMs: number }
 
-/** A store in memory that remembers what it was told, in order; for the tests of the watching itself. */
+/**
+ * A store in memory that remembers what it was told, in order; for the tests of the watching
+ * itself.
+ */
 export function createMemoryStore(before: Iterable<[string, KnownFile]> = []) {
   const rows = new Map(before)
   const documents = new Map<string, number>()

@@ -84,7 +84,8 @@ async function setup(watcher: WatcherName, onTestFinished: (work: () => Promise<
   }
 }
 
-// Every watcher passes the same suite: how a file is proven whole differs, what comes of it does not.
+// Every watcher passes the same suite: how a file is proven whole differs, what comes of it does
+// not.
 describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
   test.for(['grow', 'allocated'] as const)(
     'a file still being written (%s) is not taken before it is whole',
@@ -184,7 +185,8 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     expect(anew.did === 'take' && anew.file.hash).not.toBe(file.hash)
     await rm(join(dir, 'a.wav'))
     expect(await inbox.verify('a.wav', file)).toBe('gone')
-    // It may have been renamed; only once that is ruled out, and what needs it has ended, is it gone.
+    // It may have been renamed; only once that is ruled out, and what needs it has ended, is it
+    // gone.
     expect(inbox.isGone(join(dir, 'a.wav'))).toBe(false)
     await memory.of('gone', 'a.wav')
     await expect.poll(() => inbox.isGone(join(dir, 'a.wav'))).toBe(true)
@@ -343,7 +345,7 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     await writeFile(join(dir, 'sub', 'new.wav'), 'new')
     await utimes(join(dir, 'sub', 'new.wav'), 1000, 1000)
     const { size, mtimeNs } = await stat(join(dir, 'done.wav'), { bigint: true })
-    // The hash is a wrong one: were the file read again, it would be taken anew.
+    // The hash is a wrong one: were the file read again, it would be taken again.
     memory.rows.set('done.wav', {
       status: 'taken',
       size: Number(size),
@@ -427,7 +429,8 @@ describe.concurrent.each(WATCHERS)('the inbox, watched by %s', (watcher) => {
     const inbox = await open({ dir: join(home, 'disk', 'inbox') })
     await writeFile(join(home, 'disk', 'inbox', 'a.wav'), 'a')
     await memory.of('take', 'a.wav')
-    // What an unmount looks like from here: the folder is there no more, or an empty other one is, and no file was deleted.
+    // What an unmount looks like from here: the folder is there no more, or an empty other one is,
+    // and no file was deleted.
     const isGone = () => inbox.isGone(join(home, 'disk', 'inbox', 'a.wav'))
     await rename(join(home, 'disk'), join(home, 'unmounted'))
     expect(isGone()).toBe(false)

@@ -1,5 +1,6 @@
-// A writer as other programs are: node inbox-writer.mjs FILE MODE. Modes: `grow` appends, `allocated` sets the full size first. It writes a piece
-// at every line it gets, and closes at the end of its input; it prints `open`, `wrote` and `closed`.
+// A writer as other programs are: node inbox-writer.mjs FILE MODE. Modes: `grow` appends,
+// `allocated` sets the full size first. It writes a piece at every line it gets, and closes at the
+// end of its input; it prints `open`, `wrote` and `closed`.
 import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 

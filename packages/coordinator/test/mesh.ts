@@ -25,13 +25,16 @@ type Options = Omit<Partial<HttpParts>, 'settings' | 'db'> & {
   test?: TestDatabase
 }
 
-/** The HTTP service on a free port of this machine, over a real database; nothing routes and nothing works on jobs. */
+/**
+ * The HTTP service on a free port of this machine, over a real database; nothing routes and nothing
+ * works on jobs.
+ */
 export async function startMesh(
   kind: DatabaseKind,
   { settings, test, ...parts }: Options = {},
 ): Promise<Mesh> {
   const database = test ?? (await testDatabase(kind))
-  // Nobody leads here, so nobody would look where nobody rings.
+  // No one leads here, so no one would look where no one rings.
   await database.db.pool.query('update earshot.settings set doorbell = false')
   const media = parts.media ?? (await createMediaStore(database.home))
   const uploads = parts.uploads ?? (await createMediaStore(path.join(database.home, 'uploads')))

@@ -10,7 +10,10 @@ import { joinNode } from './node-by-hand.ts'
 
 type Line = { name: string; labels: Record<string, string>; value: number }
 
-/** Reads the text format; fails on a line that is none, on a name without type, and on one series twice. */
+/**
+ * Reads the text format; fails on a line that is none, on a name without type, and on one series
+ * twice.
+ */
 function parse(text: string): Line[] {
   const types = new Map<string, string>()
   const seen = new Set<string>()

@@ -145,7 +145,7 @@ test('a language goes to a model that hears it; where none does, those there are
     code: 'EARSHOT_BAD_REQUEST',
     message: 'No model of this mesh can translate speech into English.',
   })
-  // It knows all of Whisper's languages, since nobody says otherwise.
+  // It knows all of Whisper's languages, since no one says otherwise.
   await join('loft', ['stt_batch'], { models: { 'faster-whisper': ears({}) } })
   for (const wish of [{ language: 'de' }, { translate: true }, { language: 'de', translate: true }])
     expect(await models.pick('transcribe', 'whisper-1', wish)).toEqual({})

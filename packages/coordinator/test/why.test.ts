@@ -22,7 +22,8 @@ describe.each(databases)('why a job waits (%s)', (kind) => {
   let mesh: Mesh
   beforeAll(async () => {
     mesh = await startMesh(kind)
-    // Nobody sends heartbeats here, and on a busy machine a test may take longer than the usual seconds.
+    // No one sends heartbeats here, and on a busy machine a test may take longer than the usual
+    // seconds.
     await sql(`update earshot.settings set leadership = '1 hour', routable = '10 minutes'`)
     await sql(`insert into earshot.job_kinds (kind, role) values ('count', 'tts')`)
     await sql(`insert into earshot.job_kinds (kind, role, whole) values ('carve', 'tts', true)`)

@@ -62,7 +62,8 @@ export async function checkSchema(
 }
 
 /**
- * The schema's version as a worker may ask for it, whose database user may call functions and read no table.
+ * The schema's version as a worker may ask for it, whose database user may call functions and read
+ * no table.
  *
  * @throws EarshotError EARSHOT_SCHEMA_MISSING when there is no schema, EARSHOT_DATABASE
  */

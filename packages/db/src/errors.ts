@@ -13,7 +13,9 @@ type Told = [sentence: string, hint?: string]
 const SERVER_HINT = 'Is the server running, and are host and port in DATABASE_URL right?'
 const SCHEMA_HINT = 'Run: earshot db init'
 
-/** By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or by Node's code. */
+/**
+ * By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) or by Node's code.
+ */
 const KNOWN: Record<string, (error: Coded) => Told> = {
   ECONNREFUSED: (e) => [`No database answers${at(e)}.`, SERVER_HINT],
   ENOENT: (e) => [`No database answers${at(e)}.`, SERVER_HINT],
@@ -57,8 +59,8 @@ const SCHEMA_MISSING = new Set(['42P01', '3F000', '42883'])
 const TLS = /^(ERR_TLS|ERR_SSL|EPROTO|DEPTH_|SELF_SIGNED|UNABLE_TO|CERT_|HOSTNAME_MISMATCH)/
 
 /**
- * Turns what node-postgres or the database threw into one sentence for people. An EarshotError is returned as it is. The
- * password is in none of the sentences.
+ * Turns what node-postgres or the database threw into one sentence for people. An EarshotError is
+ * returned as it is. The password is in none of the sentences.
  *
  * @example
  * await db.pool.query('…').catch((err) => { throw databaseError(err) })

@@ -59,7 +59,8 @@ export type Pending = {
 /**
  * What is to be done to bring the ledger's database up to the files.
  *
- * @throws EarshotError EARSHOT_SCHEMA_NEWER when the database is ahead, EARSHOT_MIGRATION_CHANGED when an applied file differs
+ * @throws EarshotError EARSHOT_SCHEMA_NEWER when the database is ahead, EARSHOT_MIGRATION_CHANGED
+ *   when an applied file differs
  */
 export function compare(ledger: Ledger, files: SqlFiles): Pending {
   for (const applied of ledger.migrations) {

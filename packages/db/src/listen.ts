@@ -26,9 +26,10 @@ const FIRST_WAIT_MS = 100
 const LONGEST_WAIT_MS = 5_000
 
 /**
- * Listens on the channels over a connection of its own, for ever: when that is lost it connects again, waiting 0.1 s and
- * then twice as long up to 5 s. `onMissed` runs after every (re)connect, once LISTEN is in force, since what was sent before
- * was not heard. It probes itself on connect and every 30 s; resolves when the first attempt is decided.
+ * Listens on the channels over a connection of its own, forever: when that is lost it connects
+ * again, waiting 0.1 s and then twice as long up to 5 s. `onMissed` runs after every (re)connect,
+ * once LISTEN is in force, since what was sent before was not heard. It probes itself on connect
+ * and every 30 s; resolves when the first attempt is decided.
  *
  * @example
  * const listener = await createListener({ connection, pool, channels: { earshot: wake }, onMissed: readTables })
@@ -117,7 +118,9 @@ type Connection = {
   /** Rejects when the connection is lost. */
   lost: Promise<never>
   lose(error: Error): void
-  /** Whether a notification sent over another connection arrives; rejects when it cannot be sent. */
+  /**
+   * Whether a notification sent over another connection arrives; rejects when it cannot be sent.
+   */
   probe(): Promise<boolean>
   end(): Promise<void>
 }

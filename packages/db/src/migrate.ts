@@ -22,32 +22,43 @@ export type MigrateOptions = {
 export type Migrated = {
   /** Migrations that ran, such as `migrations/0001_mesh.sql`. */
   applied: string[]
-  /** Function files that were applied anew. */
+  /** Function files that were applied again. */
   functions: string[]
-  /** Function files that were applied once and are gone now; what they made is still in the database. */
+  /**
+   * Function files that were applied once and are gone now; what they made is still in the
+   * database.
+   */
   vanished: string[]
 }
 
 /**
- * How it begins: migrators wait for each other (the key is any number that nobody else uses), and what a file does
- * not name in full goes to public. A user called earshot would otherwise get pgvector into the schema of that name.
+ * How it begins: migrators wait for each other (the key is any number that no one else uses), and
+ * what a file does not name in full goes to public. A user called earshot would otherwise get
+ * pgvector into the schema of that name.
  */
 const BEGIN = unhurried(
   'select pg_advisory_xact_lock(1163153235, 1); set local search_path = public',
 )
 
-/** For so long, in milliseconds, a migration waits for a table: whoever asks for the table after it waits as long. */
+/**
+ * For so long, in milliseconds, a migration waits for a table: anyone who asks for the table after
+ * it waits as long.
+ */
 const LOCK_MS = 2_000
-/** A try that could not get a table, or was chosen to end a deadlock, is made again after a rest. */
+/**
+ * A try that could not get a table, or was chosen to end a deadlock, is made again after a rest.
+ */
 const TRIES = 30
 const REST_MS = 1_000
 
 /**
- * Brings the database to this Earshot's schema, in one transaction: each file of sql/migrations once, each file of
- * sql/functions whose text changed, and grants.sql. So a running mesh never misses a function that a migration drops and a
- * file makes again. Any number of migrators may run at once; one that cannot get a table in time lets go and tries again.
+ * Brings the database to this Earshot's schema, in one transaction: each file of sql/migrations
+ * once, each file of sql/functions whose text changed, and grants.sql. So a running mesh never
+ * misses a function that a migration drops and a file makes again. Any number of migrators may run
+ * at once; one that cannot get a table in time lets go and tries again.
  *
- * @throws EarshotError EARSHOT_SCHEMA_NEWER, EARSHOT_MIGRATION_CHANGED, EARSHOT_VECTOR_MISSING, EARSHOT_DATABASE
+ * @throws EarshotError EARSHOT_SCHEMA_NEWER, EARSHOT_MIGRATION_CHANGED, EARSHOT_VECTOR_MISSING,
+ *   EARSHOT_DATABASE
  * @example
  * const { applied } = await migrate(db, { onSql: (name) => console.log(name) })
  */
@@ -161,7 +172,10 @@ function tableHeld(cause: unknown): EarshotError {
 const reapplied = ({ functions, grants }: Pending) => [...functions, ...(grants ? [grants] : [])]
 const names = (files: SqlFile[]) => files.map((file) => file.name)
 
-/** Runs a changed file; with other arguments `create or replace` would make a second function beside the old one. */
+/**
+ * Runs a changed file; with other arguments `create or replace` would make a second function beside
+ * the old one.
+ */
 async function refuseOverload(client: pg.PoolClient, file: SqlFile): Promise<void> {
   const before = await signatures(client)
   await run(client, file)

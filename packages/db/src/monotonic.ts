@@ -1,6 +1,6 @@
 /**
- * Milliseconds on this machine's monotonic clock, the same in all threads of a process (`performance.now()` starts anew in
- * each). Never compared with another machine's clock.
+ * Milliseconds on this machine's monotonic clock, the same in all threads of a process
+ * (`performance.now()` starts again in each). Never compared with another machine's clock.
  *
  * @example
  * const until = monotonicMs() + 15_000

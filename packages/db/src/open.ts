@@ -22,8 +22,8 @@ type Opened = {
 }
 
 /**
- * Opens the database: a PostgreSQL server when `url` is given, else the embedded one under `home`. A server is asked
- * once, so that a wrong address is known here and now.
+ * Opens the database: a PostgreSQL server when `url` is given, else the embedded one under `home`.
+ * A server is asked once, so that a wrong address is known here and now.
  *
  * @throws EarshotError EARSHOT_DATABASE, EARSHOT_DATABASE_IN_USE, EARSHOT_BAD_CONFIG
  * @example

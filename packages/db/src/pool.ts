@@ -10,16 +10,18 @@ import { types } from './types.ts'
 export type Connecting = pg.ClientConfig
 
 /**
- * How long, in milliseconds, an answer of a server is waited for where nobody says less (call.ts does): where packets are dropped
- * without a word nothing else ends a query for a quarter of an hour. The embedded engine has its own watchdog.
+ * How long, in milliseconds, an answer of a server is waited for where no one says less (call.ts
+ * does): where packets are dropped without a word nothing else ends a query for a quarter of an
+ * hour. The embedded engine has its own watchdog.
  */
 const ANSWER_MS = 60_000
 
 /**
  * How to connect to a server at `address`, TLS included.
  *
- * No session settings but those of session.ts are sent as start-up parameters: a transaction pooler refuses those it does
- * not know, and a SET would leak to the next client on that server connection. What a transaction needs it sets with SET LOCAL.
+ * No session settings but those of session.ts are sent as start-up parameters: a transaction pooler
+ * refuses those it does not know, and a SET would leak to the next client on that server
+ * connection. What a transaction needs it sets with SET LOCAL.
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG when the address cannot be read
  */
@@ -66,8 +68,8 @@ export function openPool(
     maxLifetimeSeconds: settings.maxLifetimeS ?? 1800,
   })
   pool.on('error', (err) => log?.warn({ err }, 'An idle database connection was lost'))
-  // pg-pool listens only while a client is idle; one lost while checked out would otherwise end the process. Its query
-  // is rejected with the same error, so nothing is hidden here.
+  // pg-pool listens only while a client is idle; one lost while checked out would otherwise end the
+  // process. Its query is rejected with the same error, so nothing is hidden here.
   pool.on('connect', (client) => {
     client.on('error', (err) => log?.debug({ err }, 'A database connection was lost'))
   })
@@ -75,7 +77,10 @@ export function openPool(
   return pool
 }
 
-/** A query that is given another limit than its connection's, in milliseconds; on the embedded database it means nothing. */
+/**
+ * A query that is given another limit than its connection's, in milliseconds; on the embedded
+ * database it means nothing.
+ */
 export type LimitedQuery = pg.QueryConfig & { query_timeout?: number }
 
 /** Whether this pool reaches a server, whose answers are waited for only so long. */
@@ -83,12 +88,18 @@ export function waitsLimited({ options }: pg.Pool): boolean {
   return options.query_timeout !== undefined
 }
 
-/** Whether a query failed because its answer did not come in time; its connection is of no use any more. */
+/**
+ * Whether a query failed because its answer did not come in time; its connection is of no use any
+ * more.
+ */
 export function isUnanswered(err: unknown): boolean {
   return err instanceof Error && err.message === 'Query read timeout'
 }
 
-/** One connection that does not answer tells of the others: those that idle are closed, or each would cost its own time limit. */
+/**
+ * One connection that does not answer tells of the others: those that idle are closed, or each
+ * would cost its own time limit.
+ */
 function distrustTogether(pool: pg.Pool): void {
   const idle = new Set<pg.PoolClient>()
   pool.on('acquire', (client) => void idle.delete(client))

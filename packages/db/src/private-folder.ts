@@ -2,9 +2,10 @@ import { chmod, mkdir } from 'node:fs/promises'
 import type { Logger as Log } from 'pino'
 
 /**
- * Makes a folder that only this user may enter, and closes one that was open to others. It closes the
- * folder and not its files: behind a closed folder nobody reaches them. A folder of another user, or
- * on a disk without rights, stays as it is, with a warning. Throws what the file system says.
+ * Makes a folder that only this user may enter, and closes one that was open to others. It closes
+ * the folder and not its files: behind a closed folder no one reaches them. A folder of another
+ * user, or on a disk without rights, stays as it is, with a warning. Throws what the file system
+ * says.
  *
  * @example
  * await privateFolder('/var/lib/earshot', log)

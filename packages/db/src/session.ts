@@ -2,8 +2,9 @@ import pg from 'pg'
 import { EarshotError } from '@earshot/contract'
 
 /**
- * The settings of a session on which the text of an answer or of a statement depends. A role or a database may have
- * others. Poolers know these three: PgBouncer gives them to whichever server connection the client gets.
+ * The settings of a session on which the text of an answer or of a statement depends. A role or a
+ * database may have others. Poolers know these three: PgBouncer gives them to whichever server
+ * connection the client gets.
  */
 export const SESSION = {
   DateStyle: 'ISO, MDY',
@@ -25,7 +26,8 @@ export class SessionClient extends pg.Client implements Startup {
 const SEEN = `select current_setting('server_encoding') as encoding, current_setting('DateStyle') as dates`
 
 /**
- * Stops at a database that cannot hold every text, and at a pooler that drops the settings of the session.
+ * Stops at a database that cannot hold every text, and at a pooler that drops the settings of the
+ * session.
  *
  * @throws EarshotError EARSHOT_DATABASE with what to do
  */

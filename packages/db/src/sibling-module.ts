@@ -1,7 +1,8 @@
 import path from 'node:path'
 
 /**
- * The module beside another one, for threads: under its own ending, since in the repository it is TypeScript and in a package JavaScript.
+ * The module beside another one, for threads: under its own ending, since in the repository it is
+ * TypeScript and in a package JavaScript.
  *
  * @example
  * new Worker(beside(import.meta.url, 'heartbeat-thread'))

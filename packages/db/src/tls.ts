@@ -14,9 +14,10 @@ const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'ssl']
 type Asked = Pick<DatabaseSettings, 'sslmode' | 'caFile'>
 
 /**
- * Takes the TLS parameters out of a database address and returns what they mean as libpq defines them
- * (https://www.postgresql.org/docs/current/libpq-ssl.html): `require` encrypts and checks nothing unless an authority is
- * given, `verify-ca` checks the chain, `verify-full` the name too. node-postgres alone treats `require` as `verify-full`.
+ * Takes the TLS parameters out of a database address and returns what they mean as libpq defines
+ * them (https://www.postgresql.org/docs/current/libpq-ssl.html): `require` encrypts and checks
+ * nothing unless an authority is given, `verify-ca` checks the chain, `verify-full` the name too.
+ * node-postgres alone treats `require` as `verify-full`.
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG for an unknown mode or a file that cannot be read
  * @example

@@ -10,8 +10,9 @@ export type Transactions = {
 }
 
 /**
- * Makes `transaction` for a pool, and makes the pool refuse to hand out a second connection to code that runs inside
- * one: on the embedded database it would wait for ever, on a server it can, once every connection is held that way.
+ * Makes `transaction` for a pool, and makes the pool refuse to hand out a second connection to code
+ * that runs inside one: on the embedded database it would wait forever, on a server it can, once
+ * every connection is held that way.
  *
  * @param begin the SQL that begins one; {@link beginOnServer} for a server
  */
@@ -40,8 +41,10 @@ export function createTransactions(pool: pg.Pool, begin: string): Transactions {
 }
 
 /**
- * Begins a transaction that the server rolls back when it sits idle for longer than `idleS` seconds. Its statements are not compiled: none runs
- * for long, and the planner, whose costs of many small subqueries are far too high, would have some compiled for a second and run for a millisecond.
+ * Begins a transaction that the server rolls back when it sits idle for longer than `idleS`
+ * seconds. Its statements are not compiled: none runs for long, and the planner, whose costs of
+ * many small subqueries are far too high, would have some compiled for a second and run for a
+ * millisecond.
  */
 export function beginOnServer(idleS: number): string {
   return `begin; set local idle_in_transaction_session_timeout = ${Math.round(idleS * 1000)}; set local jit = off`
@@ -57,7 +60,10 @@ async function commit(client: pg.PoolClient): Promise<void> {
   )
 }
 
-/** A connection that cannot even roll back is closed, not returned to the pool; so is one that does not answer. */
+/**
+ * A connection that cannot even roll back is closed, not returned to the pool; so is one that does
+ * not answer.
+ */
 async function rollBack(client: pg.PoolClient, err: unknown): Promise<void> {
   const failure = isUnanswered(err)
     ? (err as Error)

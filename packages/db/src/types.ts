@@ -24,8 +24,9 @@ const strings: (text: string) => (string | null)[] = getTypeParser(
 )
 
 /**
- * Type parsers of Earshot's own pools: bigint becomes a number (and throws where digits would be lost). Set on the pool
- * and not globally, so that an application which shares the `pg` module keeps its own.
+ * Type parsers of Earshot's own pools: bigint becomes a number (and throws where digits would be
+ * lost). Set on the pool and not globally, so that an application which shares the `pg` module
+ * keeps its own.
  */
 export const types: pg.CustomTypesConfig = {
   getTypeParser: (oid: number, format?: string) => {

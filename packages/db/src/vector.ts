@@ -13,7 +13,8 @@ export function vectorText(vector: readonly number[]): string {
 }
 
 /**
- * Stops when pgvector lies outside schema public, where neither our functions nor our queries would find it.
+ * Stops when pgvector lies outside schema public, where neither our functions nor our queries would
+ * find it.
  *
  * @throws EarshotError EARSHOT_VECTOR_MISSING with the line that moves it
  */

@@ -39,10 +39,11 @@ describe.runIf(databases.includes('postgres'))('calling functions on a server', 
     const client = await pool.connect()
     try {
       expect(await leaseSeconds(client)).toBe(15)
-      // What it looks like when the pooler hands out a server connection that never saw the statement.
+      // What it looks like when the pooler hands out a server connection that never saw the
+      // statement.
       await client.query('deallocate all')
       expect(await leaseSeconds(client)).toBe(15)
-      // And one on which somebody else prepared it under the same name.
+      // And one on which someone else prepared it under the same name.
       await client.query(`prepare lease_seconds as select 1`)
       expect(await leaseSeconds(client)).toBe(15)
     } finally {

@@ -160,7 +160,8 @@ describe.each(databases)('a database (%s)', (kind) => {
       })
       await inside.promise
       const reading = one<number>(`select count(*) as value from things where name = 'late'`)
-      // The embedded database answers after the transaction, a server during it; neither may answer 1 before the commit.
+      // The embedded database answers after the transaction, a server during it; neither may answer
+      // 1 before the commit.
       const first = await Promise.race([reading, sleep(100, 'still waiting')])
       expect(first).toBe(kind === 'embedded' ? 'still waiting' : 0)
       go.resolve()
@@ -396,7 +397,8 @@ describe.each(databases)('a database (%s)', (kind) => {
         `select pg_notify('Odd "name"', 'hello'), pg_notify('shared', 'x'), pg_notify('nobody', 'y')`,
       )
       await db.pool.query(`notify "Odd ""name""", 'last'`)
-      // Each connection hears in its own time: all four are waited for. The channel that nobody listens to would make a fifth.
+      // Each connection hears in its own time: all four are waited for. The channel that no one
+      // listens to would make a fifth.
       await all.promise
       await db.pool.query('select 1')
       expect(heard.sort()).toEqual(['first hello', 'first last', 'first x', 'second x'])
@@ -440,7 +442,9 @@ describe.each(databases)('a database (%s)', (kind) => {
     })
   })
 
-  /** A second view of a database of this kind; on the server the same one, embedded one of its own. */
+  /**
+   * A second view of a database of this kind; on the server the same one, embedded one of its own.
+   */
   async function openAnother(more: object): Promise<{ db: Database; close(): Promise<void> }> {
     if (own.url !== undefined) {
       const opened = await openDatabase({ url: own.url, home: own.home, ...more })

@@ -184,7 +184,8 @@ describe('the embedded database', () => {
       grown.push(now - before)
       before = now
     }
-    // What is kept grows in every round, by 300 answers of 100 kB or more; what waits to be collected does not.
+    // What is kept grows in every round, by 300 answers of 100 kB or more; what waits to be
+    // collected does not.
     expect(Math.min(...grown.slice(1))).toBeLessThan(15e6)
   })
 })

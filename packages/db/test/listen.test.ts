@@ -92,7 +92,8 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
   test('that no notification reaches says so, names the cause, and recovers', async () => {
     const lines: string[] = []
     const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(line) })
-    // NOTIFY does not cross databases: listening in another one is as silent as a transaction pooler.
+    // NOTIFY does not cross databases: listening in another one is as silent as a transaction
+    // pooler.
     const elsewhere = new URL(own.url!)
     elsewhere.pathname = '/postgres'
     let target = elsewhere.href
@@ -185,7 +186,8 @@ describe.runIf(databases.includes('postgres'))('a listener on a server', () => {
 })
 
 function connectionOf(own: TestDatabase): () => pg.ClientConfig {
-  // The pool's own way to connect serves the listener too: a socket to the server, or a stream to the engine.
+  // The pool's own way to connect serves the listener too: a socket to the server, or a stream to
+  // the engine.
   const { host, port, user, password, database, stream, connectionString, ssl, types } =
     own.db.pool.options
   return () =>
@@ -204,7 +206,10 @@ function connectionOf(own: TestDatabase): () => pg.ClientConfig {
 
 type Gate = { url: string; open(): Promise<void>; close(): Promise<void>; freeze(): void }
 
-/** A port that passes everything on to the server, until it is closed or the connections through it are frozen. */
+/**
+ * A port that passes everything on to the server, until it is closed or the connections through it
+ * are frozen.
+ */
 async function gateTo(url: string): Promise<Gate> {
   const target = new URL(url)
   const sockets = new Set<Socket>()

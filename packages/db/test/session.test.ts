@@ -4,7 +4,9 @@ import { submitDocument } from '../src/functions/documents.ts'
 import { migrate } from '../src/migrate.ts'
 import { type Database, openDatabase } from '../src/open.ts'
 
-/** What an administrator may have set for a database or a role, and what broke something, or could. */
+/**
+ * What an administrator may have set for a database or a role, and what broke something, or could.
+ */
 const ODD: Record<string, string> = {
   DateStyle: "'German, DMY'",
   IntervalStyle: "'sql_standard'",

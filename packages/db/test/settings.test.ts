@@ -219,7 +219,10 @@ describe.runIf(databases.includes('postgres'))('an encrypted connection to a ser
 
 const pem = (name: string) => fileURLToPath(new URL(`./fixtures/tls/${name}.pem`, import.meta.url))
 
-/** Stands before a server that knows no TLS: answers the request for it with S, decrypts, and passes everything on. */
+/**
+ * Stands before a server that knows no TLS: answers the request for it with S, decrypts, and passes
+ * everything on.
+ */
 function encrypt(target: URL): Server {
   const key = readFileSync(fileURLToPath(new URL('./fixtures/tls/server.key', import.meta.url)))
   const cert = readFileSync(pem('server'))

@@ -73,11 +73,14 @@ type Action = { dry_run?: boolean } & Signal
 
 export type Client = {
   readonly url: string
-  /** Whether the mesh is well. @throws EARSHOT_UNREACHABLE when nobody answers, EARSHOT_DATABASE when its database does not. */
+  /**
+   * Whether the mesh is well. @throws EARSHOT_UNREACHABLE when no one answers, EARSHOT_DATABASE
+   * when its database does not.
+   */
   health(options?: Signal): Promise<HealthView>
   /**
-   * Hands one job to the mesh: of a built-in kind by its name, of a kind of your own by its definition. The payload is checked before it
-   * is sent. Safe to repeat with an `idempotency_key`.
+   * Hands one job to the mesh: of a built-in kind by its name, of a kind of your own by its
+   * definition. The payload is checked before it is sent. Safe to repeat with an `idempotency_key`.
    *
    * @throws EARSHOT_BAD_REQUEST with the `field` that is wrong; EARSHOT_UNKNOWN_KIND.
    * @example
@@ -97,10 +100,11 @@ export type Client = {
    */
   enqueueMany(jobs: readonly JobRequest[], options?: Signal): Promise<EnqueuedJob[]>
   /**
-   * Makes kinds of your own known to the mesh, so that jobs of them may wait for the first worker that runs them. Workers do it by
-   * themselves when they join; the newest definition counts.
+   * Makes kinds of your own known to the mesh, so that jobs of them may wait for the first worker
+   * that runs them. Workers do it by themselves when they join; the newest definition counts.
    *
-   * @throws EARSHOT_BAD_REQUEST when a name or role is one of Earshot's own, or the role changes while jobs of the kind are open
+   * @throws EARSHOT_BAD_REQUEST when a name or role is one of Earshot's own, or the role changes
+   *   while jobs of the kind are open
    * @example
    * await client.register(thumbnail)
    */
@@ -113,11 +117,11 @@ export type Client = {
     options?: Signal & Of<K>,
   ): Promise<JobView<K>>
   /**
-   * The job once it is completed, failed or cancelled: look at `status`. Survives restarts of the mesh. The result of a kind of your own is
-   * read by its definition.
+   * The job once it is completed, failed or cancelled: look at `status`. Survives restarts of the
+   * mesh. The result of a kind of your own is read by its definition.
    *
-   * @throws EARSHOT_DEADLINE after `timeout_s`, the signal's reason when aborted, EARSHOT_NOT_FOUND for an unknown job,
-   * EARSHOT_RESULT_REFUSED when the result does not fit the definition.
+   * @throws EARSHOT_DEADLINE after `timeout_s`, the signal's reason when aborted, EARSHOT_NOT_FOUND
+   *   for an unknown job, EARSHOT_RESULT_REFUSED when the result does not fit the definition.
    * @example
    * const job = await client.wait(12, { timeout_s: 60, onProgress: (part) => console.log(`${Math.round(part * 100)} %`) })
    * const { result } = await client.wait(13, { kind: thumbnail })
@@ -127,7 +131,8 @@ export type Client = {
     options?: WaitOptions & Of<K>,
   ): Promise<JobView<K>>
   /**
-   * Cancels jobs: one, many, or all that fit a choice; answers with the ids that were still open. With `dry_run` nothing is changed.
+   * Cancels jobs: one, many, or all that fit a choice; answers with the ids that were still open.
+   * With `dry_run` nothing is changed.
    *
    * @throws EARSHOT_NOT_FOUND when a single id is unknown.
    */
@@ -136,7 +141,8 @@ export type Client = {
     options?: Action,
   ): Promise<JobAction<'cancelled'>>
   /**
-   * Tries jobs again that failed, were cancelled or rest after a failure; answers with the ids that were. With `dry_run` nothing is changed.
+   * Tries jobs again that failed, were cancelled or rest after a failure; answers with the ids that
+   * were. With `dry_run` nothing is changed.
    *
    * @throws EARSHOT_NOT_FOUND when a single id is unknown.
    * @example
@@ -146,10 +152,14 @@ export type Client = {
     jobs: number | readonly number[] | JobChoice,
     options?: Action,
   ): Promise<JobAction<'retried'>>
-  /** Why a job waits, runs or ended, node by node, and when it is expected to start. @throws EARSHOT_NOT_FOUND. */
+  /**
+   * Why a job waits, runs or ended, node by node, and when it is expected to start. @throws
+   * EARSHOT_NOT_FOUND.
+   */
   why(id: number | EnqueuedJob, options?: Signal): Promise<WhyView>
   /**
-   * Jobs, newest first; the next page: `before` the last id. Their payloads, which may be large, come only with `payload: true`.
+   * Jobs, newest first; the next page: `before` the last id. Their payloads, which may be large,
+   * come only with `payload: true`.
    *
    * @example
    * for (const { id, title } of await client.jobs({ status: 'failed' })) console.log(id, title)
@@ -172,13 +182,22 @@ export type Client = {
   nodes(options?: Signal): Promise<NodeView[]>
   /** @throws EARSHOT_NOT_FOUND */
   node(id: string, options?: Signal): Promise<NodeView>
-  /** Drains a node: it finishes what it has and gets nothing more until it is resumed, restarts or not. @throws EARSHOT_NOT_FOUND */
+  /**
+   * Drains a node: it finishes what it has and gets nothing more until it is resumed, restarts or
+   * not. @throws EARSHOT_NOT_FOUND
+   */
   drainNode(id: string, options?: Signal): Promise<NodeView>
   /** Lets a drained or quarantined node work again. @throws EARSHOT_NOT_FOUND */
   resumeNode(id: string, options?: Signal): Promise<NodeView>
-  /** Takes a node out until it is resumed; what it has goes back at once, uncharged. @throws EARSHOT_NOT_FOUND */
+  /**
+   * Takes a node out until it is resumed; what it has goes back at once, uncharged. @throws
+   * EARSHOT_NOT_FOUND
+   */
   quarantineNode(id: string, options?: { reason?: string } & Signal): Promise<NodeView>
-  /** How much is kept no longer, by sort; `dry_run: false` deletes it. The leader deletes it anyway, a part each minute. */
+  /**
+   * How much is kept no longer, by sort; `dry_run: false` deletes it. The leader deletes it anyway,
+   * a part each minute.
+   */
   prune(options?: { dry_run?: boolean } & Signal): Promise<PruneView>
   /** @throws EARSHOT_NOT_FOUND */
   document(id: number, options?: Signal): Promise<DocumentView>
@@ -190,13 +209,17 @@ export type Client = {
   /**
    * Streams a file of any size into the mesh, which names it by its SHA-256.
    *
-   * @throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, EARSHOT_BAD_REQUEST when fewer bytes came than `size` says.
+   * @throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, EARSHOT_BAD_REQUEST when fewer bytes came than
+   *   `size` says.
    * @example
    * const { hash } = await client.addMedia(await openAsBlob('talk.mp3'))
    * const { job_id } = await client.addDocument({ media: hash, title: 'talk.mp3', kind: 'audio' })
    */
   addMedia(body: MediaBody, options?: MediaOptions): Promise<MediaView>
-  /** Makes a document of media sent before and enqueues its first job. The same content twice is one document, and said so. */
+  /**
+   * Makes a document of media sent before and enqueues its first job. The same content twice is one
+   * document, and said so.
+   */
   addDocument(
     document: {
       media: string
@@ -207,13 +230,17 @@ export type Client = {
     },
     options?: Signal,
   ): Promise<AddedDocument>
-  /** A file that a job made, such as the WAV of a `speak` job. @throws EARSHOT_NOT_FOUND, EARSHOT_MEDIA_GONE. */
+  /**
+   * A file that a job made, such as the WAV of a `speak` job. @throws EARSHOT_NOT_FOUND,
+   * EARSHOT_MEDIA_GONE.
+   */
   artifact(id: number, options?: Signal): Promise<Artifact>
   /**
-   * Events as they are committed, none skipped and none twice, also across restarts of the mesh; ends when `signal` aborts
-   * or the loop is left.
+   * Events as they are committed, none skipped and none twice, also across restarts of the mesh;
+   * ends when `signal` aborts or the loop is left.
    *
-   * @throws EARSHOT_UNREACHABLE when the first connection fails; later ones are tried again for ever.
+   * @throws EARSHOT_UNREACHABLE when the first connection fails; later ones are tried again
+   *   forever.
    * @example
    * for await (const event of client.events({ types: ['document.ready'] })) console.log(event.document_id)
    */

@@ -4,7 +4,10 @@ import { backoff, pause } from './pause.ts'
 import { createEventReader } from './server-sent-events.ts'
 
 export type EventOptions = {
-  /** The id of the last event already seen, or '0' for everything still kept; without it the stream starts now. */
+  /**
+   * The id of the last event already seen, or '0' for everything still kept; without it the stream
+   * starts now.
+   */
   since?: string
   /** Only these types, such as 'job.completed'. */
   types?: readonly string[]
@@ -13,14 +16,17 @@ export type EventOptions = {
   signal?: AbortSignal
 }
 
-/** The server sends a comment every 15 s; three missed ones mean a dead connection that TCP has not noticed. */
+/**
+ * The server sends a comment every 15 s; three missed ones mean a dead connection that TCP has not
+ * noticed.
+ */
 const SILENCE_MS = 45_000
 
 /**
- * Events as they happen, in the order they were committed: none skipped and none twice, also across cut connections, which
- * it mends by itself. Ends when `signal` aborts or the loop is left.
+ * Events as they happen, in the order they were committed: none skipped and none twice, also across
+ * cut connections, which it mends by itself. Ends when `signal` aborts or the loop is left.
  *
- * @throws EARSHOT_UNREACHABLE when the first connection fails; later ones are tried again for ever.
+ * @throws EARSHOT_UNREACHABLE when the first connection fails; later ones are tried again forever.
  * @example
  * for await (const event of subscribe(http, { types: ['document.ready'] })) console.log(event.document_id)
  */
@@ -71,7 +77,10 @@ async function* follow(
 
 type Item = { position?: string; event?: EventView | ProgressEvent }
 
-/** One connection: its positions and events until it ends. Ends quietly when cut; throws when it cannot be made. */
+/**
+ * One connection: its positions and events until it ends. Ends quietly when cut; throws when it
+ * cannot be made.
+ */
 async function* connect(
   http: Http,
   options: EventOptions,
@@ -90,7 +99,8 @@ async function* connect(
       },
       signal: AbortSignal.any([signal, cut.signal]),
     })
-    // Where the stream starts, so that a cut before the first event resumes from there and not from "now".
+    // Where the stream starts, so that a cut before the first event resumes from there and not from
+    // "now".
     const start = response.headers.get('earshot-position')
     yield start === null ? {} : { position: start }
     if (response.body !== null) yield* read(response.body, end)

@@ -83,7 +83,9 @@ function queryOf(query: Query = {}): string {
   return text === '' ? '' : `?${text}`
 }
 
-/** What fetch throws is either the caller's own abort, which passes unchanged, or "nobody answered". */
+/**
+ * What fetch throws is either the caller's own abort, which passes unchanged, or "no one answered".
+ */
 function unreachable(url: string, cause: unknown, signal: AbortSignal | null | undefined): unknown {
   if (signal?.aborted) return signal.reason
   return new EarshotError(
@@ -140,7 +142,7 @@ function parsed(
   }
 }
 
-/** Whether asking again later may help: nobody answered, or the mesh itself is in trouble. */
+/** Whether asking again later may help: no one answered, or the mesh itself is in trouble. */
 export function isPassing(error: unknown): boolean {
   return (
     error instanceof EarshotError &&

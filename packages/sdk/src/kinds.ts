@@ -8,7 +8,10 @@ import {
   strict,
 } from '@earshot/contract'
 
-/** The definitions that this program has used so far, by name: a job may be enqueued by one client and waited for by another. */
+/**
+ * The definitions that this program has used so far, by name: a job may be enqueued by one client
+ * and waited for by another.
+ */
 const used = new Map<string, KindDefinition>()
 
 function schemasOf(kind: KindRef) {

@@ -2,7 +2,10 @@ import type { MediaView } from '@earshot/contract'
 import type { Http } from './http.ts'
 
 export type MediaOptions = {
-  /** Bytes, where known: the mesh then refuses an upload that stops short. Known by itself for a Blob and a Uint8Array. */
+  /**
+   * Bytes, where known: the mesh then refuses an upload that stops short. Known by itself for a
+   * Blob and a Uint8Array.
+   */
   size?: number
   /** Called with the bytes sent so far. */
   onProgress?: (sent: number) => void
@@ -40,7 +43,8 @@ async function sendable(
   if (whole && onProgress === undefined) return body as BodyInit
   const stream = whole ? new Blob([body as BlobPart]).stream() : body
   const counted = onProgress === undefined ? stream : stream.pipeThrough(counter(onProgress))
-  // Most browsers cannot send a stream: there it is gathered first (kept on disk by the browser where it is large).
+  // Most browsers cannot send a stream: there it is gathered first (kept on disk by the browser
+  // where it is large).
   return canStream() ? counted : new Response(counted).blob()
 }
 
@@ -59,7 +63,10 @@ function counter(
 
 let streams: boolean | undefined
 
-/** Whether fetch sends a stream as a stream; one that does not reads it as text, and says so in the content type. */
+/**
+ * Whether fetch sends a stream as a stream; one that does not reads it as text, and says so in the
+ * content type.
+ */
 function canStream(): boolean {
   if (streams === undefined) {
     let asked = false

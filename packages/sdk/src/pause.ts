@@ -19,7 +19,10 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
-/** Waiting times between attempts: 100 ms, doubling to 5 s, each between half and whole so that clients spread. */
+/**
+ * Waiting times between attempts: 100 ms, doubling to 5 s, each between half and whole so that
+ * clients spread.
+ */
 export function backoff(attempt: number): number {
   return Math.min(5_000, 100 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2)
 }

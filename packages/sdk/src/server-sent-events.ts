@@ -5,8 +5,9 @@ export type ServerSentEvent = { id?: string; data: string }
 const LONGEST = 16 * 2 ** 20
 
 /**
- * Reads `text/event-stream` piece by piece, however it is cut (https://html.spec.whatwg.org/multipage/server-sent-events.html).
- * It stands here so that installing the SDK brings zod alone.
+ * Reads `text/event-stream` piece by piece, however it is cut
+ * (https://html.spec.whatwg.org/multipage/server-sent-events.html). It stands here so that
+ * installing the SDK brings zod alone.
  *
  * @returns a function that takes the next piece and returns the events that it completes
  * @throws RangeError when a line or an event is longer than 16 MiB of characters

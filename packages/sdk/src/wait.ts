@@ -12,7 +12,7 @@ import { backoff, pause } from './pause.ts'
 
 export type WaitOptions = {
   signal?: AbortSignal
-  /** Give up after so many seconds; without it, wait for ever. */
+  /** Give up after so many seconds; without it, wait forever. */
   timeout_s?: number
   /** Called with 0 to 1 while a worker reports it. */
   onProgress?: (progress: number) => void
@@ -41,8 +41,9 @@ type Waiter = {
 }
 
 /**
- * Waits for jobs over one event stream for all of them (browsers allow six connections a host), opened by the first
- * waiter and closed after the last. An event only says "look": the job's row is what a waiter gets.
+ * Waits for jobs over one event stream for all of them (browsers allow six connections a host),
+ * opened by the first waiter and closed after the last. An event only says "look": the job's row is
+ * what a waiter gets.
  */
 export function createWaiting(http: Http): (id: number, options?: WaitOptions) => Promise<JobView> {
   const waiters = new Set<Waiter>()
@@ -60,7 +61,10 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
       for (const waiter of batch) answer(waiter, found.get(waiter.id))
     }
   }
-  /** Those whose job ended or is gone, and progress of the others: without payloads, which are asked for once. */
+  /**
+   * Those whose job ended or is gone, and progress of the others: without payloads, which are asked
+   * for once.
+   */
   const changedOf = async (some: readonly Waiter[], signal: AbortSignal): Promise<Waiter[]> => {
     const changed: Waiter[] = []
     for (let start = 0; start < some.length; start += BATCH) {
@@ -94,7 +98,10 @@ export function createWaiting(http: Http): (id: number, options?: WaitOptions) =
   const failAll = (error: unknown): void => {
     for (const waiter of waiters) waiter.failed(error)
   }
-  /** Runs `work` until it ends; passing trouble is tried again, a refusal (a wrong key, say) is every waiter's failure. */
+  /**
+   * Runs `work` until it ends; passing trouble is tried again, a refusal (a wrong key, say) is
+   * every waiter's failure.
+   */
   const persist = async (work: () => Promise<void>, signal: AbortSignal): Promise<void> => {
     for (let failures = 0; !signal.aborted; failures++) {
       try {

@@ -197,7 +197,8 @@ describe.each(databases)('across a restart of the mesh (%s)', (kind) => {
         if (event.data.n === 40) break
       }
     })()
-    // Before the stream is open, nothing is promised: so the count begins with the first that is seen.
+    // Before the stream is open, nothing is promised: so the count begins with the first that is
+    // seen.
     while (seen.length === 0) {
       await insert(1)
       await sleep(20)

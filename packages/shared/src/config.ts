@@ -18,7 +18,10 @@ import type { LogLevel } from './log.ts'
 
 export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full'
 
-/** Every setting, read and checked. Paths are absolute; times in seconds; null where nobody said anything. */
+/**
+ * Every setting, read and checked. Paths are absolute; times in seconds; null where no one said
+ * anything.
+ */
 export type Config = {
   home: string
   /** Where commands find the mesh. */
@@ -64,7 +67,7 @@ export type Config = {
   inbox: { path: string; settleS: number }
   log: { level: LogLevel }
   limits: { maxDurationS: number; maxMediaGb: number }
-  /** Seconds by what is kept, where somebody said so. */
+  /** Seconds by what is kept, where someone said so. */
   retention: {
     completed?: number
     failed?: number
@@ -76,7 +79,10 @@ export type Config = {
     documents?: number
     media?: number
   }
-  /** By which model documents are embedded besides the lexical one; null: as the mesh has it. `waitS`: how long a search waits for its query's vector. */
+  /**
+   * By which model documents are embedded besides the lexical one; null: as the mesh has it.
+   * `waitS`: how long a search waits for its query's vector.
+   */
   embed: { model: string | null; floor: number | null; waitS: number }
   /** The door for OpenAI's clients. `aliases`: names of models and voices to those of the mesh. */
   openaiApi: { aliases: Record<string, string>; waitS: number; timeoutS: number }
@@ -96,24 +102,29 @@ export type ConfigSources = {
   env: Variables
   files: { yaml?: ConfigFile; dotenv?: ConfigFile }
   cwd: string
-  /** What the machine says, for settings nobody gave. `nodeId` is asked only when no id was given. */
+  /**
+   * What the machine says, for settings no one gave. `nodeId` is asked only when no id was given.
+   */
   machine: { hostname: string; homeFolder: string; cores: number; nodeId: (home: string) => string }
 }
 
 /**
- * Reads all settings: a flag wins over the environment, that over .env, that over config.yaml, that over the default.
+ * Reads all settings: a flag wins over the environment, that over .env, that over config.yaml, that
+ * over the default.
  *
- * Relative paths are relative to the working folder, those in a file to that file's folder; `~/` is the user's folder.
+ * Relative paths are relative to the working folder, those in a file to that file's folder; `~/` is
+ * the user's folder.
  *
- * @throws EarshotError EARSHOT_BAD_CONFIG, one for everything that is wrong: each bad or unknown key, as the user wrote it
- * and where, what was found (secrets masked) and what is expected.
+ * @throws EarshotError EARSHOT_BAD_CONFIG, one for everything that is wrong: each bad or unknown
+ *   key, as the user wrote it and where, what was found (secrets masked) and what is expected.
  * @example
  * loadConfig({ flags: { port: '7701' }, env: {}, files: {}, cwd: '/srv/mesh', machine }).http.port   // 7701
  */
 export function loadConfig({ flags, env, files, cwd, machine }: ConfigSources): Config {
   const { given, problems, warnings = [] } = readAll({ flags, env, files, cwd })
   const values: Record<string, unknown> = {}
-  // The weakest first, so that the strongest is what remains; all are checked, or a slip would hide behind a flag.
+  // The weakest first, so that the strongest is what remains; all are checked, or a slip would hide
+  // behind a flag.
   for (const one of given.toReversed()) {
     const checked = check(one, machine.homeFolder)
     if ('what' in checked) problems.push(checked)
@@ -318,7 +329,10 @@ function retentionOf(values: Values): Config['retention'] {
   return Object.fromEntries(kept.filter(([, seconds]) => seconds !== undefined))
 }
 
-/** The address to connect to where a program listens on all: nobody can connect to 0.0.0.0 everywhere (Windows refuses). */
+/**
+ * The address to connect to where a program listens on all: no one can connect to 0.0.0.0
+ * everywhere (Windows refuses).
+ */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'

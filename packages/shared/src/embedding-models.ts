@@ -11,8 +11,9 @@ const INSTRUCTION =
   'Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:'
 
 /**
- * By a part of the name, in small letters; the first that fits. Prefixes are those of the models' own cards. Cosines of different models are no more
- * comparable than their vectors: the floors lie between what is published of unrelated and of fitting texts, and were not measured here
+ * By a part of the name, in small letters; the first that fits. Prefixes are those of the models'
+ * own cards. Cosines of different models are no more comparable than their vectors: the floors lie
+ * between what is published of unrelated and of fitting texts, and were not measured here
  * (docs/engines.md says whence; the setting embed.floor says otherwise).
  */
 const KNOWN: readonly [RegExp, Partial<KnownModel>][] = [
@@ -41,7 +42,8 @@ const KNOWN: readonly [RegExp, Partial<KnownModel>][] = [
 const UNKNOWN: KnownModel = { query: '', document: '', floor: 0.4 }
 
 /**
- * What is known of a model by its name; of others that they want no prefixes and spread their cosines widely.
+ * What is known of a model by its name; of others that they want no prefixes and spread their
+ * cosines widely.
  *
  * @example
  * knownOf('nomic-embed-text:latest').query // 'search_query: '

@@ -7,7 +7,10 @@ export type Interrupts = {
   first: AbortSignal
   /** Fires at the second: whatever was being finished must now be let go. */
   second: AbortSignal
-  /** Tells how many came so far and what is done about it; services use it to speak, clients stay silent. */
+  /**
+   * Tells how many came so far and what is done about it; services use it to speak, clients stay
+   * silent.
+   */
   onInterrupt(listener: (count: number) => void): void
 }
 
@@ -27,7 +30,10 @@ export class Interrupted extends Error {
   }
 }
 
-/** Takes the signals that ask this process to stop, and the end of its launcher. For main programs only, which own their process and hand it in. */
+/**
+ * Takes the signals that ask this process to stop, and the end of its launcher. For main programs
+ * only, which own their process and hand it in.
+ */
 export function onSignals(program: NodeJS.Process): Interrupts {
   const first = new AbortController()
   const second = new AbortController()
@@ -43,7 +49,8 @@ export function onSignals(program: NodeJS.Process): Interrupts {
   }
   for (const signal of stopSignals()) program.on(signal, () => interrupt(signal))
   if (program.connected) {
-    // The launcher holds the other end. Killed, it can pass on no signal: the mesh must not stay behind with the port.
+    // The launcher holds the other end. Killed, it can pass on no signal: the mesh must not stay
+    // behind with the port.
     program.channel?.unref()
     program.once('disconnect', () => interrupt('SIGTERM'))
   }

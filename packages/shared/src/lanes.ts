@@ -8,8 +8,8 @@ export type Offer = { id?: string; roles: string[]; tags: Record<string, unknown
 export type Needs = { role: string; requires: Requires }
 
 /**
- * Whether a node meets a lane's needs; stops at the first that it does not meet. Malformed needs or tags are never met: one row
- * in the database must not stop the routing of all others.
+ * Whether a node meets a lane's needs; stops at the first that it does not meet. Malformed needs or
+ * tags are never met: one row in the database must not stop the routing of all others.
  *
  * @example
  * meets({ roles: ['tts'], tags: { gpu: 'nvidia-3060', vram_gb: 12 } }, { role: 'tts', requires: { gpu: 'nvidia-*', vram_gb: { '>=': 8 } } }) // true
@@ -22,7 +22,8 @@ export function meets(node: Offer, { role, requires }: Needs): boolean {
 }
 
 /**
- * What a node lacks for a lane, a short phrase each: `role stt_batch missing`, `tag vram_gb 8 < 12`. Empty when it can run it.
+ * What a node lacks for a lane, a short phrase each: `role stt_batch missing`, `tag vram_gb 8 <
+ * 12`. Empty when it can run it.
  */
 export function unmet(node: Offer, { role, requires }: Needs): string[] {
   const lacking = node.roles.includes(role) ? [] : [`role ${role} missing`]
@@ -50,7 +51,10 @@ const HOLDS = new Map<string, (has: number, wanted: number) => boolean>([
 ])
 const OPPOSITE: Record<string, string> = { '>=': '<', '>': '≤', '<=': '>', '<': '≥' }
 
-/** What of the needs in a row cannot be read, a phrase each; empty when they are right, as Requires of the contract says it. */
+/**
+ * What of the needs in a row cannot be read, a phrase each; empty when they are right, as Requires
+ * of the contract says it.
+ */
 export function malformed(requires: unknown): string[] {
   if (!isRecord(requires)) return ['requires is malformed']
   return Object.entries(requires)
@@ -70,7 +74,10 @@ function isMalformed(wanted: unknown): boolean {
   )
 }
 
-/** null when the tag is as wanted, otherwise how it is not. `wanted` comes from a row: it may be malformed. */
+/**
+ * null when the tag is as wanted, otherwise how it is not. `wanted` comes from a row: it may be
+ * malformed.
+ */
 function compare(tag: string, has: unknown, wanted: Requires[string]): string | null {
   if (typeof wanted === 'object' && isMalformed(wanted)) return `requires.${tag} is malformed`
   // Presence: any value but false, for tags such as {"gpu": "nvidia-3060"} and {"gpu": true} alike.
@@ -101,7 +108,10 @@ const text = (value: unknown): string =>
 const isSame = (has: unknown, wanted: string | number): boolean =>
   typeof wanted === 'string' && typeof has === 'string' ? matches(has, wanted) : has === wanted
 
-/** `*` stands for any run of characters; all else stands for itself. Linear in both lengths, so no pattern is slow. */
+/**
+ * `*` stands for any run of characters; all else stands for itself. Linear in both lengths, so no
+ * pattern is slow.
+ */
 export function matches(text: string, pattern: string): boolean {
   const parts = pattern.split('*')
   if (parts.length === 1) return text === pattern

@@ -1,10 +1,14 @@
 /**
- * Which languages a node hears, as one of its tags: `,de,en,`. Jobs of kind `transcribe` that name a language require `*,de,*` of it; submit_jobs
- * adds that. One tag, since nodes may hear a hundred languages and the leader reads the tags of all of them.
+ * Which languages a node hears, as one of its tags: `,de,en,`. Jobs of kind `transcribe` that name
+ * a language require `*,de,*` of it; submit_jobs adds that. One tag, since nodes may hear a hundred
+ * languages and the leader reads the tags of all of them.
  */
 export const LANGUAGES_TAG = 'languages'
 
-/** What Whisper's models that know more than English hear, and what is taken to be heard by models that do not say. */
+/**
+ * What Whisper's models that know more than English hear, and what is taken to be heard by models
+ * that do not say.
+ */
 export const WHISPER_LANGUAGES: readonly string[] = (
   'af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ' +
   'ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo yue zh'
@@ -33,7 +37,8 @@ export const languagesText = (languages: readonly string[]): string =>
     : languages.join(', ')
 
 /**
- * Whether a model hears this language, and can do what is asked with it: whoever translates English has nothing to do.
+ * Whether a model hears this language, and can do what is asked with it: anyone who translates
+ * English has nothing to do.
  *
  * @param model what it does not say of itself, it is taken to be able to do as Whisper is
  */

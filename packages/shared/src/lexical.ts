@@ -1,15 +1,19 @@
-/** The name of the built-in embedder's model, as chunks carry it. Any change to what it computes needs a new name. */
+/**
+ * The name of the built-in embedder's model, as chunks carry it. Any change to what it computes
+ * needs a new name.
+ */
 export const LEXICAL_MODEL = 'lexical-384'
 export const LEXICAL_DIMENSIONS = 384
 
 /**
  * From this cosine on a text counts as found though it holds no word of the query.
  *
- * Measured on 13 English texts (licences, manuals, change logs), 8,000 random chunks for each of 8, 15, 60 and 120
- * words. A query of one to five words that are not in the chunk reaches 0.01 to 0.04 (median), 0.17 (1 in 100), 0.26 (1
- * in 1,000); the one in ten thousand above 0.35 shares most of its letters with a word of the chunk. Two words that are
- * in the chunk give 0.59 (median) among 8 words, 0.27 among 60; their near forms (with or without -s) 0.24 and 0.13; a
- * sentence of 12 words in a chunk of 60 gives 0.57. So the floor lets pass what resembles a good part of the text; a
+ * Measured on 13 English texts (licences, manuals, change logs), 8,000 random chunks for each of 8,
+ * 15, 60 and 120 words. A query of one to five words that are not in the chunk reaches 0.01 to 0.04
+ * (median), 0.17 (1 in 100), 0.26 (1 in 1,000); the one in ten thousand above 0.35 shares most of
+ * its letters with a word of the chunk. Two words that are in the chunk give 0.59 (median) among 8
+ * words, 0.27 among 60; their near forms (with or without -s) 0.24 and 0.13; a sentence of 12 words
+ * in a chunk of 60 gives 0.57. So the floor lets pass what resembles a good part of the text; a
  * lone near form in a long text stays below it.
  */
 export const SIMILARITY_FLOOR = 0.35
@@ -17,9 +21,15 @@ export const SIMILARITY_FLOOR = 0.35
 const WORD = 1
 const LETTERS = 1
 const WORD_PAIR = 0.3
-/** With one place each, a lone word is mostly one dimension and meets whatever else fell there: noise up to 0.46. */
+/**
+ * With one place each, a lone word is mostly one dimension and meets whatever else fell there:
+ * noise up to 0.46.
+ */
 const PLACES = 4
-/** Words of this many letters or more weigh fully; shorter ones are mostly "the", "und", "de", which say little. */
+/**
+ * Words of this many letters or more weigh fully; shorter ones are mostly "the", "und", "de", which
+ * say little.
+ */
 const FULL_WEIGHT_LETTERS = 6
 
 const TOKEN = /[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{M}]+)*/gu
@@ -27,19 +37,22 @@ const UNSPACED =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
 
 /**
- * A text as a unit vector of 384 dimensions by which words it holds; no model, no download, the same on every machine.
+ * A text as a unit vector of 384 dimensions by which words it holds; no model, no download, the
+ * same on every machine.
  *
- * Text is folded first: NFKD, marks above and below letters dropped, lower case. Features are each word (weight 1),
- * each pair of neighbouring words (0.3), and each word's letter groups (together 1 a word), which bring near forms
- * close: `harbour`, `harbours`. Groups have 3 and 4 letters, of the word between boundary marks; or 1 and 2 in scripts
- * written without spaces. Words under six letters weigh length/6. A word or pair that comes n times counts 1 + ln n.
+ * Text is folded first: NFKD, marks above and below letters dropped, lower case. Features are each
+ * word (weight 1), each pair of neighbouring words (0.3), and each word's letter groups (together 1
+ * a word), which bring near forms close: `harbour`, `harbours`. Groups have 3 and 4 letters, of the
+ * word between boundary marks; or 1 and 2 in scripts written without spaces. Words under six
+ * letters weigh length/6. A word or pair that comes n times counts 1 + ln n.
  *
- * Every feature is hashed (FNV-1a with the final mix of MurmurHash3) to four of dimensions 1 to 383, each with its own
- * sign: feature hashing, Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009, with
- * the several places that it proposes against collisions ("multiple hashing"). The sum is scaled to length 1.
+ * Every feature is hashed (FNV-1a with the final mix of MurmurHash3) to four of dimensions 1 to
+ * 383, each with its own sign: feature hashing, Weinberger et al., "Feature Hashing for Large Scale
+ * Multitask Learning", ICML 2009, with the several places that it proposes against collisions
+ * ("multiple hashing"). The sum is scaled to length 1.
  *
- * Dimension 0 is kept for texts without any letter or digit: all of them get (1, 0, 0, …), whose cosine with every other
- * text is 0. A vector of zeros has no cosine.
+ * Dimension 0 is kept for texts without any letter or digit: all of them get (1, 0, 0, …), whose
+ * cosine with every other text is 0. A vector of zeros has no cosine.
  *
  * @example
  * cosine(embedLexical('the green harbour'), embedLexical('Harbours are green'))   // 0.58
@@ -115,7 +128,10 @@ function addFeature(vector: Float32Array, hash: number, value: number): void {
   }
 }
 
-/** 32-bit FNV-1a over UTF-16 units, mixed once more: FNV alone spreads its low bits badly on short keys. */
+/**
+ * 32-bit FNV-1a over UTF-16 units, mixed once more: FNV alone spreads its low bits badly on short
+ * keys.
+ */
 function hashOf(text: string, from: number, to: number): number {
   let hash = 0x811c9dc5
   for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)

@@ -4,8 +4,8 @@ import { EarshotError } from '@earshot/contract'
 const LONGEST = 16 * 2 ** 20
 
 /**
- * The lines of a body as they come, however it is cut into pieces, without their ends. Each piece is looked through once, however long a line
- * gets, and a line that never ends fills no memory.
+ * The lines of a body as they come, however it is cut into pieces, without their ends. Each piece
+ * is looked through once, however long a line gets, and a line that never ends fills no memory.
  *
  * @param options.longest characters of a line
  * @throws EarshotError EARSHOT_TOO_LARGE; what the body throws

@@ -3,7 +3,10 @@ import pino from 'pino'
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** What every part writes its log to; `log.child({ part: 'inbox' })` marks lines with the part they come from. */
+/**
+ * What every part writes its log to; `log.child({ part: 'inbox' })` marks lines with the part they
+ * come from.
+ */
 export type Log = pino.Logger
 
 export type LogSettings = {
@@ -18,8 +21,9 @@ export type LogSettings = {
 }
 
 /**
- * Creates the log: JSON lines for machines, one short line an entry for people. Passwords in addresses, signatures and the
- * given secrets are masked in every line, wherever in the entry they are.
+ * Creates the log: JSON lines for machines, one short line an entry for people. Passwords in
+ * addresses, signatures and the given secrets are masked in every line, wherever in the entry they
+ * are.
  *
  * @example
  * const log = createLog({ level: 'info', destination: process.stderr, human: true })
@@ -108,7 +112,10 @@ const LEVEL_COLOURS: Record<number, string> = {
 const DIM = '\u001b[2m'
 const PLAIN = '\u001b[0m'
 
-/** `14:03:09 warn  inbox: cannot read a.wav file=a.wav`: the time, level, part, message, then the fields. */
+/**
+ * `14:03:09 warn  inbox: cannot read a.wav file=a.wav`: the time, level, part, message, then the
+ * fields.
+ */
 function humanLine(json: string, colours: boolean): string {
   const { level, time, msg = '', part, err, ...fields } = JSON.parse(json) as Entry
   const paint = (colour: string | undefined, text: string) =>
@@ -118,13 +125,14 @@ function humanLine(json: string, colours: boolean): string {
     ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
   const cause = err === undefined ? '' : `: ${err.code ? `${err.code} ` : ''}${err.message ?? ''}`
-  // A stack only where somebody looks for a fault: people get a sentence.
+  // A stack only where someone looks for a fault: people get a sentence.
   const stack = err?.stack && level >= 60 ? `\n${err.stack}` : ''
   const text = `${part ? `${part}: ` : ''}${msg}${cause}`
   return `${paint(DIM, new Date(time).toTimeString().slice(0, 8))} ${paint(LEVEL_COLOURS[level], name)} ${oneLine(text)}${paint(DIM, oneLine(details.join('')))}${stack}\n`
 }
 
-// File names may hold newlines and terminal control codes; they must neither break the line nor steer the terminal.
+// File names may hold newlines and terminal control codes; they must neither break the line nor
+// steer the terminal.
 function oneLine(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) =>
     character === '\n' ? '\\n' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,

@@ -9,8 +9,9 @@ export type Loop = {
 }
 
 /**
- * Runs some work again and again, never twice at once: every `everyMs` milliseconds, and at once when kicked. Work that
- * throws is logged and tried again at the next turn: a loop is what carries a service through an outage.
+ * Runs some work again and again, never twice at once: every `everyMs` milliseconds, and at once
+ * when kicked. Work that throws is logged and tried again at the next turn: a loop is what carries
+ * a service through an outage.
  *
  * @example
  * const sweeping = createLoop({ everyMs: 1000, work: sweepOnce, log })

@@ -5,14 +5,19 @@ import { access, statfs } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 
-/** `process.platform` in the words of the tags: the seeds and people say windows and macos, not win32 and darwin. */
+/**
+ * `process.platform` in the words of the tags: the seeds and people say windows and macos, not
+ * win32 and darwin.
+ */
 export function platformName(platform: NodeJS.Platform = process.platform): string {
   return platform === 'win32' ? 'windows' : platform === 'darwin' ? 'macos' : platform
 }
 
 export type Gpu = {
   name: string
-  /** In MiB; null where the driver does not say, as on boxes whose GPU shares the system's memory. */
+  /**
+   * In MiB; null where the driver does not say, as on boxes whose GPU shares the system's memory.
+   */
   memoryMb: number | null
   freeMb: number | null
 }
@@ -24,8 +29,9 @@ export type Hardware = {
 }
 
 /**
- * Finds out what this machine is: `platform`, `arch`, `cores`, `memory_gb`, and where nvidia-smi answers `gpu` (a short
- * name such as `nvidia-3060`), `gpu_name`, `vram_gb` and `gpus` (how many). With several GPUs the tags tell of the largest.
+ * Finds out what this machine is: `platform`, `arch`, `cores`, `memory_gb`, and where nvidia-smi
+ * answers `gpu` (a short name such as `nvidia-3060`), `gpu_name`, `vram_gb` and `gpus` (how many).
+ * With several GPUs the tags tell of the largest.
  *
  * @example
  * (await findHardware()).tags   // { platform: 'linux', arch: 'x64', cores: 8, memory_gb: 32, gpu: 'nvidia-3060', … }
@@ -58,7 +64,8 @@ function memoryGb(): number {
 }
 
 /**
- * Short, comparable name of a GPU: the maker and the model, without the brand words that say nothing.
+ * Short, comparable name of a GPU: the maker and the model, without the brand words that say
+ * nothing.
  *
  * @example
  * gpuTag('NVIDIA GeForce RTX 3060 Ti')   // 'nvidia-3060-ti'
@@ -99,8 +106,9 @@ function askNvidia({
 }
 
 /**
- * Reads the answer of `nvidia-smi --query-gpu=name,memory.total,memory.free --format=csv,noheader,nounits`: a line a GPU,
- * memory in MiB, `[N/A]` where the driver does not know. A header line and units, as without the two options, do no harm.
+ * Reads the answer of `nvidia-smi --query-gpu=name,memory.total,memory.free
+ * --format=csv,noheader,nounits`: a line a GPU, memory in MiB, `[N/A]` where the driver does not
+ * know. A header line and units, as without the two options, do no harm.
  */
 export function parseNvidiaCsv(csv: string): Gpu[] {
   return csv.split(/\r?\n/).flatMap((line) => {
@@ -119,8 +127,8 @@ function mebibytes(field: string): number | null {
 }
 
 /**
- * The signals that ask this process to stop. Windows has no SIGTERM to catch: Ctrl-C, Ctrl-Break and a closed window.
- * Elsewhere SIGHUP is left alone, since hearing it would undo nohup.
+ * The signals that ask this process to stop. Windows has no SIGTERM to catch: Ctrl-C, Ctrl-Break
+ * and a closed window. Elsewhere SIGHUP is left alone, since hearing it would undo nohup.
  */
 export function stopSignals(platform: NodeJS.Platform = process.platform): NodeJS.Signals[] {
   return platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGINT', 'SIGTERM']
@@ -133,8 +141,9 @@ export function treeOptions(): { detached: boolean; windowsHide: true } {
 }
 
 /**
- * Ends a child that was spawned with {@link treeOptions}, and everything it started. `SIGTERM` asks, `SIGKILL` does not;
- * Windows knows only the latter. A child that has already ended is no error.
+ * Ends a child that was spawned with {@link treeOptions}, and everything it started. `SIGTERM`
+ * asks, `SIGKILL` does not; Windows knows only the latter. A child that has already ended is no
+ * error.
  */
 export function killTree(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -157,7 +166,8 @@ export function killTree(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL' = 'S
 }
 
 /**
- * Where a program is, or null. `searchPath` is the PATH to look through, as the composition root read it.
+ * Where a program is, or null. `searchPath` is the PATH to look through, as the composition root
+ * read it.
  *
  * @example
  * await which('ffmpeg', '/usr/local/bin:/usr/bin')   // '/usr/bin/ffmpeg'
@@ -190,8 +200,8 @@ export type Limits = {
 }
 
 /**
- * The call of a program under limits of the operating system. They exist on Linux, through prlimit (util-linux); elsewhere the
- * call comes back as it was, and the watchdog has to do.
+ * The call of a program under limits of the operating system. They exist on Linux, through prlimit
+ * (util-linux); elsewhere the call comes back as it was, and the watchdog has to do.
  *
  * @example
  * await limited('ffmpeg', ['-version'], { cpuS: 10 })   // { program: '/usr/bin/prlimit', args: ['--cpu=10', '--', 'ffmpeg', '-version'] }
@@ -218,7 +228,10 @@ export async function freeBytes(folder: string): Promise<number> {
   return bavail * bsize
 }
 
-/** Whether this process may install system packages without asking for a password. Windows: always false. */
+/**
+ * Whether this process may install system packages without asking for a password. Windows: always
+ * false.
+ */
 export function isRoot(): boolean {
   return process.geteuid?.() === 0
 }

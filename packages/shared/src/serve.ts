@@ -24,17 +24,21 @@ export type Composition = {
 }
 
 export type Serving = {
-  /** Coordinators bring the schema up to date; workers only look, since an old one must not touch a newer mesh. */
+  /**
+   * Coordinators bring the schema up to date; workers only look, since an old one must not touch a
+   * newer mesh.
+   */
   migrates: boolean
   /** Builds the services on the open database. */
   compose(db: Database): Composition | Promise<Composition>
 }
 
 /**
- * Runs services on the database until a signal comes or one of them cannot go on; resolves once everything has stopped in order.
+ * Runs services on the database until a signal comes or one of them cannot go on; resolves once
+ * everything has stopped in order.
  *
- * The first Ctrl-C stops taking work and finishes what is in hand, for up to 30 s; the second hands it back at once; a
- * third ends the process on the spot.
+ * The first Ctrl-C stops taking work and finishes what is in hand, for up to 30 s; the second hands
+ * it back at once; a third ends the process on the spot.
  *
  * @throws the error of a service that could not start or go on
  */
@@ -68,7 +72,10 @@ export async function serve(main: Main, serving: Serving): Promise<void> {
   }
 }
 
-/** When this process began, and how long, in ms, it took up to each step from there: what the benchmark reads. */
+/**
+ * When this process began, and how long, in ms, it took up to each step from there: what the
+ * benchmark reads.
+ */
 function milestones() {
   const times: Record<string, number> = {
     began_at: performance.timeOrigin,
@@ -94,7 +101,8 @@ async function requireSchema(db: Database, log: Log): Promise<void> {
       },
     )
   }
-  // Migrations expand before they contract, and the protocol number decides who gets work: an old worker joins, and is told.
+  // Migrations expand before they contract, and the protocol number decides who gets work: an old
+  // worker joins, and is told.
   if (version > latest) log.warn('the database was migrated by a newer Earshot: update this worker')
 }
 

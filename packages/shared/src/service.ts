@@ -1,21 +1,25 @@
 /**
  * Something that runs until it is told to stop.
  *
- * `stop` lets work in hand end by itself; when `hurry` fires (a second Ctrl-C, or the time to finish is over) it gives
- * back what is left at once. Both are safe to call twice.
+ * `stop` lets work in hand end by itself; when `hurry` fires (a second Ctrl-C, or the time to
+ * finish is over) it gives back what is left at once. Both are safe to call twice.
  */
 export type Service = {
   start(): Promise<void>
   stop(hurry?: AbortSignal): Promise<void>
-  /** Settles when the service cannot go on by itself, with the reason: a newer process took over its name, say. */
+  /**
+   * Settles when the service cannot go on by itself, with the reason: a newer process took over its
+   * name, say.
+   */
   readonly ended?: Promise<unknown>
 }
 
 /**
  * Makes one service of several: they start in the order given and stop in the reverse order.
  *
- * When one fails to start, those already running are stopped and its error is thrown. When some fail to stop, the others
- * are stopped all the same; then the one error, or an AggregateError of all, is thrown.
+ * When one fails to start, those already running are stopped and its error is thrown. When some
+ * fail to stop, the others are stopped all the same; then the one error, or an AggregateError of
+ * all, is thrown.
  *
  * @example
  * const mesh = composeServices([coordinator, worker])

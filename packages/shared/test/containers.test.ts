@@ -8,7 +8,10 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { findRedis, startRedis } from '../../../test/helpers/redis.ts'
 
-/** What can be known of compose.yaml and the Dockerfile without a container engine: docs/containers.md says what was never tried. */
+/**
+ * What can be known of compose.yaml and the Dockerfile without a container engine:
+ * docs/containers.md says what was never tried.
+ */
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 
@@ -36,7 +39,10 @@ type Compose = {
 
 const GIVEN = { EARSHOT_KEY: 'k123', POSTGRES_PASSWORD: 'p@ss/word' }
 
-/** Fills in ${NAME:?message} and ${NAME:-default}, the two forms that compose.yaml uses, as Compose does. */
+/**
+ * Fills in ${NAME:?message} and ${NAME:-default}, the two forms that compose.yaml uses, as Compose
+ * does.
+ */
 function interpolate(text: string, given: Record<string, string>): string {
   return text.replace(
     /\$\{(\w+):([?-])([^}]*)\}/g,

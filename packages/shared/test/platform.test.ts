@@ -18,11 +18,13 @@ import { afterEach, describe, expect, test } from 'vitest'
 const folders: string[] = []
 afterEach(() => folders.splice(0).forEach((folder) => rmSync(folder, { recursive: true })))
 
-// No GPU where these run: a script of that name answers as the real program does, output and exit codes taken from its manual.
+// No GPU where these run: a script of that name answers as the real program does, output and exit
+// codes taken from its manual.
 function withNvidiaSmi(script: string): { env: NodeJS.ProcessEnv } {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'earshot nvidia '))
   folders.push(folder)
-  // Not by naming Node in the first line: that line knows no quoting, and this Node's path may have a space in it.
+  // Not by naming Node in the first line: that line knows no quoting, and this Node's path may have
+  // a space in it.
   writeFileSync(path.join(folder, 'answer.mjs'), script)
   writeFileSync(
     path.join(folder, 'nvidia-smi'),
@@ -125,7 +127,8 @@ test('a killed tree takes what the child started with it', async () => {
   )
   await once(child.stdout, 'data')
   killTree(child)
-  // The pipe closes only when both have let go of it: were the grandchild alive, this would wait for ever.
+  // The pipe closes only when both have let go of it: were the grandchild alive, this would wait
+  // forever.
   expect(await once(child, 'close')).toEqual([null, 'SIGKILL'])
   expect(() => killTree(child)).not.toThrow()
 })

@@ -22,7 +22,10 @@ import { watchSilence } from './silence.ts'
 import { type JobStream, NO_STREAM } from './stream.ts'
 import { judge } from './verdict.ts'
 
-/** Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it cannot. */
+/**
+ * Runs one kind: input to output; no queue, no retry. Throws EarshotErrors with the reason when it
+ * cannot.
+ */
 export type Handler = (context: JobContext) => Promise<unknown>
 
 export type RunnerOptions = {
@@ -46,24 +49,36 @@ export type Runner = {
   start(): Promise<void>
   /** There are new assignments: takes up what came with the message, or else asks for them soon. */
   look(given?: GivenToNode): void
-  /** Hands back soon what has not been started: another node idles, or this one is to get nothing more. */
+  /**
+   * Hands back soon what has not been started: another node idles, or this one is to get nothing
+   * more.
+   */
   recall(): void
   /** Compares what is in hand with what the database says. */
   onReport(report: Report): void
   /** Role to jobs that are no longer ours while their engine still winds down. */
   busy(): Record<string, number>
-  /** Takes nothing more and hands back what has not been started; resolves when all in hand has ended. When `hurry` fires, what is left is handed back. */
+  /**
+   * Takes nothing more and hands back what has not been started; resolves when all in hand has
+   * ended. When `hurry` fires, what is left is handed back.
+   */
   stop(hurry: AbortSignal): Promise<void>
 }
 
 /** `running` is written only for what takes longer than this. */
 const SHOW_RUNNING_MS = 200
 const LEASE_CHECK_MS = 500
-/** What cannot be reached now is tried again after 5 s, 10 s, 20 s … up to 5 minutes: a holder may be away for days. */
+/**
+ * What cannot be reached now is tried again after 5 s, 10 s, 20 s … up to 5 minutes: a holder may
+ * be away for days.
+ */
 const AWAY_REST_S = 5
 const LONGEST_REST_S = 300
 
-/** Takes this node's assignments, runs each with its kind's handler, no more at once than there are slots, and reports how it ended. */
+/**
+ * Takes this node's assignments, runs each with its kind's handler, no more at once than there are
+ * slots, and reports how it ended.
+ */
 export function createRunner(options: RunnerOptions): Runner {
   const { db, node, offer, handlers, dir, log } = options
   const queue = createLocalQueue(options.slots)
@@ -72,7 +87,10 @@ export function createRunner(options: RunnerOptions): Runner {
   let recalled = false
   let leaseTimer: NodeJS.Timeout | undefined
 
-  /** What every line about a job says; made when there is a line to write, since it takes longer than a short job. */
+  /**
+   * What every line about a job says; made when there is a line to write, since it takes longer
+   * than a short job.
+   */
   const about = (job: Assignment): Log =>
     log.child({
       job: job.id,
@@ -83,7 +101,7 @@ export function createRunner(options: RunnerOptions): Runner {
     })
 
   async function take(): Promise<void> {
-    // One after the other: what is being handed back must not be taken up anew meanwhile.
+    // One after the other: what is being handed back must not be taken up again meanwhile.
     if (recalled) {
       recalled = false
       await handBackWaiting('Handed back before it was started: it can start elsewhere sooner.')
@@ -99,7 +117,10 @@ export function createRunner(options: RunnerOptions): Runner {
     begin()
   }
 
-  /** Takes up what came with a message, where it is this incarnation's and cannot have been taken back since; false where the database is to be asked for it, or for some of it. */
+  /**
+   * Takes up what came with a message, where it is this incarnation's and cannot have been taken
+   * back since; false where the database is to be asked for it, or for some of it.
+   */
   function takeGiven({ incarnation, at, jobs }: GivenToNode): boolean {
     if (stopping || recalled || incarnation !== node.incarnation || !node.isFresh(at)) return false
     const all = queue.add(jobs, monotonicMs())
@@ -184,7 +205,10 @@ export function createRunner(options: RunnerOptions): Runner {
       about(job).info({ answer, seconds: Math.round(seconds * 10) / 10 }, 'A job ended')
   }
 
-  /** The job of a handler that hangs is reported as failed, and counts as winding down until the handler ends, should it ever. */
+  /**
+   * The job of a handler that hangs is reported as failed, and counts as winding down until the
+   * handler ends, should it ever.
+   */
   async function takeAway(held: LocalJob, outcome: Outcome): Promise<void> {
     about(held.job).error(
       'A job made no progress for longer than its kind may; it is taken from its handler, whose slot is lost until that ends',
@@ -216,7 +240,8 @@ export function createRunner(options: RunnerOptions): Runner {
     })
     const work = handlers.get(job.kind)!(context).finally(() => {
       silence.stop()
-      // A scanner may still hold a file on Windows; a folder left over is removed at the next start, a result must not be lost to it.
+      // A scanner may still hold a file on Windows; a folder left over is removed at the next
+      // start, a result must not be lost to it.
       return remove()?.catch((err: unknown) =>
         about(job).warn({ err }, "A job's folder was not removed"),
       )
@@ -264,7 +289,10 @@ export function createRunner(options: RunnerOptions): Runner {
     for (const held of queue.started()) held.abort.abort(end)
   }
 
-  /** By this machine's own clock: a node that cannot reach the database must not work on what others were given. */
+  /**
+   * By this machine's own clock: a node that cannot reach the database must not work on what others
+   * were given.
+   */
   function checkLease(): void {
     if (queue.ids().length === 0 || monotonicMs() < node.leaseUntil()) return
     log.warn({ jobs: queue.ids() }, 'The lease could not be renewed; what was in hand is dropped')

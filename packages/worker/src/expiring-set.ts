@@ -9,7 +9,8 @@ export type ExpiringSet<T> = {
 }
 
 /**
- * Remembers each for at least `ms` milliseconds and about twice that, in two sets that take turns: no timer, and nothing to tidy one by one.
+ * Remembers each for at least `ms` milliseconds and about twice that, in two sets that take turns:
+ * no timer, and nothing to tidy one by one.
  *
  * @param clock milliseconds that only grow
  * @example

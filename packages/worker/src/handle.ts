@@ -25,10 +25,12 @@ export type HandledKind = { definition: KindDefinition; handler: Handler }
 /**
  * Says how a kind of your own is run.
  *
- * The handler gets the payload as its schema reads it, and gives back what the result's schema takes; both are checked. It may run more
- * than once for one job (after a crash, say), but one result is stored. What it throws is charged to the job, which is tried again up to its
- * tries, unless it is an EarshotError that says otherwise: EARSHOT_BAD_REQUEST ends the job at once, EARSHOT_UNREACHABLE puts it off and
- * charges nobody, EARSHOT_ENGINE_MISSING charges this node and tries another one.
+ * The handler gets the payload as its schema reads it, and gives back what the result's schema
+ * takes; both are checked. It may run more than once for one job (after a crash, say), but one
+ * result is stored. What it throws is charged to the job, which is tried again up to its tries,
+ * unless it is an EarshotError that says otherwise: EARSHOT_BAD_REQUEST ends the job at once,
+ * EARSHOT_UNREACHABLE puts it off and charges no one, EARSHOT_ENGINE_MISSING charges this node and
+ * tries another one.
  *
  * @example
  * handle(thumbnail, async ({ image, width }, { signal, dir, progress }) => ({ bytes: await shrink(image, width, signal) }))
@@ -63,8 +65,9 @@ export function builtIn<K extends Kind>(kind: K, run: BuiltIn<K>): Handler {
 }
 
 /**
- * Checks what a handler gets and what it gives back: a payload may come from another version of the program, or from SQL, which looks
- * at required fields only. What is stored is what the handler gave: whoever waits for it reads it by the schema.
+ * Checks what a handler gets and what it gives back: a payload may come from another version of the
+ * program, or from SQL, which looks at required fields only. What is stored is what the handler
+ * gave: anyone who waits for it reads it by the schema.
  */
 function checked(
   schemas: { payload: z.ZodType; output: z.ZodType },
@@ -77,7 +80,9 @@ function checked(
   }
 }
 
-/** Where a schema takes anything, a circle or a bigint would only be found when the result is sent. */
+/**
+ * Where a schema takes anything, a circle or a bigint would only be found when the result is sent.
+ */
 function asJson(result: unknown): unknown {
   try {
     JSON.stringify(result)

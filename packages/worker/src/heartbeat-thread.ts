@@ -21,7 +21,8 @@ async function beat(): Promise<void> {
   if (asked.askedAt - seen[0]! > WEDGED_MS)
     return say({ warning: 'The main loop did not run for 30 s; the lease is not renewed' })
   try {
-    // Opened here and not at the start, so that a database that is away for a moment is tried again.
+    // Opened here and not at the start, so that a database that is away for a moment is tried
+    // again.
     db ??= await openDatabase({ ...settings, poolSize: 2 })
     say({
       beat: { ...(await heartbeat(db.pool, node, incarnation, busy, measured, token)), ...asked },

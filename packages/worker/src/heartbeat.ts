@@ -9,11 +9,16 @@ import { monotonicMs } from '@earshot/db/monotonic'
 const BEAT_MS = 2000
 const TICK_MS = 500
 
-/** When something was asked: monotonicMs(), and Date.now(), which goes on while the machine sleeps. */
+/**
+ * When something was asked: monotonicMs(), and Date.now(), which goes on while the machine sleeps.
+ */
 export type Asked = { askedAt: number; askedOn: number }
 export const askedNow = (): Asked => ({ askedAt: monotonicMs(), askedOn: Date.now() })
 
-/** What came back: what the database says this node holds (null: replaced), its clock, and when it was asked. */
+/**
+ * What came back: what the database says this node holds (null: replaced), its clock, and when it
+ * was asked.
+ */
 export type Beat = HeartbeatReply & Asked
 
 export type HeartbeatOptions = {
@@ -38,9 +43,10 @@ export type Heartbeat = {
 }
 
 /**
- * Renews the lease every two seconds. On a server it does so from a thread of its own, so that a busy main loop loses no lease; the
- * thread stops renewing once the main loop has not ticked for 30 s, so that a wedged worker loses its work. The embedded
- * database is reached by the main thread only, and has no lease to lose.
+ * Renews the lease every two seconds. On a server it does so from a thread of its own, so that a
+ * busy main loop loses no lease; the thread stops renewing once the main loop has not ticked for 30
+ * s, so that a wedged worker loses its work. The embedded database is reached by the main thread
+ * only, and has no lease to lose.
  */
 export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   return options.db.embedded ? beatHere(options) : beatInThread(options)
@@ -71,7 +77,10 @@ function beatHere({
   return loop
 }
 
-/** What the thread is started with. `tick`: one 64-bit float, when the main loop was last seen alive. */
+/**
+ * What the thread is started with. `tick`: one 64-bit float, when the main loop was last seen
+ * alive.
+ */
 export type ThreadData = {
   settings: DatabaseSettings
   node: string

@@ -1,4 +1,7 @@
-/** An AbortController whose signal is made when somebody asks for it: most short jobs end before anybody does, and making one takes longer than they do. */
+/**
+ * An AbortController whose signal is made when someone asks for it: most short jobs end before
+ * anyone does, and making one takes longer than they do.
+ */
 export type LazyAbortController = {
   readonly aborted: boolean
   readonly reason: unknown

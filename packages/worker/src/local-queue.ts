@@ -4,9 +4,15 @@ import { createExpiringSet } from './expiring-set.ts'
 
 /** Why a running job is ended from outside. */
 export type End = 'lost' | 'stopping'
-/** waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its result is on its way, its slot is free. */
+/**
+ * waiting: not started, may be recalled. leaving: not started, being handed back. reporting: its
+ * result is on its way, its slot is free.
+ */
 type State = 'waiting' | 'leaving' | 'running' | 'reporting'
-/** `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`: its handler has ended, which one that hangs never does. */
+/**
+ * `settled`: the database knows what became of it. `done`: it is no longer this node's. `ended`:
+ * its handler has ended, which one that hangs never does.
+ */
 export type LocalJob = {
   job: Assignment
   takenAt: number
@@ -18,19 +24,26 @@ export type LocalJob = {
 }
 
 export type LocalQueue = {
-  /** What need not be fetched; a job that was lost while its handler runs may be given to this node again. */
+  /**
+   * What need not be fetched; a job that was lost while its handler runs may be given to this node
+   * again.
+   */
   ids(): number[]
   has(id: number, fence: string): boolean
   /**
-   * Takes up what it has not had: one assignment may be told of by a message, twice, and by the database's answer to a question asked before it ended. False when
-   * a job is in hand under another assignment still, say while it is being handed back. A later assignment of a job whose handler still
-   * runs takes its place; that handler's slot stays taken until it ends.
+   * Takes up what it has not had: one assignment may be told of by a message, twice, and by the
+   * database's answer to a question asked before it ended. False when a job is in hand under
+   * another assignment still, say while it is being handed back. A later assignment of a job whose
+   * handler still runs takes its place; that handler's slot stays taken until it ends.
    */
   add(jobs: readonly Assignment[], takenAt: number): boolean
   /** What ends while this work runs is known for as long. */
   during<T>(work: () => Promise<T>): Promise<T>
   remove(held: LocalJob): void
-  /** The waiting job that is to start now, marked as running: interactive ones first, then by priority, by id. Undefined when no slot is free, or none waits. */
+  /**
+   * The waiting job that is to start now, marked as running: interactive ones first, then by
+   * priority, by id. Undefined when no slot is free, or none waits.
+   */
   next(): LocalJob | undefined
   /** A running job has its result: its slot is free. */
   report(held: LocalJob): void
@@ -44,7 +57,10 @@ export type LocalQueue = {
   started(): LocalJob[]
   /** Drops jobs that have not been started. */
   drop(isGone: (held: LocalJob) => boolean): void
-  /** The job of a handler that hangs is no longer in hand, and may be given to this node again; its slot stays taken. */
+  /**
+   * The job of a handler that hangs is no longer in hand, and may be given to this node again; its
+   * slot stays taken.
+   */
   disown(held: LocalJob): void
   /** A handler whose job was disowned has ended after all. */
   release(held: LocalJob): void
@@ -56,7 +72,8 @@ export type LocalQueue = {
 const KNOWN_MS = 3000
 
 /**
- * What a node has in hand. It may be given more than it runs at once: the rest waits here, and may be handed back as long as it does.
+ * What a node has in hand. It may be given more than it runs at once: the rest waits here, and may
+ * be handed back as long as it does.
  *
  * @param slots role to the number of jobs that run at once; `*` is the most of all roles together
  */

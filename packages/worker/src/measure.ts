@@ -12,7 +12,8 @@ export type Measures = {
 }
 
 /**
- * How fast this node is in each kind, as an exponentially weighted mean over the runs since it started.
+ * How fast this node is in each kind, as an exponentially weighted mean over the runs since it
+ * started.
  *
  * @param clock milliseconds
  * @example
@@ -44,7 +45,10 @@ export function createMeasures(clock: () => number): Measures {
   }
 }
 
-/** A transcription's work is as long as its recording, in seconds; any other job is one piece of work. */
+/**
+ * A transcription's work is as long as its recording, in seconds; any other job is one piece of
+ * work.
+ */
 function workIn(kind: string, output: unknown): number {
   if (
     kind !== 'transcribe' ||

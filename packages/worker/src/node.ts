@@ -41,9 +41,15 @@ export type Node = {
   readonly incarnation: number
   /** Proves to the database that a call comes from this registration. */
   readonly token: string
-  /** monotonicMs() until which the lease surely lasts: counted from before the last heartbeat that was answered. */
+  /**
+   * monotonicMs() until which the lease surely lasts: counted from before the last heartbeat that
+   * was answered.
+   */
   leaseUntil(): number
-  /** Whether what the database gave at this moment (seconds since 1970, by its clock) is surely still this node's, see lease.ts. */
+  /**
+   * Whether what the database gave at this moment (seconds since 1970, by its clock) is surely
+   * still this node's, see lease.ts.
+   */
   isFresh(at: number): boolean
   join(): Promise<void>
   /** Sends a heartbeat soon. */
@@ -51,7 +57,10 @@ export type Node = {
   /** Tells the mesh to give this node nothing more. */
   drain(): Promise<void>
   leave(): Promise<void>
-  /** Rejects when a newer process with the same id took over, or when nothing renews the lease any more. */
+  /**
+   * Rejects when a newer process with the same id took over, or when nothing renews the lease any
+   * more.
+   */
   readonly ended: Promise<never>
 }
 
@@ -67,7 +76,8 @@ export function createNode({
 }: NodeOptions): Node {
   const { id } = registration
   const ended = Promise.withResolvers<never>()
-  // Whoever composes the worker looks at it; without anybody it must not end the process as an unhandled rejection.
+  // Anyone who composes the worker looks at it; without anyone it must not end the process as an
+  // unhandled rejection.
   ended.promise.catch(() => {})
   let incarnation = 0
   const token = randomBytes(32).toString('hex')

@@ -13,7 +13,7 @@ const EVERY_MS = 30_000
 /** What took too long at the start is looked at again after this. */
 const FIRST_MS = 4_000
 
-/** A node's tags: what was found, what it offers, what somebody said of it. */
+/** A node's tags: what was found, what it offers, what someone said of it. */
 export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags => ({
   ...found,
   ...tags,
@@ -22,8 +22,8 @@ export const tagsOf = (found: Tags, { tags }: Offering, config: Config): Tags =>
 })
 
 /**
- * Keeps what a node offers up to date while it runs: looks at its engines again, tells the mesh of a change, and lets the runner know,
- * which holds the very objects that are changed here.
+ * Keeps what a node offers up to date while it runs: looks at its engines again, tells the mesh of
+ * a change, and lets the runner know, which holds the very objects that are changed here.
  *
  * @param options.make what is offered now
  */

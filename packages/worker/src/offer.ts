@@ -15,7 +15,10 @@ import { createVectors } from './kinds/vectors.ts'
 import type { MediaClient } from './media/client.ts'
 import type { Handler } from './execute-job.ts'
 
-/** A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it serves. */
+/**
+ * A model as `nodes.capabilities.models` shows it, under its name. `kinds`: the kinds of jobs it
+ * serves.
+ */
 export type OfferedModel = Omit<ModelInfo, 'name'> & {
   kinds: string[]
   engine: string
@@ -26,7 +29,10 @@ export type Offering = {
   roles: string[]
   handlers: Map<string, Handler>
   slots: Record<string, number>
-  /** What jobs require: `model:NAME` for each model, `kind:NAME` for each kind of the users' own, the languages that are heard, and whether they are translated. */
+  /**
+   * What jobs require: `model:NAME` for each model, `kind:NAME` for each kind of the users' own,
+   * the languages that are heard, and whether they are translated.
+   */
   tags: Record<string, string | true>
   /** For people and the OpenAI door: which engine serves which kind, and the models there are. */
   capabilities: {
@@ -39,10 +45,16 @@ export type Offering = {
   }
 }
 
-/** A language model of more bytes than this is no work for small boxes: its node also takes the role llm_heavy. */
+/**
+ * A language model of more bytes than this is no work for small boxes: its node also takes the role
+ * llm_heavy.
+ */
 export const HEAVY_BYTES = 6e9
 
-/** What this worker offers: the kinds whose engines work here and those of the users' own, within the roles that were configured. */
+/**
+ * What this worker offers: the kinds whose engines work here and those of the users' own, within
+ * the roles that were configured.
+ */
 export function createOffer(options: {
   db: Database
   media: MediaClient
@@ -157,7 +169,10 @@ function modelsOf(engines: Engines, handlers: Map<string, Handler>): Record<stri
   return models
 }
 
-/** @param parallel role to the most jobs that its engine does at once; who says how many slots a role has is believed */
+/**
+ * @param parallel role to the most jobs that its engine does at once; who says how many slots a
+ *   role has is believed
+ */
 function slotsOf(
   roles: string[],
   slots: number | Record<string, number>,

@@ -11,7 +11,10 @@ export type Progress = Loop & {
   note(job: number, fraction: number): void
 }
 
-/** Tells the coordinators twice a second how far the jobs in hand are: through Redis where one hears it there, else over HTTP. What is lost is not sent again. */
+/**
+ * Tells the coordinators twice a second how far the jobs in hand are: through Redis where one hears
+ * it there, else over HTTP. What is lost is not sent again.
+ */
 export function createProgress(options: {
   db: Database
   key: string | null
@@ -52,7 +55,10 @@ export function createProgress(options: {
   }
 }
 
-/** Whether somebody heard it through Redis. (In a cluster those are counted that listen at the same node of it: then it goes over HTTP too.) */
+/**
+ * Whether someone heard it through Redis. (In a cluster those are counted that listen at the same
+ * node of it: then it goes over HTTP too.)
+ */
 async function published(redis: RedisLink | undefined, body: string): Promise<boolean> {
   if (!redis?.up) return false
   return redis.publish('progress', body).then(

@@ -20,13 +20,17 @@ export type Reporter = {
   /** Marks a job as running, together with others. */
   started(job: Fenced): void
   /**
-   * Reports how a job ended and resolves with the database's answer. While the database cannot be reached it tries on,
-   * until `lost` says that the job is no longer ours; then it resolves with `lost`.
+   * Reports how a job ended and resolves with the database's answer. While the database cannot be
+   * reached it tries on, until `lost` says that the job is no longer ours; then it resolves with
+   * `lost`.
    */
   finished(job: Fenced, outcome: Outcome, lost: Ending): Promise<FinishAnswer>
 }
 
-/** Reports for one node: what ends while a report is under way goes with the next, many in one round trip. */
+/**
+ * Reports for one node: what ends while a report is under way goes with the next, many in one round
+ * trip.
+ */
 export function createReporter(options: {
   db: Database
   node: { id: string; readonly incarnation: number; readonly token: string | null }
@@ -122,8 +126,9 @@ function dropLost(jobs: Waiting[]): Waiting[] {
 }
 
 /**
- * What PostgreSQL says of the data itself, by class of SQLSTATE. Anything else may pass: a function, table or right that is
- * missing (42) and an internal error (XX) come with a schema update, and tell nothing of the result.
+ * What PostgreSQL says of the data itself, by class of SQLSTATE. Anything else may pass: a
+ * function, table or right that is missing (42) and an internal error (XX) come with a schema
+ * update, and tell nothing of the result.
  */
 const ABOUT_DATA = /^(22|23|54|P0)[0-9A-Z]{3}$/
 /** What may be about one statement and not about the whole database. */
@@ -134,7 +139,10 @@ function codeOf(err: unknown): string {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }
 
-/** The database will not have this result: the job fails with the reason, instead of being sent for ever. */
+/**
+ * The database will not have this result: the job fails with the reason, instead of being sent
+ * forever.
+ */
 function refused(job: Waiting, err: unknown): Waiting {
   const message = err instanceof Error ? err.message : String(err)
   const outcome: Outcome = {

@@ -11,7 +11,10 @@ import { engineOptions } from './engines/index.ts'
 import type { HandledKind } from './handle.ts'
 import { createWorker } from './worker.ts'
 
-/** What is not given here is read from the environment and `.env`, under the names of docs/configuration.md. */
+/**
+ * What is not given here is read from the environment and `.env`, under the names of
+ * docs/configuration.md.
+ */
 export type RunWorkerOptions = {
   kinds: readonly HandledKind[]
   /** Also offer the built-in kinds whose engines work on this machine. */
@@ -26,7 +29,10 @@ export type RunWorkerOptions = {
   slots?: number | Record<string, number>
   /** Facts about this node that jobs may require, added to those found. */
   tags?: Record<string, string | number | boolean>
-  /** Folder for this node's id and its jobs' own folders (EARSHOT_HOME); ./.earshot unless told otherwise. */
+  /**
+   * Folder for this node's id and its jobs' own folders (EARSHOT_HOME); ./.earshot unless told
+   * otherwise.
+   */
   home?: string
   /** A settings file such as config.yaml. */
   configFile?: string
@@ -34,12 +40,13 @@ export type RunWorkerOptions = {
 }
 
 /**
- * Runs a worker of your own as this program: joins the mesh with your kinds, works until it is told to stop, and leaves. It owns the
- * process meanwhile: the first Ctrl-C or SIGTERM takes nothing more and finishes what is in hand for up to 30 s, the second hands it
- * back at once, the third ends the process on the spot. The log goes to standard error.
+ * Runs a worker of your own as this program: joins the mesh with your kinds, works until it is told
+ * to stop, and leaves. It owns the process meanwhile: the first Ctrl-C or SIGTERM takes nothing
+ * more and finishes what is in hand for up to 30 s, the second hands it back at once, the third
+ * ends the process on the spot. The log goes to standard error.
  *
- * @throws EarshotError EARSHOT_BAD_CONFIG, EARSHOT_DATABASE_NEEDED, EARSHOT_DATABASE, EARSHOT_SCHEMA_MISSING, EARSHOT_BAD_REQUEST (a kind
- *   that the mesh refuses), EARSHOT_REPLACED
+ * @throws EarshotError EARSHOT_BAD_CONFIG, EARSHOT_DATABASE_NEEDED, EARSHOT_DATABASE,
+ *   EARSHOT_SCHEMA_MISSING, EARSHOT_BAD_REQUEST (a kind that the mesh refuses), EARSHOT_REPLACED
  * @example
  * await runWorker({ kinds: [handle(thumbnail, async ({ image, width }) => shrink(image, width))] })
  */
@@ -49,7 +56,8 @@ export async function runWorker({
   ...given
 }: RunWorkerOptions): Promise<void> {
   const interrupts = onSignals(process)
-  // Engines run programs of others, which have no business with the secrets; a user's own handlers may need their environment whole.
+  // Engines run programs of others, which have no business with the secrets; a user's own handlers
+  // may need their environment whole.
   const env = builtIn ? takeEnvironment(process.env) : { ...process.env }
   const config = configure(given, env)
   if (config.database.url === undefined) {
@@ -111,7 +119,7 @@ function configure(
       ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
       ...(key === undefined ? {} : { EARSHOT_KEY: key }),
     },
-    // A config.yaml that nobody named may be another program's.
+    // A config.yaml that no one named may be another program's.
     files: {
       ...(dotenv === undefined ? {} : { dotenv }),
       ...(yaml === undefined || configFile === undefined ? {} : { yaml }),

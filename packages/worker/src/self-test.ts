@@ -15,11 +15,17 @@ import { isDiskFull } from './verdict.ts'
 
 /** The first seconds belong to work that has waited for this node. */
 const AFTER_MS = 3_000
-/** What takes longer says nothing of the engine: it may have waited for its turn behind a long recording. One that hangs is found out by its own watchdog before. */
+/**
+ * What takes longer says nothing of the engine: it may have waited for its turn behind a long
+ * recording. One that hangs is found out by its own watchdog before.
+ */
 const LIMIT_MS = 60 * 60_000
 /** Said and heard: every recogniser knows these words, and few are like others. */
 const SENTENCE = 'the weather report says rain in the morning'
-/** Of the words, so many must be heard. Synthetic voices are hard to understand; nothing at all is not a matter of the voice. */
+/**
+ * Of the words, so many must be heard. Synthetic voices are hard to understand; nothing at all is
+ * not a matter of the voice.
+ */
 const ENOUGH = 1 / 4
 /** Mean of the samples' absolute values, of 32,768: below there is only silence. */
 const SILENCE = 50
@@ -74,9 +80,11 @@ export type SelfTestOptions = {
 }
 
 /**
- * Has each engine of this box that speaks or hears prove itself with its default model, one after the other, while the node works already: says a sentence,
- * hears it, looks at what came of it, measures. What failed is no longer offered. What went well is kept in EARSHOT_HOME and not tried again until
- * engine, model or Earshot change. Servers are not tried: that might cost somebody money.
+ * Has each engine of this box that speaks or hears prove itself with its default model, one after
+ * the other, while the node works already: says a sentence, hears it, looks at what came of it,
+ * measures. What failed is no longer offered. What went well is kept in EARSHOT_HOME and not tried
+ * again until engine, model or Earshot change. Servers are not tried: that might cost someone
+ * money.
  *
  * @returns ends it
  */
@@ -171,7 +179,10 @@ const keyOf = (engine: string, { name, size_bytes }: ModelInfo) =>
     .slice(0, 24)
 const round = (value: number) => Number(value.toPrecision(3))
 
-/** A failure is a result; undefined when it took too long, where nothing could be tried, and where the disk is full, which is no engine's fault. */
+/**
+ * A failure is a result; undefined when it took too long, where nothing could be tried, and where
+ * the disk is full, which is no engine's fault.
+ */
 async function prove(
   work: Promise<SelfTest | undefined>,
   limited: AbortSignal,
@@ -219,7 +230,10 @@ async function trySpeaking(
   return { ok: true, load_s: 0, rtf: round(duration_s / seconds), spoken: { wav, duration_s } }
 }
 
-/** By the voices one after the other, until one is understood: that of Piper may well be a German one. */
+/**
+ * By the voices one after the other, until one is understood: that of Piper may well be a German
+ * one.
+ */
 async function tryHearing(
   engine: SpeechToText,
   model: ModelInfo,

@@ -14,8 +14,8 @@ export type Silence = {
 }
 
 /**
- * Watches that some work gives a sign of life now and then. What hangs must not keep its job for ever: the lease does not tell, since
- * the heartbeat goes on.
+ * Watches that some work gives a sign of life now and then. What hangs must not keep its job
+ * forever: the lease does not tell, since the heartbeat goes on.
  *
  * @param limitS seconds without a sign of life
  * @example
@@ -23,7 +23,7 @@ export type Silence = {
  * await Promise.race([work({ progress: silence.heard, signal: silence.signal }), silence.broken]).finally(silence.stop)
  */
 export function watchSilence(limitS: number): Silence {
-  // Made when somebody listens: most short jobs do not.
+  // Made when someone listens: most short jobs do not.
   let controller: AbortController | undefined
   let isBroken = false
   const broken = Promise.withResolvers<never>()

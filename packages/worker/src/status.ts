@@ -6,8 +6,8 @@ import { EarshotError } from '@earshot/contract'
 export type StatusPort = { port: number; close(): Promise<void> }
 
 /**
- * A small HTTP port of the worker's own, on loopback: GET /healthz tells whether it runs. Workers need no open port; this
- * one is for the box's own service manager.
+ * A small HTTP port of the worker's own, on loopback: GET /healthz tells whether it runs. Workers
+ * need no open port; this one is for the box's own service manager.
  *
  * @param port 0 picks one
  * @throws EarshotError EARSHOT_BAD_CONFIG when the port cannot be had

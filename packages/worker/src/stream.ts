@@ -16,22 +16,29 @@ const GONE_S = 60
 /** How long the end of a stream may take to be taken in. */
 const END_MS = 5_000
 
-/** A job's own stream to the coordinator that asked for it. Nothing of it is ever stored, and its failure never fails the job. */
+/**
+ * A job's own stream to the coordinator that asked for it. Nothing of it is ever stored, and its
+ * failure never fails the job.
+ */
 export type JobStream = {
   /** Sends one piece of output, as it is made. */
   emit(delta: object): void
-  /** The last line: `{"done":true,"output":…}`, or `{"done":true,"error":{code,message}}` when something was sent before. Resolves when it was taken in, or cannot be. */
+  /**
+   * The last line: `{"done":true,"output":…}`, or `{"done":true,"error":{code,message}}` when
+   * something was sent before. Resolves when it was taken in, or cannot be.
+   */
   end(outcome: Outcome): Promise<void>
   /** Breaks it off: the job is no longer ours, or goes back. */
   cut(): void
 }
 
-/** That of jobs which nobody hears. */
+/** That of jobs which no one hears. */
 export const NO_STREAM: JobStream = { emit: () => {}, end: async () => {}, cut: () => {} }
 
 /**
- * Streams of jobs whose payload says where to (`reply_to`, an address of a coordinator of this mesh; no other is ever spoken to, since the
- * mesh key goes along). One request a job: POST /v1/jobs/:id/stream with a line of JSON for each piece, begun with the first.
+ * Streams of jobs whose payload says where to (`reply_to`, an address of a coordinator of this
+ * mesh; no other is ever spoken to, since the mesh key goes along). One request a job: POST
+ * /v1/jobs/:id/stream with a line of JSON for each piece, begun with the first.
  *
  * @example
  * const stream = createStreams({ db, key, node, log }).open(job)
@@ -51,7 +58,10 @@ export function createStreams({
 }): { open(job: Assignment): JobStream } {
   let known = { origins: new Set<string>(), at: -Infinity }
 
-  /** Asked again now and then: whoever gets the address of a coordinator that is gone must not get the key. */
+  /**
+   * Asked again now and then: anyone who gets the address of a coordinator that is gone must not
+   * get the key.
+   */
   async function isCoordinator(origin: string): Promise<boolean> {
     if (known.origins.has(origin) && monotonicMs() - known.at < TRUST_MS) return true
     const there = (await listCoordinators(db.pool)).filter(({ seen_s }) => seen_s < GONE_S)
@@ -91,7 +101,7 @@ export function createStreams({
 function request(url: URL, headers: http.OutgoingHttpHeaders): http.ClientRequest {
   const made = (url.protocol === 'https:' ? https : http).request(url, { method: 'POST', headers })
   made.setNoDelay(true)
-  // However soon it breaks off, somebody listens; who uses it is told as well.
+  // However soon it breaks off, someone listens; who uses it is told as well.
   made.on('error', () => {})
   made.flushHeaders()
   return made

@@ -1,7 +1,7 @@
 import { EarshotError, type ErrorCode } from '@earshot/contract'
 import type { Outcome, Verdict } from '@earshot/db/functions/jobs'
 
-/** `away`: what the job needs is out of reach; it goes back, charging nobody. */
+/** `away`: what the job needs is out of reach; it goes back, charging no one. */
 export type JobOutcome = { outcome: Outcome } | { away: string }
 
 /** Who is to blame, by what happened. Codes that are not listed are charged to the job. */

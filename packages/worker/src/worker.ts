@@ -43,10 +43,12 @@ export type WorkerOptions = {
 }
 
 /**
- * A worker: joins the mesh with the roles this machine can serve, runs what it is given, reports, and leaves.
+ * A worker: joins the mesh with the roles this machine can serve, runs what it is given, reports,
+ * and leaves.
  *
- * `stop(hurry)` takes nothing more, lets work in hand finish for up to 30 s and hands back the rest, uncharged; when `hurry`
- * fires it hands back at once. `ended` settles when another process took over this node's id.
+ * `stop(hurry)` takes nothing more, lets work in hand finish for up to 30 s and hands back the
+ * rest, uncharged; when `hurry` fires it hands back at once. `ended` settles when another process
+ * took over this node's id.
  *
  * @example
  * const worker = createWorker({ db, config, log, engines: await findEngines() })
@@ -164,7 +166,10 @@ export function createWorker({
       })
   }
 
-  /** New assignments are taken up, unstarted ones handed back, and a heartbeat's reply tells which jobs are no longer ours. */
+  /**
+   * New assignments are taken up, unstarted ones handed back, and a heartbeat's reply tells which
+   * jobs are no longer ours.
+   */
   function wake(hint: Hint, given?: GivenToNode): void {
     if (!node?.incarnation) return
     if (hint === 'assigned') runner?.look(given)

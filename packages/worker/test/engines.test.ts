@@ -127,7 +127,8 @@ describe('hearing', () => {
     async () => {
       await decode({ file: recording, out: at('fail.wav') })
       const program = async (name: string, script: string) => {
-        // Not by naming Node in the first line: that line knows no quoting, and this Node's path may have a space in it.
+        // Not by naming Node in the first line: that line knows no quoting, and this Node's path
+        // may have a space in it.
         await writeFile(`${at(name)}.cjs`, script)
         await writeFile(at(name), `#!/bin/sh\nexec "${process.execPath}" "${at(name)}.cjs" "$@"\n`)
         await chmod(at(name), 0o755)
@@ -239,7 +240,10 @@ describe('speaking with eSpeak NG', () => {
 
 describe('speaking with Piper', () => {
   const home = at('piper-home')
-  /** What its programs have in common: a model, an output file, the text on standard input; it speaks as long as the text is. */
+  /**
+   * What its programs have in common: a model, an output file, the text on standard input; it
+   * speaks as long as the text is.
+   */
   const SCRIPT = `const fs = require('fs'); const args = process.argv.slice(2); if (args[0] === '--help') process.exit(0)
     const given = Object.fromEntries([[args[0], args[1]], [args[2], args[3]]]); const text = fs.readFileSync(0, 'utf8')
     if (!fs.existsSync(given['--model']) || text.split('\\n').length !== 2) process.exit(3)

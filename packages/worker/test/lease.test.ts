@@ -7,7 +7,8 @@ const LEASE_MS = 3000
 const AHEAD_MS = 987_654
 
 test('what counts as fresh was given less than a second ago, under a lease that the database has kept since', () => {
-  // A beat: sent now, in the database `there` ms later, answered `back` ms after that; or none for a while.
+  // A beat: sent now, in the database `there` ms later, answered `back` ms after that; or none for
+  // a while.
   const beats = fc.array(
     fc.record({
       pause: fc.integer({ min: 0, max: 5000 }),

@@ -10,7 +10,10 @@ const node = (script: string) => ({
   args: ['-e', script],
   quietLimitS: 30,
 })
-/** Whether a process still runs. One that has ended but was not yet asked after (Z in /proc, where there is one) does not. */
+/**
+ * Whether a process still runs. One that has ended but was not yet asked after (Z in /proc, where
+ * there is one) does not.
+ */
 function runs(pid: number): boolean {
   try {
     process.kill(pid, 0)

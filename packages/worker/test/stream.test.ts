@@ -42,7 +42,7 @@ beforeAll(async () => {
   await once(server, 'listening')
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await touchCoordinator(held.db.pool, { id: 'desk', url, version: '1', protocol: 1 })
-  // What stands there may be anything: it keeps nobody from being heard.
+  // What stands there may be anything: it keeps no one from being heard.
   await touchCoordinator(held.db.pool, { id: 'odd', url: 'nonsense', version: '1', protocol: 1 })
 })
 afterAll(async () => {

@@ -14,7 +14,10 @@ const root = await tempFolder()
 const wav = path.join(root, 'audio.wav')
 await writeFile(wav, Buffer.concat([wavHeader(2 * BYTES_PER_S), Buffer.alloc(2 * BYTES_PER_S, 7)]))
 
-/** What whisper-node 1.1.1 does, in short: goes to its own folder when it is loaded, hands a text to a shell, drops the first line, tells failures to the console. */
+/**
+ * What whisper-node 1.1.1 does, in short: goes to its own folder when it is loaded, hands a text to
+ * a shell, drops the first line, tells failures to the console.
+ */
 const PACKAGE = `const { exec } = require('node:child_process'); const path = require('node:path')
   process.chdir(path.join(__dirname, '..', 'lib', 'whisper.cpp'))
   exports.whisper = async (file, { modelPath, whisperOptions, shellOptions }) => {
@@ -27,7 +30,7 @@ const PACKAGE = `const { exec } = require('node:child_process'); const path = re
     } catch (error) { console.log('[whisper-node] Problem:', error) }
   }`
 
-/** A home in which somebody installed it, with this in the place of the program `main`. */
+/** A home in which someone installed it, with this in the place of the program `main`. */
 async function install(name: string, main?: string): Promise<string> {
   const home = path.join(root, name)
   const at = path.join(home, 'engines', 'node_modules', 'whisper-node')

@@ -17,7 +17,10 @@ const JOBS = 500
 const NODES = 5
 type Table = { db: Database; term: string; nodes: { id: string; incarnation: number }[] }
 
-/** The leader's own routing over five nodes, on a database with many jobs of higher priority that no node can run, and on one without, in turn. */
+/**
+ * The leader's own routing over five nodes, on a database with many jobs of higher priority that no
+ * node can run, and on one without, in turn.
+ */
 export const behindOthers: Part = async ({ stage, quick, say }) => {
   const many = quick ? 50_000 : 1_000_000
   const tables = [

@@ -8,7 +8,10 @@ import { startChild } from './processes.ts'
 const BULK = 1000
 const OPTIONS = { removeOnComplete: true, removeOnFail: true }
 
-/** BullMQ with two worker processes, on a Redis that writes nothing to disk: its fastest, and not durable. */
+/**
+ * BullMQ with two worker processes, on a Redis that writes nothing to disk: its fastest, and not
+ * durable.
+ */
 export async function startBullmq(url: string): Promise<Contender> {
   const connection = new Redis(url, { maxRetriesPerRequest: null })
   const queue = new Queue(noop.kind, { connection })

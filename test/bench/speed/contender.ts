@@ -1,7 +1,13 @@
-/** What takes part in a race: a queue with two worker processes that run a no-op, or the mesh with its coordinator and two workers. */
+/**
+ * What takes part in a race: a queue with two worker processes that run a no-op, or the mesh with
+ * its coordinator and two workers.
+ */
 export type Contender = {
   name: string
-  /** Enqueues so many jobs at once, by the fastest way that its documentation names; durable when this resolves. */
+  /**
+   * Enqueues so many jobs at once, by the fastest way that its documentation names; durable when
+   * this resolves.
+   */
   addMany(count: number): Promise<void>
   /** A client with a connection of its own. */
   connect(): Promise<Client>
@@ -20,7 +26,10 @@ export type Client = {
   close(): Promise<void>
 }
 
-/** What the worker processes tell: how many jobs their handlers saw, and after how many milliseconds each that carried a time. */
+/**
+ * What the worker processes tell: how many jobs their handlers saw, and after how many milliseconds
+ * each that carried a time.
+ */
 export type Ran = { count: number; delays: number[]; reset(): void }
 
 /** The same clock in all processes of a machine, in milliseconds. */

@@ -19,7 +19,10 @@ export type Mesh = Contender & {
 /** `url`: a database that is the mesh's alone; `redis`: the mesh hears through it. */
 export type MeshPlace = { url: string; folder: string; redis?: string; workers?: number }
 
-/** A coordinator and two workers, each a process of its own, with everything on: leases, events, tenants, parents. */
+/**
+ * A coordinator and two workers, each a process of its own, with everything on: leases, events,
+ * tenants, parents.
+ */
 export async function startMesh({
   url,
   folder,

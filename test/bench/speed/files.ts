@@ -8,7 +8,10 @@ import type { Part } from './part.ts'
 import { residentMb } from './processes.ts'
 import { alone, compare, short } from './result.ts'
 
-/** Many small files, dropped at once: every one a document, none twice, and the coordinator's memory stays flat. */
+/**
+ * Many small files, dropped at once: every one a document, none twice, and the coordinator's memory
+ * stays flat.
+ */
 export const dropped: Part = async ({ stage, quick, say }) => {
   const count = quick ? 100 : 1000
   const folder = path.join(stage.folder, 'files')

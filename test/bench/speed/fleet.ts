@@ -25,7 +25,10 @@ async function meshOf(
   })
 }
 
-/** How soon a job starts on the one node that can run it, with and without a hundred that idle, in turn. */
+/**
+ * How soon a job starts on the one node that can run it, with and without a hundred that idle, in
+ * turn.
+ */
 export const amongIdle: Part = async (bench) => {
   const { say, quick } = bench
   const count = quick ? 20 : 100
@@ -72,7 +75,10 @@ export const amongIdle: Part = async (bench) => {
   return lines
 }
 
-/** What a coordinator uses of a core while many nodes renew their leases and do a hundred jobs a second. */
+/**
+ * What a coordinator uses of a core while many nodes renew their leases and do a hundred jobs a
+ * second.
+ */
 export const heartbeats: Part = async (bench) => {
   const { say, quick, seconds } = bench
   const count = quick ? 100 : 1000

@@ -1,4 +1,5 @@
-// graphile-worker: by its documentation's fastest settings (https://worker.graphile.org/docs/performance), or, with DEFAULTS, as it comes.
+// graphile-worker: by its documentation's fastest settings
+// (https://worker.graphile.org/docs/performance), or, with DEFAULTS, as it comes.
 import { Logger, run } from 'graphile-worker'
 import { CONCURRENCY } from './kind.ts'
 import { createTally } from './tally.ts'

@@ -5,7 +5,10 @@ import { connectSql } from './earshot.ts'
 import { WORKERS, noop } from './kind.ts'
 import { startChild } from './processes.ts'
 
-/** graphile-worker with two worker processes. `defaults`: as it comes, without a local queue and batches. */
+/**
+ * graphile-worker with two worker processes. `defaults`: as it comes, without a local queue and
+ * batches.
+ */
 export async function startGraphile(
   url: string,
   { defaults }: { defaults: boolean },

@@ -8,7 +8,10 @@ export const noop = defineKind({
   payload: z.object({ t: z.number().optional() }),
   result: z.object({}),
 })
-/** Jobs at once in each worker process: what graphile-worker's own figures were made with, and the mesh's too. */
+/**
+ * Jobs at once in each worker process: what graphile-worker's own figures were made with, and the
+ * mesh's too.
+ */
 export const CONCURRENCY = 24
 /** What BullMQ's documentation advises for jobs that only wait; less was slower. */
 export const CONCURRENCY_BULLMQ = 100

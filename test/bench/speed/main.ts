@@ -1,7 +1,9 @@
 /**
- * pnpm bench mesh [--only drain,closed,start,…] [--jobs N] [--rounds N] [--by notify|redis] [--quick] [--json] [--report]: the mesh beside the fastest queues, in one run
- * on one machine and server, all in turn. `--report` writes the figures into docs/performance.md and draws docs/speed.svg. Nothing here fails for a
- * figure: what counts is the ratio, and the load stands beside it.
+ * pnpm bench mesh [--only drain,closed,start,…] [--jobs N] [--rounds N] [--by notify|redis]
+ * [--quick] [--json] [--report]: the mesh beside the fastest queues, in one run on one machine and
+ * server, all in turn. `--report` writes the figures into docs/performance.md and draws
+ * docs/speed.svg. Nothing here fails for a figure: what counts is the ratio, and the load stands
+ * beside it.
  */
 import { parseArgs } from 'node:util'
 import { behindOthers } from './ahead.ts'

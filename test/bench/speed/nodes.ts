@@ -1,4 +1,5 @@
-// Many simulated nodes in one process. Each joins, hears and renews its lease every 2 s; with WORKS they do what they are given at once, and share an ear.
+// Many simulated nodes in one process. Each joins, hears and renews its lease every 2 s; with WORKS
+// they do what they are given at once, and share an ear.
 import { PROTOCOL } from '@earshot/contract'
 import { finishJobs, takeAssignments } from '@earshot/db/functions/jobs'
 import { heartbeat, deregisterNode, nodeChannel, registerNode } from '@earshot/db/functions/nodes'

@@ -19,7 +19,10 @@ const PEERS: Record<string, string> = {
   bullmq: 'BullMQ alone',
 }
 
-/** Measures all who take part round by round, each time another one first, so that what disturbs the machine disturbs all. */
+/**
+ * Measures all who take part round by round, each time another one first, so that what disturbs the
+ * machine disturbs all.
+ */
 async function inTurn<T>(
   { stage, rounds, say }: Parameters<Part>[0],
   names: readonly Name[],

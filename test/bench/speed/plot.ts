@@ -12,7 +12,10 @@ const REACH = 4
 const escape = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 
-/** How far each row is from its target, on a logarithmic scale: right of the line in the middle it is met. The thin line is the spread of the rounds. */
+/**
+ * How far each row is from its target, on a logarithmic scale: right of the line in the middle it
+ * is met. The thin line is the spread of the rounds.
+ */
 export function plot(lines: readonly Line[]): string {
   const middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
   const half = (WIDTH - LEFT - RIGHT) / 2

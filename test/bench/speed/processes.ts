@@ -8,8 +8,9 @@ import type { Told } from './tally.ts'
 export type Child = { pid: number; stop(): Promise<void> }
 
 /**
- * Starts a file of this folder as a process, and waits until it says that it is ready. With `EARSHOT_BENCH_PROFILE` each writes a profile
- * of its processor time into that folder when it is stopped.
+ * Starts a file of this folder as a process, and waits until it says that it is ready. With
+ * `EARSHOT_BENCH_PROFILE` each writes a profile of its processor time into that folder when it is
+ * stopped.
  *
  * @throws Error when it ends before
  */
@@ -50,7 +51,10 @@ async function stopChild(child: ChildProcess, ended: Promise<unknown>): Promise<
   await ended
 }
 
-/** Processor time that a process used so far, user and system, in seconds; undefined where the system does not say. */
+/**
+ * Processor time that a process used so far, user and system, in seconds; undefined where the
+ * system does not say.
+ */
 export function processorSeconds(pid: number): number | undefined {
   try {
     // Past the program's name, which may hold anything.

@@ -15,13 +15,19 @@ export async function handled({ name, ran }: Contender, count: number): Promise<
   }
 }
 
-/** Waits until the end of so many jobs is committed: for all in the same way, by asking where they lie. */
+/**
+ * Waits until the end of so many jobs is committed: for all in the same way, by asking where they
+ * lie.
+ */
 export async function settled(contender: Contender, count: number): Promise<void> {
   await handled(contender, count)
   while (await contender.isOpen()) await sleep(1)
 }
 
-/** The same for all: what is compiled, planned or measured of itself at first is no part of any figure. */
+/**
+ * The same for all: what is compiled, planned or measured of itself at first is no part of any
+ * figure.
+ */
 export async function warmUp(contenders: readonly Contender[]): Promise<void> {
   for (const contender of contenders) {
     contender.ran.reset()
@@ -45,7 +51,10 @@ export async function drain(contender: Contender, jobs: number): Promise<number>
   return (jobs / (now() - began)) * 1000
 }
 
-/** Clients that enqueue one job a transaction, the next when the one before is committed. `rate`: jobs a second until the last one's end is committed. */
+/**
+ * Clients that enqueue one job a transaction, the next when the one before is committed. `rate`:
+ * jobs a second until the last one's end is committed.
+ */
 export async function closedLoop(
   contender: Contender,
   seconds: number,
@@ -69,7 +78,10 @@ export async function closedLoop(
   return { rate, jobs }
 }
 
-/** Milliseconds from a client's enqueueing to the handler's start, one job at a time, at irregular moments. */
+/**
+ * Milliseconds from a client's enqueueing to the handler's start, one job at a time, at irregular
+ * moments.
+ */
 export async function startDelays(
   contender: Contender,
   jobs: number,

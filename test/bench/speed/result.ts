@@ -1,6 +1,9 @@
 import os from 'node:os'
 
-/** One row of the result: ours against a peer's, or against our own under better conditions; several rounds, the two in turn. */
+/**
+ * One row of the result: ours against a peer's, or against our own under better conditions; several
+ * rounds, the two in turn.
+ */
 export type Line = {
   measure: string
   against: string
@@ -8,7 +11,10 @@ export type Line = {
   /** Medians over the rounds. */
   ours: number
   peer?: number
-  /** The median of the rounds' own ratios, and the least and greatest of them. Without a peer: of the figure itself. */
+  /**
+   * The median of the rounds' own ratios, and the least and greatest of them. Without a peer: of
+   * the figure itself.
+   */
   ratio: number
   spread: [least: number, greatest: number]
   target: { sign: '≥' | '≤' | '<' | '='; than: number; unit: '×' | '%' | '/s' }

@@ -13,8 +13,9 @@ const BATCH = 2000
 const PARTS = 20
 
 /**
- * A long row of jobs through one mesh, enqueued as fast as they are done, with a snapshot held open from a quarter to three quarters of the way, which
- * keeps the server from clearing up. Without --jobs 500,000; the target is meant for 5,000,000.
+ * A long row of jobs through one mesh, enqueued as fast as they are done, with a snapshot held open
+ * from a quarter to three quarters of the way, which keeps the server from clearing up. Without
+ * --jobs 500,000; the target is meant for 5,000,000.
  */
 export const longRow: Part = async ({ stage, jobs, quick, say }) => {
   const count = quick ? 10_000 : jobs === 20_000 ? 500_000 : jobs

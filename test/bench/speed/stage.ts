@@ -11,7 +11,10 @@ import type { Contender } from './contender.ts'
 import { type Mesh, startMesh } from './earshot.ts'
 import { startGraphile } from './graphile.ts'
 
-/** One server for all who keep their jobs in PostgreSQL: what was acknowledged is on disk, at enqueueing as at completion. */
+/**
+ * One server for all who keep their jobs in PostgreSQL: what was acknowledged is on disk, at
+ * enqueueing as at completion.
+ */
 const DURABLE = {
   synchronous_commit: 'on',
   fsync: 'on',
@@ -22,7 +25,10 @@ const DURABLE = {
   max_connections: '400',
 }
 
-/** It counts nothing, but where it is switched on: with EARSHOT_BENCH_PROFILE, what statements cost is written into that folder too. */
+/**
+ * It counts nothing, but where it is switched on: with EARSHOT_BENCH_PROFILE, what statements cost
+ * is written into that folder too.
+ */
 const COUNTING = {
   shared_preload_libraries: 'pg_stat_statements',
   'pg_stat_statements.track': 'none',
@@ -40,12 +46,15 @@ type Cast = {
 }
 export type Name = keyof Cast
 
-/** The servers, private and gone afterwards, and whoever takes part, started when first asked for. */
+/**
+ * The servers, private and gone afterwards, and anyone who takes part, started when first asked
+ * for.
+ */
 export type Stage = AsyncDisposable & {
   folder: string
   version: string
   get<N extends Name>(name: N): Promise<Cast[N]>
-  /** Ends whoever takes part, so that they do not disturb what comes. */
+  /** Ends anyone who takes part, so that they do not disturb what comes. */
   clear(): Promise<void>
   /** An empty database of its own. `counted`: its statements are counted in pg_stat_statements. */
   database(name: string, counted?: boolean): Promise<string>

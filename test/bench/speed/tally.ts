@@ -5,7 +5,9 @@ export type Told = { ready: true } | { count: number; delays: number[] }
 
 const EVERY_MS = 10
 
-/** Counts, in a worker process, what its handler saw, and tells the bench every few milliseconds. */
+/**
+ * Counts, in a worker process, what its handler saw, and tells the bench every few milliseconds.
+ */
 export function createTally(): { ran(payload: unknown): void; ready(): void } {
   let count = 0
   let delays: number[] = []

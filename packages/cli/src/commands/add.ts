@@ -29,7 +29,10 @@ type Added = {
 }
 type Refused = { file: string; error: ErrorBody['error'] }
 
-/** `earshot add FILE… [--wait] [--interactive] [--language CODE]`: sends files into the mesh. One that fails does not stop the others. */
+/**
+ * `earshot add FILE… [--wait] [--interactive] [--language CODE]`: sends files into the mesh. One
+ * that fails does not stop the others.
+ */
 export async function run(
   context: Context,
   files: string[],
@@ -183,7 +186,10 @@ async function finish(
 const LOOK_AGAIN_MS = 200
 const TELL_MS = 2_000
 
-/** While a job waits for a node, says so and how many go before it: no per cent of what has not begun. */
+/**
+ * While a job waits for a node, says so and how many go before it: no per cent of what has not
+ * begun.
+ */
 function tellPlace(client: Context['client'], job: number, progress: Progress): () => void {
   const timer = setInterval(() => {
     client.why(job).then(
@@ -200,7 +206,10 @@ function tellPlace(client: Context['client'], job: number, progress: Progress): 
   return () => clearInterval(timer)
 }
 
-/** The document once it is ready or failed. Asked for rather than listened to: its chunks follow the transcript at once. */
+/**
+ * The document once it is ready or failed. Asked for rather than listened to: its chunks follow the
+ * transcript at once.
+ */
 async function ready(
   client: Context['client'],
   id: number,

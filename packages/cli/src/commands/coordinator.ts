@@ -3,7 +3,10 @@ import type { Context } from '../context.ts'
 import { noteAddress } from '../running-mesh.ts'
 import { requireServer, serve } from '../serve.ts'
 
-/** `earshot coordinator`: routes jobs, watches the inbox and serves HTTP, on the database that the mesh shares. */
+/**
+ * `earshot coordinator`: routes jobs, watches the inbox and serves HTTP, on the database that the
+ * mesh shares.
+ */
 export async function run(context: Context): Promise<number> {
   requireServer(context, 'coordinator')
   const { config, log, output } = context

@@ -20,7 +20,10 @@ export type DatabaseCheck = {
   advice: string[]
 }
 
-/** `earshot db check`: whether the database answers and holds this Earshot's schema; exit code 1 when something is to be done. */
+/**
+ * `earshot db check`: whether the database answers and holds this Earshot's schema; exit code 1
+ * when something is to be done.
+ */
 export async function run(context: Context): Promise<number> {
   const check = await checkDatabase(context)
   const { output } = context
@@ -30,8 +33,9 @@ export async function run(context: Context): Promise<number> {
 }
 
 /**
- * Looks at the database and changes nothing. A server is read directly, also while a mesh runs on it: reading disturbs
- * nobody, and it is this address that is in question. The embedded one is asked through the mesh that has it open.
+ * Looks at the database and changes nothing. A server is read directly, also while a mesh runs on
+ * it: reading disturbs no one, and it is this address that is in question. The embedded one is
+ * asked through the mesh that has it open.
  */
 export async function checkDatabase(context: Context): Promise<DatabaseCheck> {
   const nothing = {

@@ -8,7 +8,10 @@ import { counted } from '../wording.ts'
 type Options = { dryRun?: boolean; showSql?: boolean }
 type File = { name: string; sql: string }
 
-/** `earshot db init`: creates the schema or brings it up to date; twice does nothing the second time. */
+/**
+ * `earshot db init`: creates the schema or brings it up to date; twice does nothing the second
+ * time.
+ */
 export async function run(
   context: Context,
   _: string[],
@@ -38,7 +41,8 @@ async function apply(
 ): Promise<Migrated> {
   if (!dryRun || !isEmbedded(context) || embeddedExists(context))
     return withDatabase(context, (db) => migrate(db, { dryRun, onSql }))
-  // Opening the embedded database would already create it; on an empty one, everything is to be done.
+  // Opening the embedded database would already create it; on an empty one, everything is to be
+  // done.
   const { migrations, functions, grants } = await readSqlFiles()
   for (const { name, sql } of [...migrations, ...functions, ...(grants ? [grants] : [])])
     onSql(name, sql)

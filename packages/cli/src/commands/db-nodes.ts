@@ -4,7 +4,10 @@ import type { Context } from '../context.ts'
 import { embeddedExists, isEmbedded, meshHealth, withDatabase } from '../database-access.ts'
 import { printNodes } from './nodes.ts'
 
-/** `earshot db nodes`: the same as `earshot nodes`, read from the database itself when no mesh answers. */
+/**
+ * `earshot db nodes`: the same as `earshot nodes`, read from the database itself when no mesh
+ * answers.
+ */
 export async function run(context: Context): Promise<void> {
   const { client, output, interrupts } = context
   if ((await meshHealth(context)) !== null)

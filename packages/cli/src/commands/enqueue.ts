@@ -2,7 +2,10 @@ import { EarshotError, type Kind } from '@earshot/contract'
 import type { Context } from '../context.ts'
 import { unfinished } from './unfinished.ts'
 
-/** `earshot enqueue KIND [PAYLOAD]`: hands a job of any kind to the mesh; with `--wait` prints its result. */
+/**
+ * `earshot enqueue KIND [PAYLOAD]`: hands a job of any kind to the mesh; with `--wait` prints its
+ * result.
+ */
 export async function run(
   { client, output, interrupts }: Context,
   [kind = '', text = '{}']: string[],

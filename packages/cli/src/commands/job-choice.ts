@@ -39,7 +39,10 @@ function choiceOf(
   )
 }
 
-/** Runs `earshot jobs retry` or `earshot jobs cancel`; exit code 1 when a job that was named by its number was left as it is. */
+/**
+ * Runs `earshot jobs retry` or `earshot jobs cancel`; exit code 1 when a job that was named by its
+ * number was left as it is.
+ */
 export async function changeJobs(
   { client, output, interrupts }: Context,
   action: 'retry' | 'cancel',

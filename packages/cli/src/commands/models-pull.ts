@@ -7,7 +7,10 @@ import type { Context } from '../context.ts'
 import { createProgress } from '../progress.ts'
 import { bytes } from '../wording.ts'
 
-/** `earshot models pull NAME`: a model of whisper.cpp into EARSHOT_HOME, any other through Ollama. A running worker offers it within half a minute. */
+/**
+ * `earshot models pull NAME`: a model of whisper.cpp into EARSHOT_HOME, any other through Ollama. A
+ * running worker offers it within half a minute.
+ */
 export async function run(
   { config, output, interrupts }: Context,
   [name = '']: string[],

@@ -1,7 +1,10 @@
 import type { Context } from '../context.ts'
 import { safe } from '../wording.ts'
 
-/** `earshot node quarantine NODE`: it gets nothing more until it is resumed, and what it has goes back at once, uncharged. */
+/**
+ * `earshot node quarantine NODE`: it gets nothing more until it is resumed, and what it has goes
+ * back at once, uncharged.
+ */
 export async function run(
   { client, output, interrupts }: Context,
   [id = '']: string[],

@@ -20,7 +20,10 @@ const FORMATS: Record<string, (typeof SPEECH_FORMATS)[number]> = {
   '.aac': 'aac',
 }
 
-/** `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the file, in the format of its ending. */
+/**
+ * `earshot say TEXT -o out.wav`: has the mesh speak the text and writes the file, in the format of
+ * its ending.
+ */
 export async function run(
   { client, output, interrupts, surroundings }: Context,
   words: string[],
@@ -83,7 +86,10 @@ async function refuseWrongPlace(file: string): Promise<void> {
     })
 }
 
-/** Written beside and renamed, so that a watcher of the folder (the inbox, say) never sees half a file. */
+/**
+ * Written beside and renamed, so that a watcher of the folder (the inbox, say) never sees half a
+ * file.
+ */
 async function writeBeside(
   file: string,
   body: ReadableStream<Uint8Array>,

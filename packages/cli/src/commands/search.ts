@@ -51,7 +51,10 @@ function wordStart(text: string, near: number): number {
   return near === 0 || space === -1 ? near : space + 1
 }
 
-/** Words of the text that start as a word of the query does: the index stems, so `light` also finds `lights`. */
+/**
+ * Words of the text that start as a word of the query does: the index stems, so `light` also finds
+ * `lights`.
+ */
 function matchesOf(text: string, query: string): { start: number; end: number }[] {
   const wanted = [...query.toLowerCase().matchAll(/[\p{L}\p{N}]+/gu)].map(([word]) => word)
   return [...text.matchAll(/[\p{L}\p{N}]+/gu)].flatMap((found) => {

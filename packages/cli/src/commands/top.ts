@@ -7,7 +7,10 @@ const EVERY_MS = 1_000
 /** One frame as plain text has no edge. */
 const WIDE = 200
 
-/** `earshot top`: nodes, lanes and jobs in hand, drawn anew every second; one frame where there is no terminal. */
+/**
+ * `earshot top`: nodes, lanes and jobs in hand, drawn again every second; one frame where there is
+ * no terminal.
+ */
 export async function run(
   { client, output, interrupts, surroundings }: Context,
   _: string[],

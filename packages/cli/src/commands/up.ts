@@ -6,7 +6,10 @@ import type { Context } from '../context.ts'
 import { noteAddress } from '../running-mesh.ts'
 import { serve } from '../serve.ts'
 
-/** `earshot up`: coordinator and one worker in this process, on the embedded database or on DATABASE_URL. */
+/**
+ * `earshot up`: coordinator and one worker in this process, on the embedded database or on
+ * DATABASE_URL.
+ */
 export async function run(context: Context): Promise<number> {
   const { config, log, output } = context
   // Engines are tried out in processes of their own, meanwhile the database opens.

@@ -4,7 +4,10 @@ import { engineOptions } from '@earshot/worker/engines/index'
 import type { Context } from '../context.ts'
 import { requireServer, serve } from '../serve.ts'
 
-/** `earshot worker`: joins the mesh with what this machine can do, and works until it is told to stop. */
+/**
+ * `earshot worker`: joins the mesh with what this machine can do, and works until it is told to
+ * stop.
+ */
 export async function run(context: Context): Promise<number> {
   requireServer(context, 'worker')
   const { config, log, output } = context

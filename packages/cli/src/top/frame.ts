@@ -11,7 +11,8 @@ type Cell = string | [text: string, paint: (text: string) => string]
 type Column = { head: string; most?: number; right?: boolean }
 
 /**
- * One picture of the mesh: at most `height` lines of at most `width` columns. Where there is more than fits, a last line says how much.
+ * One picture of the mesh: at most `height` lines of at most `width` columns. Where there is more
+ * than fits, a last line says how much.
  *
  * @example
  * frame(state, 80, 24, output).join('\n')
@@ -43,7 +44,10 @@ function head(state: TopState, width: number, paint: Paint): string {
   )
 }
 
-/** Shares the lines among the sections: a blank line, the headings and rows each. None gets more than it has rows for; the last ones get what is left. */
+/**
+ * Shares the lines among the sections: a blank line, the headings and rows each. None gets more
+ * than it has rows for; the last ones get what is left.
+ */
 function share(lines: number, rows: number[]): number[] {
   let left = lines
   return rows.map((count, at) => {

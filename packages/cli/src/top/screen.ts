@@ -16,7 +16,8 @@ const CLEAR_LINE = '\u001b[K'
 const CLEAR_BELOW = '\u001b[J'
 
 /**
- * Takes over the terminal: a second screen without a cursor, keys without Enter. Nothing when there is none.
+ * Takes over the terminal: a second screen without a cursor, keys without Enter. Nothing when there
+ * is none.
  *
  * @param onLeave called when q, Escape or Ctrl-C is pressed
  */
@@ -38,7 +39,8 @@ export function openScreen(
   return {
     draw(picture) {
       const lines = picture(stdout.columns ?? 80, stdout.rows ?? 24)
-      // Written over what is there, in one go: clearing first would flicker. No line break after the last, or the screen would roll.
+      // Written over what is there, in one go: clearing first would flicker. No line break after
+      // the last, or the screen would roll.
       stdout.write(
         `${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\r\n')}${CLEAR_BELOW}`,
       )

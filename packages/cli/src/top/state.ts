@@ -13,7 +13,10 @@ export type TopState = {
   failed_per_min: number
   /** Whether the Redis of the coordinator that was asked answers; null where it has none. */
   redis: 'up' | 'away' | null
-  /** Why the mesh does not answer at the moment, in a sentence; what is shown is then what was known last. */
+  /**
+   * Why the mesh does not answer at the moment, in a sentence; what is shown is then what was known
+   * last.
+   */
   trouble: string | null
 }
 
@@ -24,7 +27,10 @@ export type Rates = {
   read(now: number): Pick<TopState, 'completed_per_min' | 'failed_per_min'>
 }
 
-/** Counts how many jobs ended in the last minute, in cells of a second, so that its cost does not depend on how many. */
+/**
+ * Counts how many jobs ended in the last minute, in cells of a second, so that its cost does not
+ * depend on how many.
+ */
 export function createRates(): Rates {
   const cells = new Map<number, { completed: number; failed: number }>()
   const forget = (now: number) => {

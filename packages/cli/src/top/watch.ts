@@ -2,19 +2,28 @@ import type { Client } from '@earshot/sdk'
 import type { ListedJob } from '@earshot/contract'
 import { createRates, type TopState } from './state.ts'
 
-/** Without news everything is asked for again after so long: how long nodes are silent brings no event. */
+/**
+ * Without news everything is asked for again after so long: how long nodes are silent brings no
+ * event.
+ */
 const STALE_MS = 5_000
 /** Jobs in hand that are shown at most. */
 const MOST = 1_000
 
 export type Watch = {
-  /** What is known now; asks the mesh first where something happened. Throws only when it never answered. */
+  /**
+   * What is known now; asks the mesh first where something happened. Throws only when it never
+   * answered.
+   */
   state(): Promise<TopState>
   /** Follows the events until the signal aborts. */
   follow(signal: AbortSignal): Promise<void>
 }
 
-/** Keeps a picture of the mesh: the event stream says when to look and how fast jobs end, HTTP what there is. */
+/**
+ * Keeps a picture of the mesh: the event stream says when to look and how fast jobs end, HTTP what
+ * there is.
+ */
 export function createWatch(client: Client, signal: AbortSignal): Watch {
   const rates = createRates()
   const progress = new Map<number, number>()

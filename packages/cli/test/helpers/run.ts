@@ -11,11 +11,14 @@ export const MAIN = path.resolve(import.meta.dirname, '../../src/main.ts')
 
 export type Ran = { code: number | null; stdout: string; stderr: string }
 
-/** A fresh folder with a space in its name; it has no settings files, and goes when the tests are over. */
+/**
+ * A fresh folder with a space in its name; it has no settings files, and goes when the tests are
+ * over.
+ */
 export const emptyFolder = (): string =>
   mkdtempSync(path.join(inject('databases').folder, 'a folder '))
 
-/** The tests' environment without anybody's own settings. */
+/** The tests' environment without anyone's own settings. */
 export function environment(
   settings: Record<string, string> = {},
 ): Record<string, string | undefined> {
@@ -48,7 +51,7 @@ export async function earshot(
   return { code, stdout, stderr }
 }
 
-/** An address on this machine where nobody answers: a port that was free a moment ago. */
+/** An address on this machine where no one answers: a port that was free a moment ago. */
 export async function unusedAddress(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -9,11 +9,14 @@ import {
   readNext,
 } from '../queries/events.ts'
 
-/** Reads each event once for everybody, in order, and keeps the latest in memory. */
+/** Reads each event once for everyone, in order, and keeps the latest in memory. */
 export type EventReader = {
   /** Up to here everything has been read. */
   position(): Position
-  /** A page of the kept events after a place, the same for all who are there; undefined when some of them are kept no more. */
+  /**
+   * A page of the kept events after a place, the same for all who are there; undefined when some of
+   * them are kept no more.
+   */
   after(at: Position): readonly StoredEvent[] | undefined
   /** Whether it reads, and has read up to this place, and keeps all after it. */
   covers(at: Position): boolean
@@ -32,11 +35,17 @@ export const PAGE = 500
 const KEPT = 1_000
 /** Events of them that are written to a follower at once: what one that reads slowly costs. */
 export const SERVED = 200
-/** For each follower it waits so long, in ms, before it wakes them all again: a thousand of them get ten pages a second. */
+/**
+ * For each follower it waits so long, in ms, before it wakes them all again: a thousand of them get
+ * ten pages a second.
+ */
 const REST_MS = 0.1
 /** A hint may get lost; then events are this late, in ms. */
 const POLL_MS = 1_000
-/** The first waits while a committed event is held back by an older transaction, whose end nobody announces. */
+/**
+ * The first waits while a committed event is held back by an older transaction, whose end no one
+ * announces.
+ */
 const QUICK_MS = 25
 
 export function createEventReader(db: Database, log: Log): EventReader {
@@ -67,7 +76,8 @@ export function createEventReader(db: Database, log: Log): EventReader {
       again = false
       const { events, horizon, waiting } = await readNext(db.pool, window.position(), PAGE)
       const isFull = events.length === PAGE
-      // Short of a full page everything below the horizon has been read: what comes later has later transactions.
+      // Short of a full page everything below the horizon has been read: what comes later has later
+      // transactions.
       window.add(events, isFull ? undefined : horizon)
       if (events.length > 0) rouse()
       if (!isFull && !again) return waiting
@@ -82,7 +92,8 @@ export function createEventReader(db: Database, log: Log): EventReader {
       pause = (await readAll()) ? Math.min(pause * 2, POLL_MS) : QUICK_MS
       failing = false
     } catch (error) {
-      // Followers keep what they have and get the rest once the database answers: rows do not go away.
+      // Followers keep what they have and get the rest once the database answers: rows do not go
+      // away.
       if (!failing) log.warn({ err: error }, 'events cannot be read, trying again')
       failing = true
       pause = QUICK_MS
@@ -96,7 +107,8 @@ export function createEventReader(db: Database, log: Log): EventReader {
     after: window.after,
     covers: (at) => isOpen && !isAfter(at, window.position()) && window.after(at) !== undefined,
     open(at) {
-      // A look still under way would add to the new window what belongs to the old one: then it goes on from there.
+      // A look still under way would add to the new window what belongs to the old one: then it
+      // goes on from there.
       if (!isOpen && !reading) window.restart(at)
       isOpen = true
       void read()

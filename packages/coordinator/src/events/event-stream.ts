@@ -12,18 +12,24 @@ import {
 } from '../queries/events.ts'
 
 /**
- * The durable events of the mesh, in the order (xid, id), for any number of followers: one reader asks the database for
- * all of them and keeps the latest in memory; only who is further behind asks for itself. So a thousand followers cost the
- * database no query each, a slow follower costs a page of memory, and a follower that was away is caught up without a gap.
+ * The durable events of the mesh, in the order (xid, id), for any number of followers: one reader
+ * asks the database for all of them and keeps the latest in memory; only who is further behind asks
+ * for itself. So a thousand followers cost the database no query each, a slow follower costs a page
+ * of memory, and a follower that was away is caught up without a gap.
  */
 export type EventStream = {
   /**
-   * Where a stream begins: after `since`, or now (or 25 ms ago: those who come together share an answer). What is committed once this has resolved is after it.
+   * Where a stream begins: after `since`, or now (or 25 ms ago: those who come together share an
+   * answer). What is committed once this has resolved is after it.
    *
-   * @throws EarshotError EARSHOT_BAD_REQUEST when `since` is ahead of the database, EARSHOT_EVENTS_PRUNED when events after it are kept no more
+   * @throws EarshotError EARSHOT_BAD_REQUEST when `since` is ahead of the database,
+   *   EARSHOT_EVENTS_PRUNED when events after it are kept no more
    */
   start(since?: Position): Promise<Position>
-  /** Pages of events after a position, as they come, until the signal aborts or the stream is stopped. */
+  /**
+   * Pages of events after a position, as they come, until the signal aborts or the stream is
+   * stopped.
+   */
   follow(from: Position, signal: AbortSignal): AsyncGenerator<readonly StoredEvent[]>
   /** Something changed: look now rather than at the next poll. */
   changed(): void
@@ -55,7 +61,7 @@ export function createEventStream(db: Database, log: Log): EventStream {
 
   return {
     async start(since) {
-      // Whoever was here a moment ago: all that it missed is in memory.
+      // Anyone who was here a moment ago: all that it missed is in memory.
       if (since !== undefined && reader.covers(since)) return since
       const { horizon, next, pruned } = await ask()
       now = horizon

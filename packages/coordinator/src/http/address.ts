@@ -1,6 +1,9 @@
 import { networkInterfaces } from 'node:os'
 
-/** The address under which a service that listens on `host` is reached, from other boxes where it listens on all. */
+/**
+ * The address under which a service that listens on `host` is reached, from other boxes where it
+ * listens on all.
+ */
 export function urlOf(host: string, port: number): string {
   const reached = host === '0.0.0.0' || host === '::' ? firstOutside() : host
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`

@@ -35,7 +35,10 @@ function fileName({ id, kind, type }: ArtifactRow): string {
   return encodeURIComponent(`${kind}-${id}${type === 'audio/wav' ? '.wav' : ''}`)
 }
 
-/** From this coordinator's disk, or through this one from the coordinator that holds it: clients know one address only. */
+/**
+ * From this coordinator's disk, or through this one from the coordinator that holds it: clients
+ * know one address only.
+ */
 export async function openBytes(
   artifact: ArtifactRow,
   context: Context,

@@ -30,8 +30,8 @@ type Arriving = {
 }
 
 /**
- * Ends requests whose bodies do not arrive: with status 408, or by closing the connection where the answer was given
- * already. Node's own limit is one for all routes, and would end long uploads.
+ * Ends requests whose bodies do not arrive: with status 408, or by closing the connection where the
+ * answer was given already. Node's own limit is one for all routes, and would end long uploads.
  *
  * @param times of the routes that say nothing else, and of all once they have answered
  */

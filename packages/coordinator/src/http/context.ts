@@ -19,7 +19,9 @@ export type HttpSettings = {
   port: number
   /** Asked for in every request, on loopback too; needed once `host` is not loopback. */
   key?: string | undefined
-  /** Where workers and users on other boxes reach this coordinator; from host and port unless told. */
+  /**
+   * Where workers and users on other boxes reach this coordinator; from host and port unless told.
+   */
   url?: string | undefined
 }
 
@@ -31,13 +33,19 @@ export type HttpParts = {
   media: MediaStore
   /** Asked about the files in it; media in the store never changes. */
   inbox?: Pick<Inbox, 'holds' | 'verify' | 'isGone'>
-  /** Where recordings lie that are kept for one answer only: used for nothing else, and emptied at the start. */
+  /**
+   * Where recordings lie that are kept for one answer only: used for nothing else, and emptied at
+   * the start.
+   */
   uploads: MediaStore
   /** The door for OpenAI's clients. */
   openaiApi?: Config['openaiApi']
   /** How long a search waits for the vector of its query; 1.5 s unless given. */
   embedWaitMs?: number
-  /** `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the events may take nothing; 30 s unless given. */
+  /**
+   * `mediaBytes`: the largest file that is taken in. `stuckMs`: for how long a follower of the
+   * events may take nothing; 30 s unless given.
+   */
   limits?: {
     mediaBytes?: number
     stuckMs?: number
@@ -49,7 +57,10 @@ export type HttpParts = {
   metrics?: Metrics
   /** What progress comes through, where there is one. */
   redis?: Pick<RedisLink, 'up'> | undefined
-  /** Told of each answer in JSON before it is written; what it throws takes the answer's place. For tests. */
+  /**
+   * Told of each answer in JSON before it is written; what it throws takes the answer's place. For
+   * tests.
+   */
   onAnswer?: (route: string, status: number, answer: unknown) => void
   log: Log
   version: string

@@ -6,8 +6,9 @@ import type pg from 'pg'
 const RESERVED = 2
 
 /**
- * The same database for requests: only so many of their queries run at once, the others queue here, and what does not get
- * its turn in time is told to come again. So requests never take the connections that the mesh itself needs.
+ * The same database for requests: only so many of their queries run at once, the others queue here,
+ * and what does not get its turn in time is told to come again. So requests never take the
+ * connections that the mesh itself needs.
  *
  * @param limits.waiting how many may queue; 2,000 unless given
  * @param limits.waitMs how long one may queue; 10 s unless given

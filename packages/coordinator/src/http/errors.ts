@@ -5,7 +5,9 @@ import type { Socket } from 'node:net'
 
 type Coded = Error & { code?: unknown; statusCode?: unknown }
 
-/** Makes every failure of the service answer in the catalogue's shape, and none show what is inside. */
+/**
+ * Makes every failure of the service answer in the catalogue's shape, and none show what is inside.
+ */
 export function answerErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((error, request, reply) =>
     sendError(toEarshotError(error), error, request, reply, log),
@@ -33,7 +35,8 @@ function sendError(
   if (isCutOff(request)) return void log.debug(about, 'a client broke off its request')
   if (error.status >= 500) log.error(about, 'a request failed')
   else log.debug(about, 'a request was refused')
-  // The rest of an answer that has begun cannot be taken back: cutting it is the only way to say that it is not whole.
+  // The rest of an answer that has begun cannot be taken back: cutting it is the only way to say
+  // that it is not whole.
   if (reply.raw.headersSent) return void reply.raw.destroy()
   if (error.code === 'EARSHOT_BUSY') reply.header('retry-after', RETRY_S)
   return reply.code(error.status).send(error.toJSON())
@@ -42,7 +45,10 @@ function sendError(
 /** Seconds: what a busy coordinator says in Retry-After. */
 export const RETRY_S = 1
 
-/** Whether the client went away before all of its request was here: what failed then is no fault of ours. */
+/**
+ * Whether the client went away before all of its request was here: what failed then is no fault of
+ * ours.
+ */
 export const isCutOff = ({ raw }: FastifyRequest): boolean => raw.destroyed && !raw.complete
 
 /** What any thrown thing means to the one who asked. */
@@ -88,7 +94,10 @@ export function toEarshotError(error: unknown): EarshotError {
   )
 }
 
-/** Text that PostgreSQL cannot hold (a NUL), or a number that no column takes: the request's fault, not the mesh's. */
+/**
+ * Text that PostgreSQL cannot hold (a NUL), or a number that no column takes: the request's fault,
+ * not the mesh's.
+ */
 const BAD_VALUES = new Set(['22003', '22007', '22008', '22021', '22P02', '22P05'])
 
 function isBadValue(error: EarshotError): boolean {

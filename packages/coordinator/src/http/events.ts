@@ -19,7 +19,10 @@ export const EventQuery = z
   .strict()
 
 const HEARTBEAT_MS = 15_000
-/** A follower that takes nothing for so long, in ms, is cut off; it can resume after the last event that it has. */
+/**
+ * A follower that takes nothing for so long, in ms, is cut off; it can resume after the last event
+ * that it has.
+ */
 const STUCK_MS = 30_000
 /** Pages written out for those who want all of them. */
 const texts = new WeakMap<readonly StoredEvent[], string>()
@@ -82,7 +85,8 @@ function begin(response: ServerResponse, from: Position): void {
     'earshot-position': position,
     connection: 'close',
   })
-  // An id without data is remembered and not dispatched: a cut before the first event then resumes from here too.
+  // An id without data is remembered and not dispatched: a cut before the first event then resumes
+  // from here too.
   response.write(`retry: 1000\nid: ${position}\n\n`)
 }
 
@@ -97,7 +101,10 @@ function textOf(page: readonly StoredEvent[], types: string[] | undefined): stri
   return text
 }
 
-/** Writes no more before the follower has taken this, so that one that is slow costs a page and not all that happens. False when it takes nothing. */
+/**
+ * Writes no more before the follower has taken this, so that one that is slow costs a page and not
+ * all that happens. False when it takes nothing.
+ */
 async function send(
   response: ServerResponse,
   text: string,
@@ -112,7 +119,7 @@ async function send(
   )
 }
 
-/** Fleeting: whoever is behind gets the next one. */
+/** Fleeting: anyone who is behind gets the next one. */
 function sendProgress(response: ServerResponse, event: ProgressEvent): void {
   if (!response.writableNeedDrain)
     response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)

@@ -22,7 +22,10 @@ export function isLoopback(host: string): boolean {
   return family === 0 ? bare === 'localhost' : loopback.check(bare, family === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** @throws EarshotError EARSHOT_KEY_NEEDED when the service would be open to the network without a key */
+/**
+ * @throws EarshotError EARSHOT_KEY_NEEDED when the service would be open to the network without a
+ *   key
+ */
 export function checkKeyPresent({ host, key }: HttpSettings): void {
   if (isLoopback(host) || key) return
   throw new EarshotError(
@@ -36,8 +39,9 @@ export function checkKeyPresent({ host, key }: HttpSettings): void {
 }
 
 /**
- * Refuses requests that a web page of another origin makes the user's browser send (Origin, Sec-Fetch-Site), those that
- * reach this port under a foreign name (Host: DNS rebinding), compressed bodies, and, where there is a key, those without it.
+ * Refuses requests that a web page of another origin makes the user's browser send (Origin,
+ * Sec-Fetch-Site), those that reach this port under a foreign name (Host: DNS rebinding),
+ * compressed bodies, and, where there is a key, those without it.
  */
 export function guard(app: FastifyInstance, settings: HttpSettings): void {
   const known = knownHosts(settings)
@@ -95,7 +99,9 @@ function checkOrigin(request: FastifyRequest, { url }: HttpSettings): void {
   })
 }
 
-/** Browsers say where a request comes from, even where they send no Origin; programs send neither. */
+/**
+ * Browsers say where a request comes from, even where they send no Origin; programs send neither.
+ */
 function checkSite({ method, headers }: FastifyRequest): void {
   const site = headers['sec-fetch-site']
   if (site === undefined || site === 'same-origin' || site === 'none') return

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from './context.ts'
 import { countNodes } from '../queries/nodes.ts'
 
-/** Whoever asks for the health wants to know soon. */
+/** Anyone who asks for the health wants to know soon. */
 const WAIT_MS = 1_000
 /** An answer of the database that is no older still says that it works. */
 const FRESH_MS = 10_000

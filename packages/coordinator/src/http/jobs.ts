@@ -120,7 +120,10 @@ function submission(asked: unknown, prefix: string): Submission {
   }
 }
 
-/** Refuses jobs of kinds that nobody knows, and payloads that do not fit what was registered of their kind. */
+/**
+ * Refuses jobs of kinds that no one knows, and payloads that do not fit what was registered of
+ * their kind.
+ */
 async function checkOthers(db: Queryable, request: FastifyRequest, asked: Asked[]): Promise<void> {
   if (asked.length === 0) return
   const known = new Map(
@@ -149,7 +152,7 @@ type Known = (
   media: string[],
 ) => Promise<{ documents: number[]; media: string[] }>
 
-/** Refuses jobs about a document or media that is nowhere: they could only wait for ever. */
+/** Refuses jobs about a document or media that is nowhere: they could only wait forever. */
 async function checkReferences(asked: Asked[], known: Known): Promise<void> {
   const documents = asked
     .map(({ job }) => job.payload.document_id)

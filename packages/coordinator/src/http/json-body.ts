@@ -3,7 +3,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** How many bytes one object or text inside a JSON body may have; as many as the whole body unless given. */
+    /**
+     * How many bytes one object or text inside a JSON body may have; as many as the whole body
+     * unless given.
+     */
     partBytes?: number
   }
 }
@@ -35,10 +38,12 @@ export function readJsonBodies(app: FastifyInstance): void {
 }
 
 /**
- * Looks over JSON without reading it, in time that grows with its bytes alone. What is no JSON may pass.
+ * Looks over JSON without reading it, in time that grows with its bytes alone. What is no JSON may
+ * pass.
  *
  * @param partBytes the most bytes of one object or text below the outermost
- * @throws EarshotError EARSHOT_TOO_LARGE with too many entries or too large a part; EARSHOT_BAD_REQUEST when nested too deep
+ * @throws EarshotError EARSHOT_TOO_LARGE with too many entries or too large a part;
+ *   EARSHOT_BAD_REQUEST when nested too deep
  * @example
  * checkJson(Buffer.from('[[1, 2], 3]')) // nothing to say
  */

@@ -10,7 +10,10 @@ type Fault = {
   params?: Record<string, unknown>
 }
 
-/** For Fastify: values are checked as they are, never changed to fit; schemas of others may hold words that Ajv does not know. */
+/**
+ * For Fastify: values are checked as they are, never changed to fit; schemas of others may hold
+ * words that Ajv does not know.
+ */
 export const AJV_OPTIONS = {
   coerceTypes: false,
   removeAdditional: false,
@@ -21,15 +24,16 @@ export const AJV_OPTIONS = {
 } as const
 
 /**
- * Schemas by their text: the validator keeps what it compiled by the object it was given, and each answer of the database is
- * another object.
+ * Schemas by their text: the validator keeps what it compiled by the object it was given, and each
+ * answer of the database is another object.
  */
 const known = new Map<string, Record<string, unknown>>()
 
 /**
  * Checks a value by a JSON Schema of draft 7.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST whose `field`, below `prefix`, is the first one that is wrong, or `payload_schema`
+ * @throws EarshotError EARSHOT_BAD_REQUEST whose `field`, below `prefix`, is the first one that is
+ *   wrong, or `payload_schema`
  */
 export function checkBySchema(
   request: FastifyRequest,
@@ -62,7 +66,7 @@ const script = new vm.Script('check()')
 
 /**
  * Runs a check for 500 ms at most. Patterns of a user's schema can backtrack without end, on the
- * thread that answers everybody. Why not a linear engine: docs/adr/0012-schema-limit.md.
+ * thread that answers everyone. Why not a linear engine: docs/adr/0012-schema-limit.md.
  *
  * @throws EarshotError EARSHOT_BAD_REQUEST, its `field` `payload_schema`, when time is up
  */

@@ -28,7 +28,8 @@ const Signature = z.object({ expires: z.string(), signature: z.string() }).stric
 export function mediaRoutes(app: FastifyInstance, context: Context): void {
   const { db, media, coordinatorId, limits } = context
 
-  // A scope of its own: here, and only here, a body of any type is a stream that nobody reads beforehand.
+  // A scope of its own: here, and only here, a body of any type is a stream that no one reads
+  // beforehand.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
@@ -65,7 +66,8 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
 
   app.post('/v1/media/:hash/verify', { config: { access: 'signed' } }, async (request, reply) => {
     const { hash, held } = await find(request, context)
-    // All of it is hashed again: of a file of many gigabytes that takes longer than clients wait in silence.
+    // All of it is hashed again: of a file of many gigabytes that takes longer than clients wait in
+    // silence.
     return answerSlowly(reply, async (signal) => ({
       unchanged: held.path === media.path(hash) || (await isUnchanged(hash, held, context, signal)),
     }))
@@ -73,7 +75,8 @@ export function mediaRoutes(app: FastifyInstance, context: Context): void {
 }
 
 /**
- * The body, piece by piece. Not destroyed when taking it in fails: the answer goes over the same connection.
+ * The body, piece by piece. Not destroyed when taking it in fails: the answer goes over the same
+ * connection.
  *
  * @throws EarshotError EARSHOT_MEDIA_EMPTY; EARSHOT_BAD_REQUEST when it is not as long as was said
  */
@@ -121,7 +124,10 @@ async function find(
   return { hash, held }
 }
 
-/** @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all; EARSHOT_UNREACHABLE while its disk may come back */
+/**
+ * @throws EarshotError EARSHOT_MEDIA_GONE when it is not there at all; EARSHOT_UNREACHABLE while
+ *   its disk may come back
+ */
 async function isUnchanged(
   hash: string,
   held: HeldMedia,

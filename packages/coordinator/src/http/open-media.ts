@@ -6,17 +6,21 @@ import { resolve } from 'node:path'
 import type { Context } from './context.ts'
 import type { HeldMedia } from '../queries/media.ts'
 
-/** What the system says of a path at which nothing lies, and of one at which a link, a pipe or a socket was put; anything else may pass. */
+/**
+ * What the system says of a path at which nothing lies, and of one at which a link, a pipe or a
+ * socket was put; anything else may pass.
+ */
 const NOTHING = new Set(['ENOENT', 'ENOTDIR'])
 const REPLACED = new Set(['ELOOP', 'ENXIO'])
 
 /**
  * Opens a media file to be streamed; the caller closes it.
  *
- * An inbox belongs to others, so what lies under the path is looked at again: never through a link (it may point anywhere),
- * never a pipe or device, and only while its size is what was taken in.
+ * An inbox belongs to others, so what lies under the path is looked at again: never through a link
+ * (it may point anywhere), never a pipe or device, and only while its size is what was taken in.
  *
- * @throws EarshotError EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED; EARSHOT_UNREACHABLE when it cannot be read now, or its disk may come back
+ * @throws EarshotError EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED; EARSHOT_UNREACHABLE when it
+ *   cannot be read now, or its disk may come back
  */
 export async function openMedia(
   { path, size }: HeldMedia,
@@ -59,7 +63,10 @@ async function refuseDetour(path: string): Promise<void> {
   if (real !== resolve(path)) throw mediaGone()
 }
 
-/** Files whose content was proven, by what changes whenever the file does. The oldest is dropped first. */
+/**
+ * Files whose content was proven, by what changes whenever the file does. The oldest is dropped
+ * first.
+ */
 const proven = new Map<string, Promise<string>>()
 const PROVEN_LIMIT = 1_000
 
@@ -98,7 +105,10 @@ async function contentOf(file: FileHandle): Promise<string> {
   return hashing
 }
 
-/** What is said of a media file that is not at its place: gone, or, while that is in doubt, only away. */
+/**
+ * What is said of a media file that is not at its place: gone, or, while that is in doubt, only
+ * away.
+ */
 export function missing(path: string, inbox: Context['inbox'], cause?: unknown): EarshotError {
   if (inbox === undefined || inbox.isGone(path)) return mediaGone(cause)
   return new EarshotError(

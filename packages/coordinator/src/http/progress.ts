@@ -14,7 +14,10 @@ export const ProgressBody = z
   })
   .strict()
 
-/** POST /v1/progress: a worker tells how far its jobs are. Nothing is stored; jobs that are not its own are passed over. */
+/**
+ * POST /v1/progress: a worker tells how far its jobs are. Nothing is stored; jobs that are not its
+ * own are passed over.
+ */
 export function progressRoutes(app: FastifyInstance, { db, progress }: Context): void {
   app.post('/v1/progress', async (request) => {
     const { node, incarnation, jobs } = parse(ProgressBody, request.body)
@@ -33,8 +36,8 @@ export function progressRoutes(app: FastifyInstance, { db, progress }: Context):
 }
 
 /**
- * The same as it comes through Redis: none when it is something else. Nobody asks the database whether these jobs are the node's: who may
- * write to the mesh's Redis may tell how far jobs are.
+ * The same as it comes through Redis: none when it is something else. No one asks the database
+ * whether these jobs are the node's: who may write to the mesh's Redis may tell how far jobs are.
  */
 export function readProgress(message: string): Progress[] {
   try {

@@ -42,10 +42,14 @@ export type HttpService = {
   /**
    * Opens the port. `url` is where others reach this coordinator.
    *
-   * @throws EarshotError EARSHOT_KEY_NEEDED, or EARSHOT_BAD_CONFIG when the port or address cannot be had
+   * @throws EarshotError EARSHOT_KEY_NEEDED, or EARSHOT_BAD_CONFIG when the port or address cannot
+   *   be had
    */
   start(): Promise<{ url: string; port: number }>
-  /** Takes no more requests, ends event streams (their readers resume elsewhere) and waits for the rest; `hurry` cuts it. */
+  /**
+   * Takes no more requests, ends event streams (their readers resume elsewhere) and waits for the
+   * rest; `hurry` cuts it.
+   */
   stop(hurry?: AbortSignal): Promise<void>
   /** The database said that something changed: readers of events look at once. */
   changed(): void
@@ -164,8 +168,9 @@ export function createHttp(parts: HttpParts): HttpService {
       const cut = (): void => app.server.closeAllConnections()
       if (hurry?.aborted) cut()
       hurry?.addEventListener('abort', cut, { once: true })
-      // A connection whose last answer ends only now would be kept for the client's next request, and hold up the end.
-      // So would one that was opened ahead of a request that never came, as browsers and fetch do it: to Node it is not idle.
+      // A connection whose last answer ends only now would be kept for the client's next request,
+      // and hold up the end. So would one that was opened ahead of a request that never came, as
+      // browsers and fetch do it: to Node it is not idle.
       const sweeping = setInterval(() => {
         app.server.closeIdleConnections()
         for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()

@@ -7,10 +7,11 @@ import { toEarshotError } from './errors.ts'
 const ALIVE_MS = 15_000
 
 /**
- * Answers with JSON that may take hours: what is ready within `aliveMs` is answered as always; otherwise the answer begins with status
- * 200 and a space every `aliveMs`, which JSON allows in front, and what fails then stands in the body, as `{"error": …}`.
+ * Answers with JSON that may take hours: what is ready within `aliveMs` is answered as always;
+ * otherwise the answer begins with status 200 and a space every `aliveMs`, which JSON allows in
+ * front, and what fails then stands in the body, as `{"error": …}`.
  *
- * @param work gets a signal that fires when whoever asked has gone
+ * @param work gets a signal that fires when anyone who asked has gone
  */
 export async function answerSlowly(
   reply: FastifyReply,

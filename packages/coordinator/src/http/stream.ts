@@ -28,11 +28,12 @@ const Last = z.object({
 })
 
 /**
- * POST /v1/jobs/:id/stream: a worker sends the answer of a job as it comes, a JSON object a line, the last one with `done`. Nothing is stored.
- * When nobody waits for it any more the connection is cut: the job is cancelled then.
+ * POST /v1/jobs/:id/stream: a worker sends the answer of a job as it comes, a JSON object a line,
+ * the last one with `done`. Nothing is stored. When no one waits for it any more the connection is
+ * cut: the job is cancelled then.
  */
 export function streamRoutes(app: FastifyInstance, { awaitedJobs }: Context): void {
-  // A scope of its own: here the body is a stream that nobody reads beforehand.
+  // A scope of its own: here the body is a stream that no one reads beforehand.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
@@ -58,7 +59,10 @@ export function streamRoutes(app: FastifyInstance, { awaitedJobs }: Context): vo
   })
 }
 
-/** Passes on what comes; answers how many pieces that were. `onLast` is called before the end is told, so that the answer to the worker is not cut. */
+/**
+ * Passes on what comes; answers how many pieces that were. `onLast` is called before the end is
+ * told, so that the answer to the worker is not cut.
+ */
 async function listen(
   request: IncomingMessage,
   hearing: Hearing,

@@ -15,7 +15,8 @@ export type Transcript = {
  *
  * - `txt`: a line a segment;
  * - `srt` (SubRip) and `vtt` (WebVTT): a cue a segment;
- * - `json`: `{"document":1,"title":"…","duration_s":61.5,"segments":[{"start_s","end_s","text","confidence","words":[{"text",
+ * - `json`:
+ *   `{"document":1,"title":"…","duration_s":61.5,"segments":[{"start_s","end_s","text","confidence","words":[{"text",
  *   "start_s","end_s","confidence"}]}]}`, times in seconds, null for read texts.
  *
  * @throws EarshotError EARSHOT_BAD_REQUEST when subtitles of a text without times are asked for

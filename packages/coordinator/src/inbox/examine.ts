@@ -21,8 +21,9 @@ export type Sight =
   | { is: 'file'; stat: FileStat }
 
 /**
- * Looks at what lies at a path below the inbox, without opening it: opening a FIFO would block, opening a device can do
- * anything. `root` must be a real path (no links in it). Throws what the file system says, other than that nothing is there.
+ * Looks at what lies at a path below the inbox, without opening it: opening a FIFO would block,
+ * opening a device can do anything. `root` must be a real path (no links in it). Throws what the
+ * file system says, other than that nothing is there.
  */
 export async function examine(root: string, path: string): Promise<Sight> {
   const found = await orNull(lstat(join(root, path), { bigint: true }))
@@ -37,8 +38,9 @@ export async function examine(root: string, path: string): Promise<Sight> {
 }
 
 /**
- * Opens a file below the inbox for reading, or answers null when it is no longer a regular file there. Neither follows a
- * link that was put in its place nor waits for a writer. Throws what the file system says (EACCES…).
+ * Opens a file below the inbox for reading, or answers null when it is no longer a regular file
+ * there. Neither follows a link that was put in its place nor waits for a writer. Throws what the
+ * file system says (EACCES…).
  */
 export async function openFile(root: string, path: string): Promise<FileHandle | null> {
   const absolute = join(root, path)
@@ -102,7 +104,10 @@ function sortOf(found: BigIntStats): string {
   return 'a device'
 }
 
-/** ELOOP: a link in a circle, or put in the place of a file just now; ENXIO: a pipe or socket put there. */
+/**
+ * ELOOP: a link in a circle, or put in the place of a file just now; ENXIO: a pipe or socket put
+ * there.
+ */
 const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'])
 
 async function orNull<T>(asked: Promise<T>): Promise<T | null> {

@@ -12,14 +12,20 @@ import type { Writers } from './writers.ts'
 export type FilesSettings = {
   root: string
   settleMs: number
-  /** A rename within the inbox is two events; between them the file is nowhere, for no longer than this. */
+  /**
+   * A rename within the inbox is two events; between them the file is nowhere, for no longer than
+   * this.
+   */
   renameMs: number
   /** The largest file that is taken in. */
   maxBytes: number
   store: InboxStore
   log: Log
   writers: Writers
-  /** Whether this kernel sees all that is written there: a Linux, and no network mount. Elsewhere files must stand still. */
+  /**
+   * Whether this kernel sees all that is written there: a Linux, and no network mount. Elsewhere
+   * files must stand still.
+   */
   seesAll(absolute: string): boolean
   signal: AbortSignal
 }
@@ -28,13 +34,16 @@ export type FilesSettings = {
 export type Waiting = { path: string; reason: string }
 
 export type Files = {
-  /** Looks at a path, now or as soon as its turn comes; whoever asks twice is answered once. */
+  /** Looks at a path, now or as soon as its turn comes; anyone who asks twice is answered once. */
   look(path: string, proof: Proof): void
   /** Whether a file is as it was when it was dealt with, so that nothing is to be done. */
   isDone(path: string, stat: FileStat): boolean
   /** Something that is no file and cannot become one: said once. */
   refuse(path: string, sentence: string): Promise<void>
-  /** A path that is surely gone; after a moment, so that a file renamed within the inbox is found under its new name first. */
+  /**
+   * A path that is surely gone; after a moment, so that a file renamed within the inbox is found
+   * under its new name first.
+   */
   gone(path: string): void
   /** Events were lost: that a writer closed its file may be among them. */
   missed(): void
@@ -62,19 +71,25 @@ type Entry = {
 
 /** From this size on hashing takes seconds. */
 const HEAVY_BYTES = 64 * 2 ** 20
-/** A file whose writer was seen to begin and not to end is given up waiting for after so many times the settle time. */
+/**
+ * A file whose writer was seen to begin and not to end is given up waiting for after so many times
+ * the settle time.
+ */
 const PATIENCE = 60
 const MAX_RETRY_MS = 30_000
 
 /**
- * Carries each path of the inbox from "something is there" to taken, refused or gone. What is in hand lives in `entries` only; a path
- * that was dealt with is one line in `known`.
+ * Carries each path of the inbox from "something is there" to taken, refused or gone. What is in
+ * hand lives in `entries` only; a path that was dealt with is one line in `known`.
  */
 export function createFiles(settings: FilesSettings, known: Map<string, KnownFile>): Files {
   const { root, settleMs, renameMs, store, log, writers, signal } = settings
   const entries = new Map<string, Entry>()
   const lastTaken = new Map<string, number>()
-  /** Files whose making was seen, and whose closing must follow, whoever writes them and however long the pauses. */
+  /**
+   * Files whose making was seen, and whose closing must follow, anyone who writes them and however
+   * long the pauses.
+   */
   const unclosed = new Set<string>()
   const departed = new Map<string, number>()
   const onError = (err: unknown) =>
@@ -175,9 +190,11 @@ export function createFiles(settings: FilesSettings, known: Map<string, KnownFil
   /** Whether it may be taken without having watched it stand still. */
   function isWhole(entry: Entry, stat: FileStat, closed: boolean): boolean {
     if (entry.failures > 0 || !settings.seesAll(join(root, entry.path))) return false
-    // A writer that closes the file between two strokes: from the second time on the file must stand still.
+    // A writer that closes the file between two strokes: from the second time on the file must
+    // stand still.
     if (lastTaken.has(entry.path)) return false
-    // Writers often create a file first and fill it later, so an empty one proves nothing by being closed.
+    // Writers often create a file first and fill it later, so an empty one proves nothing by being
+    // closed.
     if (closed && stat.size > 0) return true
     const ageMs = Date.now() - Number(stat.mtimeNs / 1_000_000n)
     return ageMs > settleMs && entry.stat === null && !isUnclosed(entry.path, stat)

@@ -1,6 +1,6 @@
 /**
- * What is never taken in, and nothing said about it: what other programs write beside or before the real file.
- * The one list; docs/inbox.md repeats it for people.
+ * What is never taken in, and nothing said about it: what other programs write beside or before the
+ * real file. The one list; docs/inbox.md repeats it for people.
  */
 const IGNORED = [
   /^\./, //                     dotfiles: rsync and Syncthing write beside under such names; .DS_Store, .stfolder, .stversions

@@ -18,11 +18,17 @@ import { createWriters } from './writers.ts'
 export type InboxSettings = {
   /** The watched folder; made when it is missing at start. */
   dir: string
-  /** Where Earshot keeps its own files. They must not lie in the inbox: each would be taken for a recording, for ever. */
+  /**
+   * Where Earshot keeps its own files. They must not lie in the inbox: each would be taken for a
+   * recording, forever.
+   */
   home?: string
   store: InboxStore
   log: Log
-  /** How long size and mtime must stand still where nothing better proves that a file is whole, in seconds. */
+  /**
+   * How long size and mtime must stand still where nothing better proves that a file is whole, in
+   * seconds.
+   */
   settleS?: number
   /** The largest file that is taken in, in bytes; any unless given. */
   maxBytes?: number
@@ -39,16 +45,20 @@ export type InboxSettings = {
 }
 
 export type Inbox = Service & {
-  /** Looks through the folder now, with what the store knows by now; resolves when everything found is in hand. */
+  /**
+   * Looks through the folder now, with what the store knows by now; resolves when everything found
+   * is in hand.
+   */
   rescan(): Promise<void>
   /**
-   * Whether a file taken in earlier is still the same; `path` absolute or relative to the inbox. A changed one is taken anew.
-   * Throws EARSHOT_NOT_FOUND for a path outside the inbox.
+   * Whether a file taken in earlier is still the same; `path` absolute or relative to the inbox. A
+   * changed one is taken again. Throws EARSHOT_NOT_FOUND for a path outside the inbox.
    */
   verify(path: string, was: Hashed & { mtimeNs: bigint }, signal?: AbortSignal): Promise<Verdict>
   /**
-   * Whether a file taken in earlier that is not there (an absolute path) is gone for the inbox too, which has then ended what needed it.
-   * Until then it may be under a new name in a moment, or its disk may come back. True for what lies in no inbox.
+   * Whether a file taken in earlier that is not there (an absolute path) is gone for the inbox too,
+   * which has then ended what needed it. Until then it may be under a new name in a moment, or its
+   * disk may come back. True for what lies in no inbox.
    */
   isGone(absolute: string): boolean
   /** What is there but not taken in yet, and why. */
@@ -67,8 +77,9 @@ type Running = {
 }
 
 /**
- * The watched folder: what is dropped into it and whole is handed to the store, once; the files themselves are only read.
- * Throws EARSHOT_BAD_CONFIG at start when the folder cannot be made or holds `home`, and what `store.known()` throws.
+ * The watched folder: what is dropped into it and whole is handed to the store, once; the files
+ * themselves are only read. Throws EARSHOT_BAD_CONFIG at start when the folder cannot be made or
+ * holds `home`, and what `store.known()` throws.
  *
  * @example
  * const inbox = createInbox({ dir: './inbox', store, log })
@@ -209,7 +220,10 @@ function listen(
   }
 }
 
-/** inotifywait proves that a writer closed its file; on a network mount no kernel tells anything, so only looking again and again helps. */
+/**
+ * inotifywait proves that a writer closed its file; on a network mount no kernel tells anything, so
+ * only looking again and again helps.
+ */
 function choose(
   wanted: WatcherName | undefined,
   mounts: Mount[] | null,

@@ -2,7 +2,10 @@ import { readFile } from 'node:fs/promises'
 
 export type Mount = { path: string; type: string }
 
-/** File systems whose files another machine, or a program behind FUSE, may write without this kernel seeing it. */
+/**
+ * File systems whose files another machine, or a program behind FUSE, may write without this kernel
+ * seeing it.
+ */
 const REMOTE = new Set([
   'nfs',
   'nfs4',
@@ -30,7 +33,8 @@ const REMOTE = new Set([
 ])
 
 /**
- * The mounted file systems as the kernel lists them (proc(5), /proc/self/mountinfo), or null where there is no such list: not Linux.
+ * The mounted file systems as the kernel lists them (proc(5), /proc/self/mountinfo), or null where
+ * there is no such list: not Linux.
  */
 export async function readMounts(file = '/proc/self/mountinfo'): Promise<Mount[] | null> {
   try {
@@ -41,7 +45,10 @@ export async function readMounts(file = '/proc/self/mountinfo'): Promise<Mount[]
   }
 }
 
-/** Reads mountinfo: `36 35 98:0 / /mnt/nas rw,noatime shared:1 - cifs //nas/share rw`. Blanks in paths stand as `\040`. */
+/**
+ * Reads mountinfo: `36 35 98:0 / /mnt/nas rw,noatime shared:1 - cifs //nas/share rw`. Blanks in
+ * paths stand as `\040`.
+ */
 export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before, after] = line.split(' - ')
@@ -60,7 +67,8 @@ export function parseMounts(text: string): Mount[] {
 }
 
 /**
- * Whether a real path lies on a network mount. `fuseblk` (NTFS disks) is a local disk; every other FUSE is taken for a network.
+ * Whether a real path lies on a network mount. `fuseblk` (NTFS disks) is a local disk; every other
+ * FUSE is taken for a network.
  *
  * @example
  * isRemote(mounts, '/mnt/nas/inbox/talk.mp3') // true

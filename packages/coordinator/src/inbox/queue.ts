@@ -8,8 +8,8 @@ export type Queue = {
 }
 
 /**
- * Runs work in the order it came, `places` at once. One place is kept free of heavy work when there are several, so that a small
- * file does not wait behind two recordings of ten hours.
+ * Runs work in the order it came, `places` at once. One place is kept free of heavy work when there
+ * are several, so that a small file does not wait behind two recordings of ten hours.
  *
  * @example
  * const hashing = createQueue(2, (error) => log.error({ err: error }, 'taking in a file failed'))

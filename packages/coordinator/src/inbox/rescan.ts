@@ -14,8 +14,9 @@ export type Rescanner = {
 }
 
 /**
- * Looks through the inbox's folders. What is missing counts as gone only where its disk is surely there: a disk that
- * was unmounted leaves an empty folder behind, and nobody's jobs may be cancelled for that.
+ * Looks through the inbox's folders. What is missing counts as gone only where its disk is surely
+ * there: a disk that was unmounted leaves an empty folder behind, and no one's jobs may be
+ * cancelled for that.
  */
 export function createRescanner(
   root: string,
@@ -25,7 +26,10 @@ export function createRescanner(
 ): Rescanner {
   /** The device of each folder in which known files were seen. */
   const devices = new Map<string, bigint>()
-  /** What was known when the doubt arose; null once one of these was seen. Files taken since then lift no doubt. */
+  /**
+   * What was known when the doubt arose; null once one of these was seen. Files taken since then
+   * lift no doubt.
+   */
   let suspects: Set<string> | null = new Set(files.known.keys())
   let identity: string | null = null
   let told = 0
@@ -48,7 +52,10 @@ export function createRescanner(
       )
   }
 
-  /** Another folder or disk under the inbox's name: missing files prove nothing until one of the known ones is seen. */
+  /**
+   * Another folder or disk under the inbox's name: missing files prove nothing until one of the
+   * known ones is seen.
+   */
   function recognise(now: string): void {
     if (identity !== null && identity !== now) suspects = new Set(files.known.keys())
     identity = now
@@ -111,7 +118,10 @@ export function createRescanner(
     return false
   }
 
-  /** Whether the other disk under a folder's name holds known files: then it is the one that counts from now on. */
+  /**
+   * Whether the other disk under a folder's name holds known files: then it is the one that counts
+   * from now on.
+   */
   async function returned(folder: string, device: bigint): Promise<boolean> {
     for (const path of files.known.keys()) {
       if (!path.startsWith(folder === '' ? '' : `${folder}/`) || !(await exists(join(root, path))))

@@ -7,14 +7,17 @@ import { decodeName, escapeName } from './names.ts'
 export type Found =
   | { what: 'file'; path: string }
   | { what: 'folder'; path: string; device: bigint; inode: bigint }
-  /** A name that is no UTF-8; `path` is escaped for reading and opens nothing. Nothing below such a folder is looked at. */
+  /**
+   * A name that is no UTF-8; `path` is escaped for reading and opens nothing. Nothing below such a
+   * folder is looked at.
+   */
   | { what: 'misnamed'; path: string; folder: boolean }
   /** A folder that cannot be listed: what is below it is unknown, not gone. */
   | { what: 'closed folder'; path: string; code: string }
 
 /**
- * Walks the inbox, or one folder of it, one folder at a time; links are not followed, ignored names are passed over. A folder
- * that vanishes on the way is no error.
+ * Walks the inbox, or one folder of it, one folder at a time; links are not followed, ignored names
+ * are passed over. A folder that vanishes on the way is no error.
  *
  * @example
  * for await (const found of scan('/srv/inbox', '', signal)) …
@@ -50,7 +53,10 @@ function name(folder: string, raw: Buffer): { path: string; valid: boolean } {
   return { path: prefix + (text ?? escapeName(raw)), valid: text !== null }
 }
 
-/** Entries of a folder, null when it is no folder any more, or the code of what keeps us from listing it. */
+/**
+ * Entries of a folder, null when it is no folder any more, or the code of what keeps us from
+ * listing it.
+ */
 async function list(absolute: string) {
   try {
     const found = await lstat(absolute, { bigint: true })

@@ -27,8 +27,9 @@ const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 10_000
 
 /**
- * Keeps the inbox watched until the signal fires: starts a watcher that ended again, falls back to the next one where one cannot work
- * here, waits while the folder is not there, and begins anew when another folder or disk comes under its name.
+ * Keeps the inbox watched until the signal fires: starts a watcher that ended again, falls back to
+ * the next one where one cannot work here, waits while the folder is not there, and begins again
+ * when another folder or disk comes under its name.
  */
 export async function supervise({
   root,

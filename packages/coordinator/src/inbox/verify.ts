@@ -4,8 +4,9 @@ import { examine, openFile, sameStat, statHandle } from './examine.ts'
 export type Verdict = 'unchanged' | 'changed' | 'gone'
 
 /**
- * Whether a file of the inbox still is what was taken in: size, mtime and content are compared again. Size and mtime alone would miss a
- * program that writes in place and sets the old time again.
+ * Whether a file of the inbox still is what was taken in: size, mtime and content are compared
+ * again. Size and mtime alone would miss a program that writes in place and sets the old time
+ * again.
  *
  * @example
  * await verifyFile('/srv/inbox', 'talk.mp3', { size: 4211, mtimeNs: 1790000000000000000n, hash }, signal) // 'unchanged'

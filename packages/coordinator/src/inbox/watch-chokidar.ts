@@ -3,12 +3,16 @@ import { watch as chokidar } from 'chokidar'
 import { isIgnored } from './ignored.ts'
 import { WatchFailed, type Watcher } from './watcher.ts'
 
-/** chokidar reads a new folder before it watches it: what is made between the two it never sees. A second look does. */
+/**
+ * chokidar reads a new folder before it watches it: what is made between the two it never sees. A
+ * second look does.
+ */
 const SECOND_LOOK_MS = 1000
 
 /**
- * Watches with chokidar: where there is no inotifywait, and by `polling` (every `pollS` seconds) where the system tells nothing: on network
- * mounts, whose files others write. It proves nothing about wholeness; what it tells must still stand still.
+ * Watches with chokidar: where there is no inotifywait, and by `polling` (every `pollS` seconds)
+ * where the system tells nothing: on network mounts, whose files others write. It proves nothing
+ * about wholeness; what it tells must still stand still.
  */
 export function createChokidarWatcher({
   polling,
@@ -58,7 +62,10 @@ export function createChokidarWatcher({
   }
 }
 
-/** What one file or folder refuses concerns that one only, and the look through the whole folder reports it. */
+/**
+ * What one file or folder refuses concerns that one only, and the look through the whole folder
+ * reports it.
+ */
 const OF_ONE = new Set(['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'])
 
 function failure(error: unknown): WatchFailed | null {

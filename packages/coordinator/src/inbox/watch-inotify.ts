@@ -5,8 +5,9 @@ import { decodeName } from './names.ts'
 import { WatchFailed, type WatchEvents, type Watcher } from './watcher.ts'
 
 /**
- * close_write and moved_to prove that a file is whole; create finds hard links, empty files and folders; attrib finds a file
- * that became readable; the others find what went. q_overflow must be asked for, or inotifywait passes over it in silence.
+ * close_write and moved_to prove that a file is whole; create finds hard links, empty files and
+ * folders; attrib finds a file that became readable; the others find what went. q_overflow must be
+ * asked for, or inotifywait passes over it in silence.
  */
 const EVENTS =
   'close_write,moved_to,create,attrib,delete,moved_from,delete_self,move_self,unmount,q_overflow'
@@ -25,14 +26,15 @@ const MORE_WATCHES =
   'The system allows no more file watches, so the inbox is looked through again and again instead. To allow more: sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512'
 
 /**
- * Watches with the program inotifywait (inotify-tools 3.22), since Node's own fs.watch cannot see that a writer closed a file.
- * Names come as bytes ended by NUL, so whatever a name holds is safe.
+ * Watches with the program inotifywait (inotify-tools 3.22), since Node's own fs.watch cannot see
+ * that a writer closed a file. Names come as bytes ended by NUL, so whatever a name holds is safe.
  */
 export function createInotifyWatcher(): Watcher {
   return {
     name: 'inotifywait',
     async watch(root, events, signal) {
-      // With setpriv the kernel ends the watcher even when we are killed; without it, it ends at its next event.
+      // With setpriv the kernel ends the watcher even when we are killed; without it, it ends at
+      // its next event.
       const guarded = ['setpriv', '--pdeathsig', 'TERM', '--', 'inotifywait', ...OPTIONS, root]
       const code = await run(guarded, root, events, signal)
       if (code === 'no program') {
@@ -119,7 +121,10 @@ function readLines(child: ChildProcess, onLine: (line: string) => void): void {
   })
 }
 
-/** Cuts what inotifywait prints (`EVENT,EVENT NUL path NUL`) into events, however it is cut into pieces. */
+/**
+ * Cuts what inotifywait prints (`EVENT,EVENT NUL path NUL`) into events, however it is cut into
+ * pieces.
+ */
 export function createParser(
   root: string,
   events: WatchEvents,
@@ -152,13 +157,15 @@ function tell(
     return events.missed('more happened in the inbox than the kernel keeps in mind')
   if (flags.has('UNMOUNT')) return events.missed('a disk in the inbox was unmounted')
   const absolute = decodeName(raw)
-  // A name that is no UTF-8: looking through the nearest folder with a proper name finds it, and says so.
+  // A name that is no UTF-8: looking through the nearest folder with a proper name finds it, and
+  // says so.
   if (absolute === null) return events.folder(nearestFolder(root, raw), 'seen')
   const path = absolute.slice(root.length + 1).replace(/\/$/, '')
   if (flags.has('DELETE_SELF') || flags.has('MOVE_SELF'))
     return path === '' ? onRootGone() : undefined
   if (path === '' || isIgnored(path)) return
-  // Of a folder that went, what was in it is not told one by one: a look through the inbox has to find that.
+  // Of a folder that went, what was in it is not told one by one: a look through the inbox has to
+  // find that.
   if (flags.has('DELETE') || flags.has('MOVED_FROM'))
     return events.removed(path, !flags.has('ISDIR'))
   const closed = flags.has('CLOSE_WRITE') || flags.has('MOVED_TO')

@@ -7,24 +7,29 @@ export type Writer = { pid: number; name: string }
 
 export type Writers = {
   /**
-   * Who has this file open for writing, as far as this user may see: another user's processes are seen by root only. Null when
-   * nobody is seen, and where there is no /proc.
+   * Who has this file open for writing, as far as this user may see: another user's processes are
+   * seen by root only. Null when no one is seen, and where there is no /proc.
    */
   find(absolute: string, stat: FileStat): Promise<Writer | null>
 }
 
 type Round = { at: number; byInode: Map<string, Writer>; byPath: Map<string, Writer> }
 
-/** What is open there is no file that somebody could drop; but /dev/shm is a place like any other. */
+/**
+ * What is open there is no file that someone could drop; but /dev/shm is a place like any other.
+ */
 const NO_FILE = /^\/(dev\/(?!shm\/)|proc\/|sys\/|memfd:)/
 
-/** Many files that come at once share one look through /proc, which costs 3 ms for 1,000 open files. */
+/**
+ * Many files that come at once share one look through /proc, which costs 3 ms for 1,000 open files.
+ */
 const SHARED_MS = 250
 
 /**
- * Finds who writes a file by looking through /proc/<pid>/fd and fdinfo (proc(5)). Files are told by inode, since a writer
- * may know the file by another hard link, or in a container by another path; by path on kernels before 5.14, which do not tell
- * inodes there. Devices are not compared (btrfs gives differing ones): a false match only costs the time to stand still.
+ * Finds who writes a file by looking through /proc/<pid>/fd and fdinfo (proc(5)). Files are told by
+ * inode, since a writer may know the file by another hard link, or in a container by another path;
+ * by path on kernels before 5.14, which do not tell inodes there. Devices are not compared (btrfs
+ * gives differing ones): a false match only costs the time to stand still.
  */
 export function createWriters(proc = '/proc'): Writers {
   let last: Promise<Round> | undefined
@@ -64,7 +69,10 @@ export function createWriters(proc = '/proc'): Writers {
   }
 }
 
-/** What is read of an open file, and of a process's name, is shorter. Nothing here is read while something else is. */
+/**
+ * What is read of an open file, and of a process's name, is shorter. Nothing here is read while
+ * something else is.
+ */
 const text = Buffer.alloc(4096)
 
 function look(process: string, pid: number, found: Round): void {

@@ -25,7 +25,7 @@ export type Hear = (delta: Delta, from: { id: number; node: string }) => Promise
 
 /** What a worker's stream is read into. */
 export type Hearing = {
-  /** Fires when nobody waits any more. */
+  /** Fires when no one waits any more. */
   readonly over: AbortSignal
   say(delta: Delta): Promise<void>
   /** The worker said that this was all; with the kind's output, or with what went wrong. */
@@ -39,23 +39,30 @@ export type Hearing = {
 
 export type AwaitedJobs = {
   /**
-   * Enqueues a job whose answer somebody waits for. When the signal fires, the job is cancelled, wherever it is; one that
-   * could not be done in time, or at all, fails with what `answer` rejects with. With `hear` the worker
-   * sends its answer piece by piece. `withinS`: how long it may take in all, in seconds.
+   * Enqueues a job whose answer someone waits for. When the signal fires, the job is cancelled,
+   * wherever it is; one that could not be done in time, or at all, fails with what `answer` rejects
+   * with. With `hear` the worker sends its answer piece by piece. `withinS`: how long it may take
+   * in all, in seconds.
    *
-   * `answer` rejects with what the job failed with; EARSHOT_NO_NODE when it was not begun in time; EARSHOT_ANSWER_CUT when the answer
-   * broke off; the signal's reason.
+   * `answer` rejects with what the job failed with; EARSHOT_NO_NODE when it was not begun in time;
+   * EARSHOT_ANSWER_CUT when the answer broke off; the signal's reason.
    */
   ask(
     job: Submission,
     options: { withinS: number; signal: AbortSignal; hear?: Hear | undefined },
   ): Promise<{ id: number; answer: Promise<Answered> }>
-  /** The holder of a job begins to send. @throws EarshotError EARSHOT_CANCELLED when nobody waits for it, for this attempt, or from whoever has not its fence */
+  /**
+   * The holder of a job begins to send. @throws EarshotError EARSHOT_CANCELLED when no one waits
+   * for it, for this attempt, or from anyone who has not its fence
+   */
   hearing(id: number, holder: { attempt: number; fence: string }): Promise<Hearing>
   /** Something changed: look now. */
   look(): void
   start(): void
-  /** Waits a few seconds for the answers that are on their way, then gives them up; at once when hurried. */
+  /**
+   * Waits a few seconds for the answers that are on their way, then gives them up; at once when
+   * hurried.
+   */
   stop(hurry?: AbortSignal): Promise<void>
 }
 
@@ -69,19 +76,27 @@ type Waiting = {
   streaming: boolean
   /** monotonicMs() when the stream broke off. */
   brokenAt: number | undefined
-  /** monotonicMs() since when it has been waiting for a node, or has been completed while its stream goes on. */
+  /**
+   * monotonicMs() since when it has been waiting for a node, or has been completed while its stream
+   * goes on.
+   */
   pendingSince: number | undefined
   completedSince: number | undefined
 }
 
-/** Hints come with every change of the mesh; without one, it is looked this often while somebody waits. */
+/**
+ * Hints come with every change of the mesh; without one, it is looked this often while someone
+ * waits.
+ */
 const LOOK_MS = 250
 const KEEP_MS = 4_000
 /** A worker that reports a failure cuts its stream first: its reason is worth waiting for. */
 const REASON_MS = 400
-/** A stream is at its end before the result is reported; one that is not is not waited for longer. */
+/**
+ * A stream is at its end before the result is reported; one that is not is not waited for longer.
+ */
 const TAIL_MS = 2_000
-/** Most answers take seconds; somebody wants this process to end. */
+/** Most answers take seconds; someone wants this process to end. */
 const GRACE_MS = 5_000
 
 /**
@@ -143,7 +158,7 @@ export function createAwaitedJobs({
       completedSince: undefined,
     }
     waiting.set(id, one)
-    // Whoever asked looks at it a moment later; it may be settled by then.
+    // Anyone who asked looks at it a moment later; it may be settled by then.
     one.settle.promise.catch(() => {})
     return one
   }
@@ -204,7 +219,8 @@ export function createAwaitedJobs({
     if (one.begun !== undefined && state.attempt !== one.begun.attempt)
       return giveUp(one, cut(one.begun))
     if (state.status !== 'pending') return void (one.pendingSince = undefined)
-    // It failed, and so did its one retry, or nobody else has what it needs: whoever waits is told, and waits no longer.
+    // It failed, and so did its one retry, or no one else has what it needs: anyone who waits is
+    // told, and waits no longer.
     if (state.failures > 1 || state.lacking)
       return giveUp(one, failureOf(state, 'EARSHOT_ENGINE_MISSING'))
     one.pendingSince ??= monotonicMs()
@@ -247,7 +263,8 @@ export function createAwaitedJobs({
       if (!waiting.has(id)) await Promise.allSettled(submitting)
       const one = waiting.get(id)
       if (one?.hear === undefined) throw nobody(id)
-      // Written down before the first word is sent: so no other attempt is made, even should this coordinator end now.
+      // Written down before the first word is sent: so no other attempt is made, even should this
+      // coordinator end now.
       const node =
         one.begun === undefined ? await beginAnswer(db.pool, id, { attempt, fence }) : null
       if (node === null || one.over.signal.aborted) throw nobody(id)
@@ -275,7 +292,8 @@ export function createAwaitedJobs({
     },
 
     look: () => {
-      // Of one that comes piece by piece the worker tells the end itself; what goes wrong with it, the next turn finds.
+      // Of one that comes piece by piece the worker tells the end itself; what goes wrong with it,
+      // the next turn finds.
       if ([...waiting.values()].some(({ hear }) => hear === undefined)) looking.kick()
     },
     start() {

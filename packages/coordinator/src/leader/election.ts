@@ -5,7 +5,10 @@ import { createLoop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
 import type { Service } from '@earshot/shared/service'
 
-/** Leadership expires after 1.5 s in the database, so one lost renewal does no harm. Oftener would only be more that an idle mesh asks. */
+/**
+ * Leadership expires after 1.5 s in the database, so one lost renewal does no harm. More often
+ * would only be more that an idle mesh asks.
+ */
 const RENEW_MS = 600
 /** When answers are farther apart than this, this box slept, or the database was away. */
 const GAP_MS = 2500
@@ -17,7 +20,10 @@ const SETTLE_MS = 5000
 const LONGEST_WAIT_MS = 64_000
 
 export type Leadership = Service & {
-  /** The current term as text, or null while another coordinator leads. Every routing statement carries it. */
+  /**
+   * The current term as text, or null while another coordinator leads. Every routing statement
+   * carries it.
+   */
   term(): string | null
   /**
    * What the database's clock shows at most, in milliseconds since 1970, if live nodes had the time
@@ -31,10 +37,12 @@ export type Leadership = Service & {
 type Offset = { least: number; most: number }
 
 /**
- * Takes leadership when it is free and keeps it: a guarded row in the database, on the database's clock.
+ * Takes leadership when it is free and keeps it: a guarded row in the database, on the database's
+ * clock.
  *
  * @param options.holder unique to this process; a restarted coordinator is another holder
- * @param options.force takes it from whoever held it: only the embedded database may, where nobody else can be alive
+ * @param options.force takes it from anyone who held it: only the embedded database may, where no
+ *   one else can be alive
  * @param options.onLead called when leadership was gained
  */
 export function createLeadership(options: {
@@ -100,7 +108,8 @@ export function createLeadership(options: {
     },
     stop: async () => {
       await loop.stop()
-      // Without the database there is nobody to tell: it expires by itself, and the rest of the coordinator stops in order.
+      // Without the database there is no one to tell: it expires by itself, and the rest of the
+      // coordinator stops in order.
       if (term !== null)
         await releaseLeadership(db.pool, holder).catch((err: unknown) =>
           log.warn({ err }, 'Leadership could not be given up; it expires'),

@@ -4,14 +4,21 @@ import { reconcileVectors, setEmbedding } from '@earshot/db/functions/vectors'
 import type { Log } from '@earshot/shared/log'
 import { type Loop, createLoop } from '@earshot/shared/loop'
 
-/** How long a document that became ready may wait until it is asked to be embedded by the mesh's model. */
+/**
+ * How long a document that became ready may wait until it is asked to be embedded by the mesh's
+ * model.
+ */
 const EVERY_MS = 2_000
-/** Where the settings of this coordinator name none, there is mostly nothing to do: an idle mesh is to ask the database little. */
+/**
+ * Where the settings of this coordinator name none, there is mostly nothing to do: an idle mesh is
+ * to ask the database little.
+ */
 const SELDOM_MS = 10_000
 
 /**
- * While this coordinator leads: asks for the embedding of documents by the model that earshot.settings names, and removes vectors of former
- * ones, a bounded part at a time. A new leader writes there what its own settings say, where they name a model.
+ * While this coordinator leads: asks for the embedding of documents by the model that
+ * earshot.settings names, and removes vectors of former ones, a bounded part at a time. A new
+ * leader writes there what its own settings say, where they name a model.
  */
 export function createEmbedding(options: {
   db: Database

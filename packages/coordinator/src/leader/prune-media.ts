@@ -10,8 +10,8 @@ const EVERY_MS = 60_000
 export type MediaHolder = { db: Database; coordinatorId: string; media: MediaStore }
 
 /**
- * Removes media of this coordinator that nothing refers to, among the next rows after a hash. Only files of its own store are
- * deleted, never one of an inbox: of those only the row goes.
+ * Removes media of this coordinator that nothing refers to, among the next rows after a hash. Only
+ * files of its own store are deleted, never one of an inbox: of those only the row goes.
  *
  * @returns how many went, and where to go on; null when all was looked at
  */
@@ -22,7 +22,7 @@ export async function pruneMedia(
   const { last, hashes } = await listUnneededMedia(db.pool, coordinatorId, after)
   let removed = 0
   for (const hash of hashes) {
-    // Nobody puts the same content here meanwhile: it would be taken for kept and then be gone.
+    // No one puts the same content here meanwhile: it would be taken for kept and then be gone.
     const path = await media.exclusively(hash, () =>
       db.transaction(async (client) => {
         const forgotten = await forgetMedia(client, coordinatorId, hash)
@@ -35,7 +35,10 @@ export async function pruneMedia(
   return { removed, last }
 }
 
-/** Looks once a minute through a part of what this coordinator holds; every coordinator does, whoever leads. */
+/**
+ * Looks once a minute through a part of what this coordinator holds; every coordinator does, anyone
+ * who leads.
+ */
 export function createMediaPruning(holder: MediaHolder & { log: Log }): Loop {
   const { log } = holder
   let after = ''

@@ -17,9 +17,10 @@ const EVERY_MS = 60_000
 const BATCH = 1000
 
 /**
- * While this coordinator leads, once a minute: moves jobs that ended long enough ago out of the hot table (readers see both through
- * earshot.all_jobs), deletes old events and forgets nodes that never came back. How long things stay is in earshot.settings, into
- * which a new leader writes what its own settings say. A new leader also mends the events of a restored database.
+ * While this coordinator leads, once a minute: moves jobs that ended long enough ago out of the hot
+ * table (readers see both through earshot.all_jobs), deletes old events and forgets nodes that
+ * never came back. How long things stay is in earshot.settings, into which a new leader writes what
+ * its own settings say. A new leader also mends the events of a restored database.
  */
 export function createRetention(options: {
   db: Database

@@ -10,12 +10,15 @@ import type { Leadership } from './election.ts'
 const EVERY_MS = 1000
 /** As many jobs as one sweep ends at their deadline; when it ended so many, more wait. */
 const MOST_OVERDUE = 500
-/** Coordinators say every few seconds that they still wait, and 20 s of silence count: this is soon enough. */
+/**
+ * Coordinators say every few seconds that they still wait, and 20 s of silence count: this is soon
+ * enough.
+ */
 const UNAWAITED_MS = 5000
 
 /**
- * Does, once a second while this coordinator leads, what time brings about: expired leases, due jobs, deadlines. Between
- * two sweeps a timer wakes it for the next job that comes due.
+ * Does, once a second while this coordinator leads, what time brings about: expired leases, due
+ * jobs, deadlines. Between two sweeps a timer wakes it for the next job that comes due.
  */
 export function createSweep(options: {
   db: Database
@@ -30,7 +33,8 @@ export function createSweep(options: {
   async function work(): Promise<void> {
     const current = leadership.term()
     if (current === null) return
-    // The embedded database stops together with its worker: there is no lease to lose, and a laptop may sleep.
+    // The embedded database stops together with its worker: there is no lease to lose, and a laptop
+    // may sleep.
     const swept = await sweep(db.pool, current, !db.embedded && leadership.judgesLeasesAt)
     if (swept === undefined) return
     // Coordinators could not say either, during an outage, that they still wait.

@@ -1,5 +1,7 @@
-// The text format that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/), as far as it is needed here. Written out,
-// since what is counted comes summed up from the database, which the usual library (prom-client, being replaced by another one) cannot take in.
+// The text format that Prometheus reads
+// (https://prometheus.io/docs/instrumenting/exposition_formats/), as far as it is needed here.
+// Written out, since what is counted comes summed up from the database, which the usual library
+// (prom-client, being replaced by another one) cannot take in.
 
 export type Labels = Record<string, string>
 export type Metric = {
@@ -60,7 +62,10 @@ export function createCounter(name: string, help: string): Counter {
 }
 
 export type Histogram = {
-  /** Adds `count` observations to a bucket: its place among the bounds, their number for what is above all. `sum`: of their values. */
+  /**
+   * Adds `count` observations to a bucket: its place among the bounds, their number for what is
+   * above all. `sum`: of their values.
+   */
   add(labels: Labels, bucket: number, count: number, sum: number): void
   read(): Metric
 }

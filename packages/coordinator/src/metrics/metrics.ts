@@ -26,8 +26,9 @@ export type Metrics = {
 }
 
 /**
- * The figures of docs/http.md, "Metrics". Gauges are read when they are asked for; counters and histograms of jobs grow, at each
- * scrape, by the durable events written since the one before, so that none is counted twice and nothing is read in between.
+ * The figures of docs/http.md, "Metrics". Gauges are read when they are asked for; counters and
+ * histograms of jobs grow, at each scrape, by the durable events written since the one before, so
+ * that none is counted twice and nothing is read in between.
  *
  * @example
  * const metrics = createMetrics(db)

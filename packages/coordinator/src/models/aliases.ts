@@ -10,8 +10,8 @@ export const OPENAI_KINDS = [
 export type OpenAiKind = (typeof OPENAI_KINDS)[number]
 
 /**
- * The names that clients of OpenAI have built in, by what they are for. They stand for whatever the mesh offers; the setting
- * openai_api.aliases says otherwise.
+ * The names that clients of OpenAI have built in, by what they are for. They stand for whatever the
+ * mesh offers; the setting openai_api.aliases says otherwise.
  */
 const BUILT_IN: Record<OpenAiKind, RegExp> = {
   // Every name of the sort, since OpenAI's change each year.
@@ -42,7 +42,10 @@ const VOICES = new Set([
 export type Aliases = {
   /** A model's name as the mesh knows it. */
   model(name: string): string
-  /** Whether a name means "whatever there is" for this kind, and whether rather a small model than a large one. */
+  /**
+   * Whether a name means "whatever there is" for this kind, and whether rather a small model than a
+   * large one.
+   */
   builtIn(kind: OpenAiKind, name: string): false | 'small' | 'large'
   /** A voice's name as engines know it; undefined for the engine's own choice. */
   voice(name: string): string | undefined

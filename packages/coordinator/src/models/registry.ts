@@ -27,14 +27,14 @@ export type Model = {
   /** Nodes that offer it and are up, and those that would and are not. */
   up: string[]
   away: string[]
-  /** That it speaks in; empty where nobody says. */
+  /** That it speaks in; empty where no one says. */
   voices: string[]
   /** Of speech that it hears. */
   languages: readonly string[]
   translates: boolean
 }
 
-/** What a request wants of whoever does it, beside the model. */
+/** What a request wants of anyone who does it, beside the model. */
 export type Wishes = SpeechNeeds & {
   /** That it is to speak in: any engine will do that has it. */
   voice?: string | undefined
@@ -54,15 +54,16 @@ export type Models = {
   /**
    * What is meant by a name that a client gave.
    *
-   * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when nobody who is up offers it; EARSHOT_BAD_REQUEST,
-   *   with the languages there are, when nobody at all hears the one that is asked for
+   * @throws EarshotError EARSHOT_UNKNOWN_MODEL with the models there are; EARSHOT_NO_NODE when no
+   *   one who is up offers it; EARSHOT_BAD_REQUEST, with the languages there are, when no one at
+   *   all hears the one that is asked for
    */
   pick(kind: OpenAiKind, asked: string, wishes?: Wishes): Promise<Picked>
 }
 
 type Known = { nodes: NodeModels[]; models: Model[]; at: number }
 
-/** Requests come in swarms, nodes hardly change; a name that is not found is looked for anew. */
+/** Requests come in swarms, nodes hardly change; a name that is not found is looked for again. */
 const FRESH_MS = 1_000
 
 export function createModels({ db, aliases }: { db: Queryable; aliases: Aliases }): Models {
@@ -154,7 +155,10 @@ function exactly({ name, role, dimensions }: Model): Picked {
   return { model: name, requires: { [`model:${name}`]: true }, ...(role && { role }), dimensions }
 }
 
-/** Tokens and vectors of different models do not go together: one model is meant, and everybody finds the same one. */
+/**
+ * Tokens and vectors of different models do not go together: one model is meant, and everyone finds
+ * the same one.
+ */
 function oneOf(
   kind: OpenAiKind,
   able: readonly Model[],
@@ -192,7 +196,10 @@ function anyNode(
     : noNode(`Only ${list(able.map(({ id, state }) => `${id} (${state})`))} could do it.`)
 }
 
-/** Why what was recorded cannot be heard as it is wished, by the model that was asked for or by any there is; undefined when it can. */
+/**
+ * Why what was recorded cannot be heard as it is wished, by the model that was asked for or by any
+ * there is; undefined when it can.
+ */
 function unheard(
   named: Model | undefined,
   able: readonly Model[],
@@ -225,7 +232,10 @@ function unheard(
   )
 }
 
-/** Voices of this name may speak through other engines elsewhere; where the engine's variants are told by a `+`, it has them all. */
+/**
+ * Voices of this name may speak through other engines elsewhere; where the engine's variants are
+ * told by a `+`, it has them all.
+ */
 function speaksAs(voice: string, able: readonly Model[]): Picked | undefined {
   const model = able.find(
     ({ up, voices }) =>

@@ -57,8 +57,8 @@ function stored({ xid, id, at, ...row }: Row): StoredEvent {
 const COLUMNS = 'e.xid::text as xid, e.id, e.type, e.at, e.job_id, e.document_id, e.node, e.data'
 
 /**
- * An event may be read once every older transaction has ended (xid below the snapshot's xmin): only then can none with a
- * lower place appear any more. `waiting`: a committed event is not yet so far.
+ * An event may be read once every older transaction has ended (xid below the snapshot's xmin): only
+ * then can none with a lower place appear any more. `waiting`: a committed event is not yet so far.
  */
 const NEXT = `
   with now as materialized (
@@ -110,7 +110,10 @@ export async function readBetween(
   return rows.map(stored)
 }
 
-/** The place before which everything may be read, the number of the next transaction, and the last place of which an event was deleted. */
+/**
+ * The place before which everything may be read, the number of the next transaction, and the last
+ * place of which an event was deleted.
+ */
 export async function readNow(
   db: Queryable,
 ): Promise<{ horizon: Position; next: number; pruned: Position }> {

@@ -51,8 +51,8 @@ export async function readJobs(
 }
 
 /**
- * Which jobs, as text of the statement: only what was asked stands in it, since a plan for `$1 is null or …` serves no index
- * once it is kept for all values.
+ * Which jobs, as text of the statement: only what was asked stands in it, since a plan for `$1 is
+ * null or …` serves no index once it is kept for all values.
  */
 function conditions({ limit, status, ...asked }: Omit<JobFilter, 'payload'>): {
   name: string
@@ -78,7 +78,10 @@ function conditions({ limit, status, ...asked }: Omit<JobFilter, 'payload'>): {
   }
 }
 
-/** The newest jobs of one status: each table has an index in this order, and none in that of several statuses. */
+/**
+ * The newest jobs of one status: each table has an index in this order, and none in that of several
+ * statuses.
+ */
 function newest(status: JobStatus, all: string[]): string {
   return ['jobs', ...(isFinal(status) ? ['jobs_archive'] : [])]
     .map(

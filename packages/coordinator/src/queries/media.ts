@@ -22,7 +22,10 @@ export async function readHeld(
   return { held, secret: row?.secret ?? '' }
 }
 
-/** Writes down that this coordinator holds media, as new: an upload is kept for a while until something refers to it. A file in the store wins over one in an inbox, which people may remove. */
+/**
+ * Writes down that this coordinator holds media, as new: an upload is kept for a while until
+ * something refers to it. A file in the store wins over one in an inbox, which people may remove.
+ */
 export async function writeHeld(
   db: Queryable,
   holder: string,
@@ -37,7 +40,10 @@ export async function writeHeld(
   )
 }
 
-/** When the inbox file at this absolute path was last written, by the inbox's own row; undefined when the path was forgotten or renewed. */
+/**
+ * When the inbox file at this absolute path was last written, by the inbox's own row; undefined
+ * when the path was forgotten or renewed.
+ */
 export async function readInboxMtime(
   db: Queryable,
   holder: string,

@@ -27,14 +27,16 @@ export type NodeModels = {
   notOffered: Record<string, string>
 }
 
-// A node that is silent for a moment is up: it may be back before anybody notices.
+// A node that is silent for a moment is up: it may be back before anyone notices.
 const NODES = `
   select n.id, n.roles, n.capabilities -> 'models' as models, coalesce(n.capabilities -> 'not_offered', '{}') as "notOffered",
     n.status = 'online' and n.reason is null and not n.drained and not exists (select from earshot.quarantines q where q.node = n.id and q.role = '*') as up,
     case when n.status <> 'online' then n.status when n.drained then 'drained' when n.reason is not null then 'kept out' else 'in quarantine' end as state
   from earshot.nodes n order by n.id`
 
-/** Which models each node offers. What a node of another version says in another way is passed over. */
+/**
+ * Which models each node offers. What a node of another version says in another way is passed over.
+ */
 export async function readNodeModels(db: Queryable): Promise<NodeModels[]> {
   const rows = await call<
     Omit<NodeModels, 'models' | 'notOffered'> & { models: unknown; notOffered: unknown }

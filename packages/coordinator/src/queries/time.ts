@@ -1,6 +1,9 @@
 import { type Queryable, call } from '@earshot/db/functions/call'
 
-/** A time from the database as ISO 8601 in UTC; 'infinity', which a job enqueued by SQL may carry, stays a word. */
+/**
+ * A time from the database as ISO 8601 in UTC; 'infinity', which a job enqueued by SQL may carry,
+ * stays a word.
+ */
 export function iso(time: Date | number): string {
   if (time instanceof Date) return time.toISOString()
   return time > 0 ? 'infinity' : '-infinity'

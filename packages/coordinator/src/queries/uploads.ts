@@ -14,7 +14,10 @@ export async function writeHeldOnce(
   )
 }
 
-/** Forgets media at this path; false when somebody has made a document of it meanwhile: then the file is needed. */
+/**
+ * Forgets media at this path; false when someone has made a document of it meanwhile: then the file
+ * is needed.
+ */
 export async function dropHeld(
   db: Queryable,
   holder: string,

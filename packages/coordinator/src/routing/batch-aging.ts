@@ -2,7 +2,10 @@ import { monotonicMs } from '@earshot/db/monotonic'
 
 /** Of so many starts in a role, one is for batch work that has waited too long. */
 const ONE_IN = 10
-/** Where none has waited too long, the database is asked again after this time: an answer costs a busy leader half a millisecond. */
+/**
+ * Where none has waited too long, the database is asked again after this time: an answer costs a
+ * busy leader half a millisecond.
+ */
 const REST_MS = 1_000
 
 export type BatchAging = {
@@ -19,8 +22,8 @@ export type BatchAging = {
 }
 
 /**
- * Counts the starts of other jobs, by role, so that batch work that has waited too long gets its turn. In memory: a new leader
- * begins with a turn for it.
+ * Counts the starts of other jobs, by role, so that batch work that has waited too long gets its
+ * turn. In memory: a new leader begins with a turn for it.
  *
  * @example
  * const aging = createBatchAging()

@@ -2,24 +2,31 @@ import type { Database } from '@earshot/db/database'
 import type { Log } from '@earshot/shared/log'
 import type pg from 'pg'
 
-/** While it hangs, whoever changes something rings; while it is taken down, changes are silent and cost less. */
+/**
+ * While it hangs, anyone who changes something rings; while it is taken down, changes are silent
+ * and cost less.
+ */
 export type Doorbell = {
   /** Whether it is sure that every change from now on rings. */
   readonly hangs: boolean
-  /** Asks for it to hang; `onHung` is called once it is sure. Those who change something ring from the moment this is asked. */
+  /**
+   * Asks for it to hang; `onHung` is called once it is sure. Those who change something ring from
+   * the moment this is asked.
+   */
   hang(): void
   /** The leader looks for itself again. */
   take(): void
   close(): Promise<void>
 }
 
-/** The query waits for as long as somebody's transaction lasts. */
+/** The query waits for as long as someone's transaction lasts. */
 const PATIENCE_MS = 24 * 3600 * 1000
 
 /**
- * The doorbell of the leader: an advisory lock that it holds alone while it sleeps (sql/functions/ring_doorbell.sql), on a direct
- * connection of its own, since the request blocks and the lock belongs to the session. When that connection is lost, the bell is down
- * until it is hung anew; whoever uses it must not sleep deeply meanwhile.
+ * The doorbell of the leader: an advisory lock that it holds alone while it sleeps
+ * (sql/functions/ring_doorbell.sql), on a direct connection of its own, since the request blocks
+ * and the lock belongs to the session. When that connection is lost, the bell is down until it is
+ * hung again; anyone who uses it must not sleep deeply meanwhile.
  *
  * @param options.onHung there may have been silent changes up to now: look once more
  */
@@ -69,7 +76,7 @@ export function createDoorbell({
 
   async function open(): Promise<pg.Client> {
     const session = db.direct()
-    // Lost: the lock is gone with it, and nobody rings any more.
+    // Lost: the lock is gone with it, and no one rings any more.
     session.on('error', () => void lose(session))
     session.on('end', () => void lose(session))
     await session.connect()

@@ -10,8 +10,8 @@ import {
 import { meets } from '@earshot/shared/lanes'
 
 /**
- * Finds nodes for jobs that must run alone (nodes died with them in hand). Such a job reserves one node, which then empties, and
- * gets it as soon as it has nothing else.
+ * Finds nodes for jobs that must run alone (nodes died with them in hand). Such a job reserves one
+ * node, which then empties, and gets it as soon as it has nothing else.
  *
  * @param term the leadership under which to act; a stale one assigns nothing
  * @returns how many jobs were assigned
@@ -21,7 +21,8 @@ export async function routeIsolatedJobs(db: Database, term: string): Promise<num
   if (jobs.length === 0) return 0
   const nodes = await listIsolationNodes(db.pool, PROTOCOL)
   let total = 0
-  // All of them: those that no node can run must not hide the others. One that is reserved keeps its node, wherever it stands.
+  // All of them: those that no node can run must not hide the others. One that is reserved keeps
+  // its node, wherever it stands.
   while (jobs.length > 0) {
     for (const job of jobs) {
       const node = chooseIsolationNode(nodes, job)
@@ -34,7 +35,10 @@ export async function routeIsolatedJobs(db: Database, term: string): Promise<num
   return total
 }
 
-/** The node that is reserved for this job already, else one that no one reserved: first one that did not die of it, the emptiest. */
+/**
+ * The node that is reserved for this job already, else one that no one reserved: first one that did
+ * not die of it, the emptiest.
+ */
 export function chooseIsolationNode(nodes: LoneNode[], job: AloneJob): LoneNode | undefined {
   const able = nodes.filter(
     (node) => meets(node, job) && (node.reserved_for === null || node.reserved_for === job.id),

@@ -2,12 +2,15 @@ import type { FreeNode, Lane, Precedent } from '@earshot/db/functions/leadership
 import { monotonicMs } from '@earshot/db/monotonic'
 import { laneKey } from './placement.ts'
 
-/** A faster node may have joined since, or one may have been measured anew. */
+/** A faster node may have joined since, or one may have been measured again. */
 const HOLDS_MS = 5000
 /** Of so many lanes; more would cost each look more than they spare. */
 const MOST = 16
 
-/** Where a job that comes alone goes without a look over all nodes: to where such a job went a moment ago, when all that could run it were idle. */
+/**
+ * Where a job that comes alone goes without a look over all nodes: to where such a job went a
+ * moment ago, when all that could run it were idle.
+ */
 export type PlacementCache = {
   /** Those that still hold. */
   now(): Precedent[]
@@ -16,7 +19,8 @@ export type PlacementCache = {
 }
 
 /**
- * Keeps what was chosen lately, by lane and class. sql/functions/route_by_cached_placement.sql looks whether the node is still there, as it was, and idle.
+ * Keeps what was chosen lately, by lane and class. sql/functions/route_by_cached_placement.sql
+ * looks whether the node is still there, as it was, and idle.
  *
  * @param clock milliseconds that only grow
  * @example

@@ -21,8 +21,8 @@ export const laneKey = ({ lane, class: jobClass }: Pick<Lane, 'lane' | 'class'>)
   `${lane} ${jobClass}`
 
 /**
- * Gives jobs to nodes, in their order, and notes in the nodes' books what they got. No job is queued on a node that one before it
- * waits for: it would take the slot from under it.
+ * Gives jobs to nodes, in their order, and notes in the nodes' books what they got. No job is
+ * queued on a node that one before it waits for: it would take the slot from under it.
  */
 export function choosePlacements({ lanes, jobs, aged, batchAging }: PlacementInput): Placement {
   const given: Given[] = []

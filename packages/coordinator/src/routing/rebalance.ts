@@ -9,18 +9,25 @@ import {
 import { meets } from '@earshot/shared/lanes'
 import { monotonicMs } from '@earshot/db/monotonic'
 
-/** Between two looks: what is queued on a node is a moment's work, unless something went otherwise than measured. */
+/**
+ * Between two looks: what is queued on a node is a moment's work, unless something went otherwise
+ * than measured.
+ */
 const EVERY_MS = 500
 
 export type Rebalance = {
   /**
-   * Asks nodes for what they have not started where others could start it; answers which. Looks no more than twice a second, and not at
-   * all while nothing was given to anybody since it last saw that no node holds more than it runs.
+   * Asks nodes for what they have not started where others could start it; answers which. Looks no
+   * more than twice a second, and not at all while nothing was given to anyone since it last saw
+   * that no node holds more than it runs.
    */
   look(term: string, assigned?: number): Promise<string[]>
 }
 
-/** Takes back what waits on a node while another one that can do it idles. What was started stays where it is. */
+/**
+ * Takes back what waits on a node while another one that can do it idles. What was started stays
+ * where it is.
+ */
 export function createRebalance(db: Database, everyMs = EVERY_MS): Rebalance {
   let lookedAt = -Infinity
   // A leader that just began does not know what the one before gave.

@@ -23,10 +23,16 @@ import type { NodeWaker } from './wake-nodes.ts'
 /** Jobs assigned by one statement at most: longer statements would hold row locks for longer. */
 const BATCH = 500
 const AGED_BATCH = 50
-/** So many of a lane's next jobs come with the look itself: one that comes alone is there with one round trip less. */
+/**
+ * So many of a lane's next jobs come with the look itself: one that comes alone is there with one
+ * round trip less.
+ */
 const GLANCE = 8
 
-/** Looks in a row, where there are more lanes than one is over: then others get their turn, and the next goes on from there. */
+/**
+ * Looks in a row, where there are more lanes than one is over: then others get their turn, and the
+ * next goes on from there.
+ */
 const PAGES = 10
 
 /** What the leader keeps from look to look. */
@@ -40,12 +46,17 @@ export type Routing = {
   cursor?: { after: string | null }
   /** Wakes the nodes that hear through Redis; without it the database wakes all. */
   waking?: NodeWaker | undefined
-  /** Told over how many nodes a look was; not at all when nothing waits, or what waits went by precedent. */
+  /**
+   * Told over how many nodes a look was; not at all when nothing waits, or what waits went by
+   * precedent.
+   */
   onNodes?: (count: number) => void
 }
 
 /**
- * Routes everything that can be routed now, jobs that must run alone first, or the nodes that they need empty would be filled anew. Matching is done here, in memory; the database sees lanes, ids and slots only.
+ * Routes everything that can be routed now, jobs that must run alone first, or the nodes that they
+ * need empty would be filled again. Matching is done here, in memory; the database sees lanes, ids
+ * and slots only.
  *
  * @returns how many jobs were assigned
  * @example
@@ -149,7 +160,7 @@ async function routeLanes(
         idle.able.find(({ id }) => id === one.node)!,
       )
     total += assigned.length
-    // Nothing of what was given: no longer leading, or somebody else has them all in hand.
+    // Nothing of what was given: no longer leading, or someone else has them all in hand.
     if (jobs.length < BATCH || (given.length > 0 && assigned.length === 0)) return total
     open = open.filter((lane) => !full.has(laneKey(lane)))
   }
@@ -163,7 +174,10 @@ type Seen = {
   holders: boolean
 }
 
-/** Batch jobs that have waited too long. Asked for only where a role's turn has come and not all that waits can start now. */
+/**
+ * Batch jobs that have waited too long. Asked for only where a role's turn has come and not all
+ * that waits can start now.
+ */
 async function agedJobs(
   db: Database,
   { shares, jobs, byKey, batchAging, holders }: Seen,
@@ -198,7 +212,10 @@ const idleLane = (lane: OpenLane): OpenLane | undefined =>
 /** By {@link laneKey}, the jobs that came with the look. */
 type Glanced = ReadonlyMap<string, NextJob[] | null>
 
-/** The next jobs as list_next_jobs would give them, where the look showed all that these lanes have or may get; undefined otherwise. */
+/**
+ * The next jobs as list_next_jobs would give them, where the look showed all that these lanes have
+ * or may get; undefined otherwise.
+ */
 function fromGlance(
   shares: readonly LaneShare[],
   known: Glanced | undefined,
@@ -222,7 +239,10 @@ function fromGlance(
     .map(({ job }) => job)
 }
 
-/** What may be asked of a lane; the choosier go first among equals, or the others would fill the only nodes that can run them. */
+/**
+ * What may be asked of a lane; the choosier go first among equals, or the others would fill the
+ * only nodes that can run them.
+ */
 function shareOf({ lane, class: jobClass, role, able }: OpenLane): LaneShare {
   const most = able.reduce((sum, node) => sum + maxCapacity(node, role, jobClass), 0)
   return { lane, class: jobClass, rank: able.length, most: Math.min(BATCH, most) }

@@ -6,7 +6,10 @@ import type { Loop } from '@earshot/shared/loop'
 import { monotonicMs } from '@earshot/db/monotonic'
 import { createDoorbell } from './doorbell.ts'
 
-/** Jobs come in swarms when a look found so many, or so many looks one after another found some, each within this time of the one before. */
+/**
+ * Jobs come in swarms when a look found so many, or so many looks one after another found some,
+ * each within this time of the one before.
+ */
 const SWARM_JOBS = 10
 const SWARM_LOOKS = 4
 const SWARM_MS = 10
@@ -17,24 +20,30 @@ const NEXT_MS = 5
 /** Between two looks while it is awake and found nothing. */
 const LOOK_MS = 1
 /**
- * How long it rests after each look for every node that this was over, whoever rings: so what comes meanwhile is routed by one look, which costs by nodes.
- * A thousand nodes: 50 ms. The first job after a rest does not wait.
+ * How long it rests after each look for every node that this was over, anyone who rings: so what
+ * comes meanwhile is routed by one look, which costs by nodes. A thousand nodes: 50 ms. The first
+ * job after a rest does not wait.
  */
 const REST_MS_A_NODE = 0.05
 /** From so many nodes on. */
 const MANY_NODES = 100
-/** While it is not sure that everybody rings, or hears nothing. */
+/** While it is not sure that everyone rings, or hears nothing. */
 const UNSURE_MS = 1000
 /** A hint may get lost; then work is this late. */
 const ASLEEP_MS = 2000
-/** How often, while it is awake, the readers of events are told what nobody rang for. */
+/** How often, while it is awake, the readers of events are told what no one rang for. */
 const EVENTS_MS = 25
 
 export type RoutingOptions = {
   db: Database
-  /** Routes what can be routed; answers how many jobs were assigned. `onNodes`: over how many nodes it looked. */
+  /**
+   * Routes what can be routed; answers how many jobs were assigned. `onNodes`: over how many nodes
+   * it looked.
+   */
   route: (onNodes: (count: number) => void) => Promise<number>
-  /** Whether this coordinator leads and hears notifications: only then others need to ring for it. */
+  /**
+   * Whether this coordinator leads and hears notifications: only then others need to ring for it.
+   */
   mayHang: () => boolean
   /** Tells the readers of events that there may be some; by NOTIFY unless told otherwise. */
   tell?: () => Promise<void>
@@ -44,8 +53,10 @@ export type RoutingOptions = {
 }
 
 /**
- * Looks for work to route: while it comes in swarms, every few milliseconds, and whoever changes something stays silent; otherwise it
- * hangs out the doorbell and sleeps until it rings. Jobs that come now and then leave it asleep: each rings, and one look finds it. A `kick` is a ring. The embedded database always rings.
+ * Looks for work to route: while it comes in swarms, every few milliseconds, and anyone who changes
+ * something stays silent; otherwise it hangs out the doorbell and sleeps until it rings. Jobs that
+ * come now and then leave it asleep: each rings, and one look finds it. A `kick` is a ring. The
+ * embedded database always rings.
  *
  * @example
  * const routing = createRouting({ db, route: () => routeAll(db, { term }), mayHang: () => true, log })
@@ -75,7 +86,10 @@ export function createRouting({
     wake()
   }
 
-  /** Until it is kicked, which may have been since the look began. No AbortSignal: its error costs more than the rest of a job's way. */
+  /**
+   * Until it is kicked, which may have been since the look began. No AbortSignal: its error costs
+   * more than the rest of a job's way.
+   */
   function rest(ms: number): Promise<void> {
     if (kicked) return Promise.resolve()
     return new Promise((resolve) => {
@@ -130,7 +144,7 @@ export function createRouting({
   async function fallAsleep(): Promise<number> {
     if (bell === undefined) return asleepMs
     if (!mayHang()) {
-      // Whoever leads and hears nothing finds work by looking alone.
+      // Anyone who leads and hears nothing finds work by looking alone.
       bell.take()
       return UNSURE_MS
     }

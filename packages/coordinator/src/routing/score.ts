@@ -13,16 +13,23 @@ export type Candidate = {
   near: boolean
 }
 
-/** A full node works on its own for so much less than an empty one: its slots share processors, memory and disk. */
+/**
+ * A full node works on its own for so much less than an empty one: its slots share processors,
+ * memory and disk.
+ */
 const CROWDED = 0.5
-/** Loading a model, or fetching a recording, costs little beside hearing it: both only tip the scales. */
+/**
+ * Loading a model, or fetching a recording, costs little beside hearing it: both only tip the
+ * scales.
+ */
 const COLD = 0.8
 const FAR = 0.9
 
 /**
- * How much speaks for a slot; the greatest goes first. Speed leads, relative to the fastest there is to choose from; a node that was not
- * measured counts as the fastest, or it never would be. All free slots are filled before anything waits, so a slow node idles only
- * while there is nothing more to do.
+ * How much speaks for a slot; the greatest goes first. Speed leads, relative to the fastest there
+ * is to choose from; a node that was not measured counts as the fastest, or it never would be. All
+ * free slots are filled before anything waits, so a slow node idles only while there is nothing
+ * more to do.
  *
  * @param fastest the greatest measured speed among those to choose from; 0 when none was measured
  */
@@ -32,7 +39,8 @@ export function score({ freeShare, speed, warm, near }: Candidate, fastest: numb
 }
 
 /**
- * The node that a job goes to: the weightiest with a free slot; without one, the weightiest that may queue it. Undefined when there is no room.
+ * The node that a job goes to: the weightiest with a free slot; without one, the weightiest that
+ * may queue it. Undefined when there is no room.
  *
  * @param holders the coordinators that hold the job's media, where that is known
  * @param isClosed whether nothing may be queued on a node

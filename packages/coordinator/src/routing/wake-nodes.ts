@@ -10,17 +10,26 @@ const CLEAN_MS = 60_000
 const LEAD_MS = 1000
 
 export type NodeWaker = Pick<Loop, 'start' | 'stop'> & {
-  /** Whether nodes that hear through Redis are woken by `assigned`; the database notifies the others. */
+  /**
+   * Whether nodes that hear through Redis are woken by `assigned`; the database notifies the
+   * others.
+   */
   byRedis(): boolean
-  /** Wakes the nodes of these jobs that the database did not notify. Nobody waits for it. */
+  /** Wakes the nodes of these jobs that the database did not notify. No one waits for it. */
   assigned(jobs: readonly Assigned[]): void
-  /** Sends on what the database could not say itself; false when this notification is something else. */
+  /**
+   * Sends on what the database could not say itself; false when this notification is something
+   * else.
+   */
   passOn(payload: string): boolean
   /** Tells the coordinators' readers of events that there may be some. */
   tellReaders(): Promise<void>
 }
 
-/** Wakes nodes through Redis for the leader. What Redis does not take goes by NOTIFY; what is lost comes with the next heartbeat. */
+/**
+ * Wakes nodes through Redis for the leader. What Redis does not take goes by NOTIFY; what is lost
+ * comes with the next heartbeat.
+ */
 export function createNodeWaker(options: {
   db: Database
   transport: Transport | undefined
@@ -85,7 +94,8 @@ export function createNodeWaker(options: {
       return true
     },
     async tellReaders() {
-      // Nobody there: not even this coordinator hears itself, whose own subscription is being made anew.
+      // No one there: not even this coordinator hears itself, whose own subscription is being made
+      // again.
       const heard = byRedis()
         ? await transport!.redis.publish('events', '').then(
             (readers) => readers > 0,

@@ -7,17 +7,26 @@ import { createModels } from '../models/registry.ts'
 import type { AwaitedJobs } from '../jobs/awaited-jobs.ts'
 import type { Meaning } from './search.ts'
 
-/** What a search has beside the words: the meaning of its query, or why it has none although the mesh has a model. */
+/**
+ * What a search has beside the words: the meaning of its query, or why it has none although the
+ * mesh has a model.
+ */
 export type Understood = { meaning?: Meaning; note?: string }
 
 export type QueryVectors = {
-  /** Embeds a query by the model of the documents' vectors. Where no node answers in time that is a note, never an error. */
+  /**
+   * Embeds a query by the model of the documents' vectors. Where no node answers in time that is a
+   * note, never an error.
+   */
   understand(query: string): Promise<Understood>
   /** Waits for nothing more. */
   stop(): void
 }
 
-/** A search goes on without it, its job does not: a model that is loaded first then answers the next search. */
+/**
+ * A search goes on without it, its job does not: a model that is loaded first then answers the next
+ * search.
+ */
 const ANSWER_S = 30
 /** Queries whose vectors are remembered: a few megabytes. */
 const REMEMBERED = 500
@@ -41,7 +50,7 @@ export function createQueryVectors({
   const stopping = new AbortController()
 
   async function embed(model: string, text: string): Promise<number[]> {
-    // Where nobody offers it, the job would only wait.
+    // Where no one offers it, the job would only wait.
     await models.pick('vectors', model)
     const { answer } = await awaitedJobs.ask(
       { kind: 'vectors', payload: { model, texts: [text] } },

@@ -1,31 +1,48 @@
 import pg from 'pg'
 
-/** Reciprocal rank fusion's constant, 60 in Cormack, Clarke & Büttcher, SIGIR 2009: how little the first places stand out. */
+/**
+ * Reciprocal rank fusion's constant, 60 in Cormack, Clarke & Büttcher, SIGIR 2009: how little the
+ * first places stand out.
+ */
 const RRF_K = 60
-/** As many nearest vectors as HNSW looks at by default (hnsw.ef_search); asking for more gives no more. */
+/**
+ * As many nearest vectors as HNSW looks at by default (hnsw.ef_search); asking for more gives no
+ * more.
+ */
 const NEAREST = 40
 /** Texts that take part in the fusion, best first. */
 const TEXTS = 200
-/** Texts looked at for each word of the query, so that a word that is in every text costs no more than this many. */
+/**
+ * Texts looked at for each word of the query, so that a word that is in every text costs no more
+ * than this many.
+ */
 const CANDIDATES = 500
-/** Texts looked at for all words one by one: of many words each gets its part, at least as many as shown. */
+/**
+ * Texts looked at for all words one by one: of many words each gets its part, at least as many as
+ * shown.
+ */
 const CANDIDATES_OF_WORDS = 2000
 
 export type Model = { name: string; dimensions: number }
 
 /**
- * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `words`, the lexical model), $3 the similarity floor,
- * $4 how many hits, $5 a corpus's name or null; with `meaning` $6 the query's vector of that model, and $7 its floor.
+ * The search as one statement. Parameters: $1 the query's text, $2 its vector (of `words`, the
+ * lexical model), $3 the similarity floor, $4 how many hits, $5 a corpus's name or null; with
+ * `meaning` $6 the query's vector of that model, and $7 its floor.
  *
- * Steps: words of the query in the form that the index has (search_text), as they are and as English stems, stop words left out unless there is nothing else; chunks with
- * all of them and chunks with each of them, a bounded number of both; these by how many of them and how close together; chunks with near vectors of either model, above its floor; all fused by rank.
- * The share of words found weighs more than any rank, so that a full match comes first; but where there are meanings, some of the words
- * are no better than none, and only all of them count so. Then, for the few that are
- * shown, the first matching word in the chunk's segments says when it was said; in a text, which has no times, in which paragraph it stands.
+ * Steps: words of the query in the form that the index has (search_text), as they are and as
+ * English stems, stop words left out unless there is nothing else; chunks with all of them and
+ * chunks with each of them, a bounded number of both; these by how many of them and how close
+ * together; chunks with near vectors of either model, above its floor; all fused by rank. The share
+ * of words found weighs more than any rank, so that a full match comes first; but where there are
+ * meanings, some of the words are no better than none, and only all of them count so. Then, for the
+ * few that are shown, the first matching word in the chunk's segments says when it was said; in a
+ * text, which has no times, in which paragraph it stands.
  *
- * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL takes for the largest number.
- * The session's search_path may lack the schema of pgvector, so that its type and operator are named with their schema.
- * A model's name and size stand in the text, not in a parameter, since the planner must see that they fit the index.
+ * A query without letters has the zero vector, whose similarity to all is NaN: which PostgreSQL
+ * takes for the largest number. The session's search_path may lack the schema of pgvector, so that
+ * its type and operator are named with their schema. A model's name and size stand in the text, not
+ * in a parameter, since the planner must see that they fit the index.
  */
 export const searchSql = (words: Model, meaning?: Model): string => `
 with words as materialized (

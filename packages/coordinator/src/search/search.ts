@@ -10,7 +10,10 @@ import {
 } from '@earshot/shared/lexical'
 import { type Model, searchSql } from './query.ts'
 
-/** The query's vector of a model that documents are embedded by too, and from which cosine on it counts. */
+/**
+ * The query's vector of a model that documents are embedded by too, and from which cosine on it
+ * counts.
+ */
 export type Meaning = { model: string; vector: readonly number[]; floor: number }
 
 export type SearchRequest = {
@@ -20,16 +23,21 @@ export type SearchRequest = {
   meaning?: Meaning | undefined
 }
 
-/** `ordinal`: the chunk's place in its document; `paragraph`: of a text, the first that holds a word of the query. */
+/**
+ * `ordinal`: the chunk's place in its document; `paragraph`: of a text, the first that holds a word
+ * of the query.
+ */
 type Row = Hit & { by_word: boolean; ordinal: number; paragraph: string | null }
 
 const WORDS: Model = { name: LEXICAL_MODEL, dimensions: LEXICAL_DIMENSIONS }
 
 /**
- * What was said where, best first: full text and vectors, fused by rank (see query.ts). A hit holds at least one word of
- * the query, or passes the similarity floor of a model; so without `meaning` a word that is in no document gives none.
+ * What was said where, best first: full text and vectors, fused by rank (see query.ts). A hit holds
+ * at least one word of the query, or passes the similarity floor of a model; so without `meaning` a
+ * word that is in no document gives none.
  *
- * `start_s` is that of the first matching word, in seconds, or where the engine gave no word times of its segment.
+ * `start_s` is that of the first matching word, in seconds, or where the engine gave no word times
+ * of its segment.
  *
  * @throws EarshotError EARSHOT_DATABASE
  * @example
@@ -44,7 +52,8 @@ export async function search(
     WORDS,
     meaning && { name: meaning.model, dimensions: meaning.vector.length },
   )
-  // Chunks overlap by a segment: what was said there would come twice, so that more are asked for than are shown.
+  // Chunks overlap by a segment: what was said there would come twice, so that more are asked for
+  // than are shown.
   const values = [
     text,
     vectorText(Array.from(embedLexical(text))),
@@ -64,7 +73,10 @@ export async function search(
 /** PostgreSQL's texts cannot hold a NUL; to a search it is a gap between words. */
 export const searched = (query: string): string => query.replaceAll('\0', ' ')
 
-/** Of hits that start at the same word of the same document, or in the paragraph that two chunks of a text share, only the best remains. */
+/**
+ * Of hits that start at the same word of the same document, or in the paragraph that two chunks of
+ * a text share, only the best remains.
+ */
 function withoutRepeats(rows: readonly Row[]): Row[] {
   const seen = new Set<string>()
   return rows.filter(({ by_word, document, ordinal, start_s, paragraph }) => {

@@ -1,7 +1,10 @@
 import { isHeldBack } from '../routing/capacity.ts'
 import type { JobFacts, MeshFacts, NodeFacts, OpenJob, RunTime } from './facts.ts'
 
-/** One slot: seconds until it is free, and how long a job of the kind in question takes there; null where nobody can tell. */
+/**
+ * One slot: seconds until it is free, and how long a job of the kind in question takes there; null
+ * where no one can tell.
+ */
 export type ExpectedSlot = { freeInS: number | null; runS: number | null }
 
 /** How long a kind takes on a node: as measured there, else as measured elsewhere. */
@@ -14,7 +17,10 @@ export function runTime(times: readonly RunTime[], kind: string, node: string): 
 
 type Asking = Pick<JobFacts, 'kind' | 'role' | 'class' | 'whole'>
 
-/** The slots of a node for a job: free ones, and those that its open jobs hold; jobs that wait on the node take them first. */
+/**
+ * The slots of a node for a job: free ones, and those that its open jobs hold; jobs that wait on
+ * the node take them first.
+ */
 export function slotsOf(node: NodeFacts, job: Asking, times: readonly RunTime[]): ExpectedSlot[] {
   const runS = runTime(times, job.kind, node.id)
   const heldBack = isHeldBack(node, job)
@@ -51,7 +57,10 @@ function queue(slots: ExpectedSlot[], seconds: number | null): void {
   if (next !== undefined) next.freeInS = seconds === null ? null : next.freeInS! + seconds
 }
 
-/** Seconds that are left of a job; one that takes longer than usual is taken to need a tenth more. null when nothing like it ran lately. */
+/**
+ * Seconds that are left of a job; one that takes longer than usual is taken to need a tenth more.
+ * null when nothing like it ran lately.
+ */
 export function restOf(
   { kind, held_s: held }: OpenJob,
   node: string,
@@ -62,8 +71,8 @@ export function restOf(
 }
 
 /**
- * Seconds until a job may start that has `before` others in front of it: each takes the slot that is free first. null when it
- * cannot be told, since nothing like it ran lately.
+ * Seconds until a job may start that has `before` others in front of it: each takes the slot that
+ * is free first. null when it cannot be told, since nothing like it ran lately.
  *
  * @example
  * secondsUntilStart([{ freeInS: 5, runS: 10 }, { freeInS: 8, runS: 10 }], 2) // 15
@@ -84,7 +93,10 @@ export function secondsUntilStart(slots: readonly ExpectedSlot[], before: number
   }
 }
 
-/** How many jobs go before this one in its own lane, how many in lanes that share nodes with it, and how many of all these are of a class that goes first. */
+/**
+ * How many jobs go before this one in its own lane, how many in lanes that share nodes with it, and
+ * how many of all these are of a class that goes first.
+ */
 export function jobsBefore(
   job: Asking,
   lanes: MeshFacts['lanes'],

@@ -7,8 +7,9 @@ import { explainNode } from './node.ts'
 import { jobs, list, span, stopped } from './words.ts'
 
 /**
- * Says why a job is where it is: in a sentence, and for one that waits node by node, with its place and its expected start.
- * It knows nothing but the facts that {@link readFacts} read, so that every situation can be made by hand.
+ * Says why a job is where it is: in a sentence, and for one that waits node by node, with its place
+ * and its expected start. It knows nothing but the facts that {@link readFacts} read, so that every
+ * situation can be made by hand.
  */
 export function explain(facts: Facts): WhyView {
   const { job } = facts
@@ -161,7 +162,7 @@ function queued(
   return `${place}.${behind(before.interactive, mesh)} ${heldUp(able)}${start}${back}`.trim()
 }
 
-/** That interactive jobs go first, and what keeps a batch job from waiting for ever. */
+/** That interactive jobs go first, and what keeps a batch job from waiting forever. */
 function behind(interactive: number, { lanes, patience_s: patience }: Facts['mesh']): string {
   if (interactive === 0) return ''
   const turn = lanes.some((lane) => lane.own && lane.aged)

@@ -1,7 +1,10 @@
 import type { JobClass, JobStatus, NodeStatus, Requires } from '@earshot/contract'
 import type { Load } from '@earshot/db/functions/leadership'
 
-/** A job as far as its waiting is concerned. Times are milliseconds since 1970 on the database's clock; lengths are seconds. */
+/**
+ * A job as far as its waiting is concerned. Times are milliseconds since 1970 on the database's
+ * clock; lengths are seconds.
+ */
 export type JobFacts = {
   id: number
   kind: string
@@ -46,7 +49,9 @@ export type NodeFacts = {
   tags: Record<string, unknown>
   /** Role to free slots, as the routing sees them; null when it is offered no work at all. */
   free: Record<string, number> | null
-  /** Role to what it has in hand, as the routing sees it; empty when it is offered no work at all. */
+  /**
+   * Role to what it has in hand, as the routing sees it; empty when it is offered no work at all.
+   */
   load: Record<string, Load>
   open: OpenJob[]
   /** Those of this job's role, or of all (`*`). probe_s: seconds until it is probed. */
@@ -56,8 +61,8 @@ export type NodeFacts = {
 }
 
 /**
- * A lane of the job's role that has work of a class, and how much of it goes before the job: counted up to 10,000. `aged`: batch work of
- * which the next job has waited for too long.
+ * A lane of the job's role that has work of a class, and how much of it goes before the job:
+ * counted up to 10,000. `aged`: batch work of which the next job has waited for too long.
  */
 export type LaneFacts = {
   role: string
@@ -69,7 +74,10 @@ export type LaneFacts = {
 }
 /** Median run time of a kind on a node, over what ended lately. */
 export type RunTime = { kind: string; node: string; seconds: number }
-/** Who holds the media, and when that coordinator last said that it is there; null when it never did. */
+/**
+ * Who holds the media, and when that coordinator last said that it is there; null when it never
+ * did.
+ */
 export type Holder = { id: string; seen_at: number | null }
 
 /** patience_s: how long batch work waits before it gets one start in ten. */

@@ -4,8 +4,9 @@ import { malformed, unmet } from '@earshot/shared/lanes'
 import type { NodeFacts } from './facts.ts'
 
 /**
- * What no known node offers, so that the job can never run: each need that nobody meets, or, when every need is met by somebody but
- * by no node all of them, what the nearest one lacks. Empty when some node can run it.
+ * What no known node offers, so that the job can never run: each need that no one meets, or, when
+ * every need is met by someone but by no node all of them, what the nearest one lacks. Empty when
+ * some node can run it.
  */
 export function missing(
   nodes: readonly NodeFacts[],

@@ -14,7 +14,7 @@ export function explainNode(node: NodeFacts, facts: Facts): WhyNode {
   return { node: node.id, chance: reasons.length === 0 ? 'now' : 'later', reasons }
 }
 
-/** Why nobody may be given to it at all. */
+/** Why no one may be given to it at all. */
 function absence(node: NodeFacts, routableS: number): string[] {
   if (node.status === 'offline') return [`offline for ${span(node.silent_s)}`]
   if (node.status === 'degraded' || node.silent_s > routableS)
@@ -60,7 +60,10 @@ function held(node: NodeFacts, { job, mesh }: Facts): string[] {
   return [`full${until}`, ...bound(node, job, mesh.times)]
 }
 
-/** What an interactive job may have to wait for at most: the longest piece of work in hand that cannot be cut. */
+/**
+ * What an interactive job may have to wait for at most: the longest piece of work in hand that
+ * cannot be cut.
+ */
 function bound(node: NodeFacts, job: Facts['job'], times: Facts['mesh']['times']): string[] {
   if (job.class !== 'interactive') return []
   const whole = node.open.filter(

@@ -19,7 +19,8 @@ const JOB = `
       where e.job_id = j.id and p.status in ('blocked', 'pending', 'assigned', 'running'))) as job
   from earshot.all_jobs j left join earshot.jobs h on h.id = j.id where j.id = $1`
 
-// What goes before the job in a lane of a class: three ranges of one index, and not their `or`, which would read the whole lane.
+// What goes before the job in a lane of a class: three ranges of one index, and not their `or`,
+// which would read the whole lane.
 const BEFORE = [
   'l.class > j.class',
   'l.class = j.class and b.priority > j.priority',
@@ -29,8 +30,9 @@ const BEFORE = [
     `select from earshot.jobs b where b.lane = l.lane and b.class = l.class and b.status = 'pending' and b.due and ${which}`,
 )
 
-// Free slots come from the routing's own function, so that this cannot tell another story. How much goes before the job is
-// counted to 10,000 a lane, and run times come from the thousand jobs that were completed last: so the cost has a bound.
+// Free slots come from the routing's own function, so that this cannot tell another story. How much
+// goes before the job is counted to 10,000 a lane, and run times come from the thousand jobs that
+// were completed last: so the cost has a bound.
 const MESH = `
   select extract(epoch from clock_timestamp())::float8 * 1000 as now, extract(epoch from s.routable)::float8 as routable_s,
     extract(epoch from s.batch_patience)::float8 as patience_s,
@@ -60,7 +62,10 @@ const MESH = `
       from earshot.media m left join earshot.coordinators c on c.id = m.holder where m.hash = j.payload ->> 'media') as holders
   from earshot.all_jobs j cross join earshot.settings s where j.id = $1`
 
-/** Everything that tells why a job is where it is, in two reads; undefined when there is no such job. */
+/**
+ * Everything that tells why a job is where it is, in two reads; undefined when there is no such
+ * job.
+ */
 export async function readFacts(db: Transactions, id: number): Promise<Facts | undefined> {
   const [found, known] = await db.transaction(async (client) => {
     const [job] = await call<{ job: JobFacts }>(client, 'why_job', JOB, [id])

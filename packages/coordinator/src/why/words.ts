@@ -1,4 +1,7 @@
-/** How long, for people: `0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`; rounded to one unit, since it is an estimate or long ago. */
+/**
+ * How long, for people: `0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`; rounded to one unit, since it is an
+ * estimate or long ago.
+ */
 export function span(seconds: number): string {
   if (seconds < 9.95) return `${Math.max(0, Math.round(seconds * 10) / 10)} s`
   if (seconds < 90) return `${Math.round(seconds)} s`

@@ -1,15 +1,21 @@
 /**
- * Everything in which the embedded database differs from a server: what it decides for the rest of the code, and the
- * list that docs/embedded-database.md shows to people (a test keeps the two equal).
+ * Everything in which the embedded database differs from a server: what it decides for the rest of
+ * the code, and the list that docs/embedded-database.md shows to people (a test keeps the two
+ * equal).
  */
 
 /** More connections only wait for each other: there is one session underneath. */
 export const EMBEDDED_POOL_SIZE = 4
 
-/** Seconds to wait for a free connection; on a server 10, but here all wait while a vector index is built. */
+/**
+ * Seconds to wait for a free connection; on a server 10, but here all wait while a vector index is
+ * built.
+ */
 export const EMBEDDED_CONNECT_S = 60
 
-/** PostgreSQL's own timeout for idle transactions hangs the engine; the link keeps watch instead. */
+/**
+ * PostgreSQL's own timeout for idle transactions hangs the engine; the link keeps watch instead.
+ */
 export const EMBEDDED_BEGIN = 'begin'
 
 /** Seconds; statement_timeout is ignored, so the whole engine is ended and opened again. */

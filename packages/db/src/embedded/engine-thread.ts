@@ -1,6 +1,7 @@
 /**
- * The worker thread in which PGlite runs, so that its work (WebAssembly, synchronous) never stops the event loop.
- * Takes `{ id, bytes }`, answers `{ id, bytes }`; `{ close: true }` closes the database and ends the thread.
+ * The worker thread in which PGlite runs, so that its work (WebAssembly, synchronous) never stops
+ * the event loop. Takes `{ id, bytes }`, answers `{ id, bytes }`; `{ close: true }` closes the
+ * database and ends the thread.
  */
 import { existsSync } from 'node:fs'
 import { readdir, rename, rm, rmdir } from 'node:fs/promises'
@@ -20,7 +21,10 @@ const { directory } = workerData as { directory: string }
 
 const open = (dataDir: string) => PGlite.create({ dataDir, extensions: { vector } })
 
-/** Killed during its first creation, PGlite can leave a directory that never opens: create beside, then rename. */
+/**
+ * Killed during its first creation, PGlite can leave a directory that never opens: create beside,
+ * then rename.
+ */
 async function create(): Promise<void> {
   const home = path.dirname(directory)
   const beside = `${path.basename(directory)}.creating`
@@ -29,7 +33,7 @@ async function create(): Promise<void> {
   }
   const made = path.join(home, `${beside}-${process.pid}`)
   try {
-    // Somebody may have made the folder by hand. One that holds anything is left alone: this fails.
+    // Someone may have made the folder by hand. One that holds anything is left alone: this fails.
     if (existsSync(directory)) await rmdir(directory)
     const engine = await open(made)
     await engine.close()

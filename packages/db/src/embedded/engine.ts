@@ -7,7 +7,10 @@ import type { FromEngine, ToEngine } from './engine-thread.ts'
 export type Engine = {
   /** What the engine says to a client that connects; waits until it is up. */
   greeting(): Promise<Buffer>
-  /** Sends wire messages and resolves with the whole answer. Rejects when the engine is lost meanwhile. */
+  /**
+   * Sends wire messages and resolves with the whole answer. Rejects when the engine is lost
+   * meanwhile.
+   */
   exec(messages: Buffer): Promise<Buffer>
   close(): Promise<void>
 }
@@ -33,8 +36,9 @@ type Running = {
 const CLOSE_LIMIT_MS = 30_000
 
 /**
- * Starts the thread with the embedded database and keeps it running: when it dies, or one call takes too long, every call
- * in hand is rejected and it is started again, as a server that crashed recovers.
+ * Starts the thread with the embedded database and keeps it running: when it dies, or one call
+ * takes too long, every call in hand is rejected and it is started again, as a server that crashed
+ * recovers.
  *
  * @throws EarshotError EARSHOT_DATABASE when the database cannot be opened
  */

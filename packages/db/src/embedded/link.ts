@@ -30,8 +30,9 @@ type Seat = { channels: Set<string>; busy: boolean; timer: NodeJS.Timeout | unde
 type Waiter = { member: Member; go: () => void; stop: (error: Error) => void }
 
 /**
- * Lets many logical connections share the one session of the engine: one at a time, and whoever is inside a transaction
- * (or between Flush and Sync) keeps the engine until it is done. Notifications go to those who listen to their channel.
+ * Lets many logical connections share the one session of the engine: one at a time, and anyone who
+ * is inside a transaction (or between Flush and Sync) keeps the engine until it is done.
+ * Notifications go to those who listen to their channel.
  *
  * @param idleS seconds a member may keep the engine without sending anything
  */
@@ -57,7 +58,9 @@ export function createLink(engine: Pick<Engine, 'exec' | 'greeting'>, idleS: num
     next?.go()
   }
 
-  /** Passes a reply on, notifications to everyone who listens; true when the session is idle again. */
+  /**
+   * Passes a reply on, notifications to everyone who listens; true when the session is idle again.
+   */
   function passOn(reply: Buffer, member: Member | undefined): boolean {
     let idle = false
     let from = 0
@@ -86,7 +89,10 @@ export function createLink(engine: Pick<Engine, 'exec' | 'greeting'>, idleS: num
 
   const listenedByAnyone = () => new Set([...seats.values()].flatMap((seat) => [...seat.channels]))
 
-  /** UNLISTEN of one member ends it for the session: those who still listen are put back while the engine is held. */
+  /**
+   * UNLISTEN of one member ends it for the session: those who still listen are put back while the
+   * engine is held.
+   */
   async function changeListens(seat: Seat, changes: ListenChange[]): Promise<void> {
     for (const { listen, channel } of changes) {
       if (channel === null) seat.channels.clear()

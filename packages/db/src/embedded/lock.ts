@@ -15,9 +15,10 @@ const TOUCH_MS = 2_000
 const SILENCE_MS = 10_000
 
 /**
- * Takes the lock file of the embedded database, which itself takes none: two processes that open it lose rows silently.
- * A lock whose process is dead is taken over: by process id and start time on this machine; a holder on another machine
- * or in another container, whose processes cannot be seen, counts as dead when it stops touching the file for 10 s.
+ * Takes the lock file of the embedded database, which itself takes none: two processes that open it
+ * lose rows silently. A lock whose process is dead is taken over: by process id and start time on
+ * this machine; a holder on another machine or in another container, whose processes cannot be
+ * seen, counts as dead when it stops touching the file for 10 s.
  *
  * @throws EarshotError EARSHOT_DATABASE_IN_USE when its holder lives
  */
@@ -65,7 +66,7 @@ async function readClaim(file: string): Promise<Found | undefined> {
     try {
       return { text, claim: JSON.parse(text) as Claim }
     } catch {
-      // Somebody is just writing it; a second is ages for that.
+      // Someone is just writing it; a second is ages for that.
       if (tries === 10) return { text, claim: undefined }
       await sleep(100)
     }

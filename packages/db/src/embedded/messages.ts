@@ -1,6 +1,7 @@
 /**
- * The few parts of PostgreSQL's wire protocol that the embedded database needs to see: where a message ends, what type
- * it has, and the names inside some (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+ * The few parts of PostgreSQL's wire protocol that the embedded database needs to see: where a
+ * message ends, what type it has, and the names inside some
+ * (https://www.postgresql.org/docs/current/protocol-message-formats.html).
  */
 
 const HEADER = 5
@@ -10,7 +11,10 @@ export function typeOf(message: Buffer): string {
   return String.fromCharCode(message[0] ?? 0)
 }
 
-/** Length in bytes, header included, of the message that starts at `at`; undefined while it is not wholly there. */
+/**
+ * Length in bytes, header included, of the message that starts at `at`; undefined while it is not
+ * wholly there.
+ */
 export function lengthAt(bytes: Buffer, at: number): number | undefined {
   if (bytes.length - at < HEADER) return undefined
   const length = bytes.readInt32BE(at + 1) + 1

@@ -13,9 +13,11 @@ import { EmbeddedStream } from './stream.ts'
 export type Embedded = { connecting: Connecting; close(): Promise<void> }
 
 /**
- * Opens the PostgreSQL that runs inside this process, with its files in `home/db`, and returns how node-postgres reaches it.
+ * Opens the PostgreSQL that runs inside this process, with its files in `home/db`, and returns how
+ * node-postgres reaches it.
  *
- * @throws EarshotError EARSHOT_DATABASE_IN_USE when another process has it open, EARSHOT_DATABASE when it cannot be opened
+ * @throws EarshotError EARSHOT_DATABASE_IN_USE when another process has it open, EARSHOT_DATABASE
+ *   when it cannot be opened
  */
 export async function openEmbedded(settings: DatabaseSettings, log?: Log): Promise<Embedded> {
   const home = path.resolve(settings.home)

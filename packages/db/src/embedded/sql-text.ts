@@ -1,6 +1,6 @@
 /**
- * Looks at SQL text for the two things that the embedded database must know of: COPY FROM STDIN, which would end the
- * engine, and LISTEN, whose notifications belong to one logical connection.
+ * Looks at SQL text for the two things that the embedded database must know of: COPY FROM STDIN,
+ * which would end the engine, and LISTEN, whose notifications belong to one logical connection.
  */
 
 const QUOTED = [
@@ -12,7 +12,10 @@ const QUOTED = [
 ]
 const SPECIAL = new RegExp(`${QUOTED.join('|')}|/\\*`, 'gs')
 
-/** The text with comments and string constants replaced by a blank; quoted names stay when `keepNames` is given. */
+/**
+ * The text with comments and string constants replaced by a blank; quoted names stay when
+ * `keepNames` is given.
+ */
 export function bareSql(sql: string, keepNames = false): string {
   let bare = ''
   let at = 0

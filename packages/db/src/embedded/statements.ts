@@ -10,22 +10,25 @@ export type Statements = {
   closeAll(): Buffer[]
 }
 
-// Run instead of COPY FROM STDIN: the engine itself then raises the error, so that the state of the transaction is right.
+// Run instead of COPY FROM STDIN: the engine itself then raises the error, so that the state of the
+// transaction is right.
 const REFUSE_COPY = `do $refuse$ begin
   raise exception 'COPY FROM STDIN is not available on the embedded database'
     using errcode = '0A000', hint = 'Insert with unnest, or set DATABASE_URL to a PostgreSQL server';
 end $refuse$`
 
 /**
- * Keeps the named statements of one logical client apart: all clients share one engine session, in which a name exists
- * once, so every name is replaced by one that no other client uses. Refuses COPY FROM STDIN and notes LISTEN on the way.
+ * Keeps the named statements of one logical client apart: all clients share one engine session, in
+ * which a name exists once, so every name is replaced by one that no other client uses. Refuses
+ * COPY FROM STDIN and notes LISTEN on the way.
  *
  * @param client a number that no other client of this engine has
  */
 export function createStatements(client: number): Statements {
   const names = new Map<string, string>()
 
-  // Numbered rather than prefixed: PostgreSQL cuts names at 63 bytes, and a prefix could make two long ones equal.
+  // Numbered rather than prefixed: PostgreSQL cuts names at 63 bytes, and a prefix could make two
+  // long ones equal.
   function rename(name: string): string {
     if (name === '') return ''
     const known = names.get(name)

@@ -77,7 +77,8 @@ export class EmbeddedStream extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#leave()
-    // Not awaited: the engine may be busy for long with somebody else, and the client is gone already.
+    // Not awaited: the engine may be busy for long with someone else, and the client is gone
+    // already.
     done(error)
   }
 

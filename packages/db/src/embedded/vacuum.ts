@@ -3,7 +3,8 @@ import type { Logger as Log } from 'pino'
 
 const EVERY_MS = 60_000
 
-// The thresholds of PostgreSQL's own autovacuum: 50 rows and a fifth of the table, or a tenth for statistics.
+// The thresholds of PostgreSQL's own autovacuum: 50 rows and a fifth of the table, or a tenth for
+// statistics.
 const NEEDY = `
   select format('%I.%I', s.schemaname, s.relname) as name
     from pg_stat_user_tables s join pg_class c on c.oid = s.relid
@@ -12,8 +13,9 @@ const NEEDY = `
    order by 1`
 
 /**
- * Vacuums and analyzes the tables that changed enough, one after the other, and returns their names. The embedded database
- * has no autovacuum: without this the hot tables grow for ever, and plans are made without statistics.
+ * Vacuums and analyzes the tables that changed enough, one after the other, and returns their
+ * names. The embedded database has no autovacuum: without this the hot tables grow forever, and
+ * plans are made without statistics.
  */
 export async function vacuumNeedy(pool: pg.Pool): Promise<string[]> {
   const { rows } = await pool.query<{ name: string }>(NEEDY)

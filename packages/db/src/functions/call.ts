@@ -11,29 +11,45 @@ export type Queryable = Pick<pg.Pool, 'query'>
 const INVALID_PARAMETER = '22023'
 /** An idempotency key belongs to other work: raised by find_by_keys. */
 const KEY_REUSED = 'EK001'
-/** A prepared statement is not there, or there already: a transaction pooler gave us another server connection than before. */
+/**
+ * A prepared statement is not there, or there already: a transaction pooler gave us another server
+ * connection than before.
+ */
 const STATEMENT_ELSEWHERE = new Set(['26000', '42P05'])
 /** A schema update changed what a function returns, after this connection had prepared the call. */
 const isStale = (err: unknown) =>
   err instanceof pg.DatabaseError && err.code === '0A000' && err.routine === 'RevalidateCachedQuery'
-/** By function: how often its statement went stale. A new name makes each connection prepare it again. */
+/**
+ * By function: how often its statement went stale. A new name makes each connection prepare it
+ * again.
+ */
 const renewals = new Map<string, number>()
 /** A deadlock, or a serialization failure: undone as a whole, and no fault of this statement. */
 const UNDONE = new Set(['40P01', '40001'])
 /** Where prepared statements do not last: their names are sent no more. */
 const poolers = new WeakSet<Queryable>()
 
-/** Milliseconds; less than half of a lease, so that after a dead connection there is time for another one. */
+/**
+ * Milliseconds; less than half of a lease, so that after a dead connection there is time for
+ * another one.
+ */
 const SHORT_MS = 5_000
-/** Milliseconds, as long as from one to the next: a node that waits on a dead connection is to be heard of before it counts as silent. */
+/**
+ * Milliseconds, as long as from one to the next: a node that waits on a dead connection is to be
+ * heard of before it counts as silent.
+ */
 const HEARTBEAT_MS = 2_000
-/** Milliseconds; a leader whose routing waits on a dead connection is to lose no more time than a dead leader costs. */
+/**
+ * Milliseconds; a leader whose routing waits on a dead connection is to lose no more time than a
+ * dead leader costs.
+ */
 const ROUTING_MS = 1_500
 /** No limit grows beyond this many times its own: a database that slow is as good as none. */
 const MOST_PATIENT = 32
 /**
- * How long the answer of a call is first waited for on a server; then its connection counts as dead. Each time in a row that none comes
- * in time doubles it, until one comes soon: a slow database is only slow. What is not listed may take longer, and has the pool's own limit.
+ * How long the answer of a call is first waited for on a server; then its connection counts as
+ * dead. Each time in a row that none comes in time doubles it, until one comes soon: a slow
+ * database is only slow. What is not listed may take longer, and has the pool's own limit.
  */
 export const LIMITS_MS: Record<string, number> = {
   acquire_leadership: 1_000,
@@ -71,16 +87,20 @@ export const LIMITS_MS: Record<string, number> = {
 }
 /** Leadership expires after 1.5 s: a later answer to these is worth nothing. */
 const IMPATIENT = new Set(['acquire_leadership', 'release_leadership'])
-/** By pool and function: how many times its own limit the next answer is waited for, where the last did not come in time. */
+/**
+ * By pool and function: how many times its own limit the next answer is waited for, where the last
+ * did not come in time.
+ */
 const patience = new WeakMap<Queryable, Map<string, number>>()
 
 /**
- * Runs one statement that calls a function of schema earshot and returns its rows. It is prepared under its name, once a
- * connection, until a transaction pooler shows that it keeps no such names. On a server its answer is waited for only so long
- * (LIMITS_MS); one that the server undid for the sake of others, or whose plan went stale in a schema update, is sent once more.
+ * Runs one statement that calls a function of schema earshot and returns its rows. It is prepared
+ * under its name, once a connection, until a transaction pooler shows that it keeps no such names.
+ * On a server its answer is waited for only so long (LIMITS_MS); one that the server undid for the
+ * sake of others, or whose plan went stale in a schema update, is sent once more.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST with the function's own sentence when it refuses its arguments; EARSHOT_DATABASE
- *   and its kin when the database cannot be reached
+ * @throws EarshotError EARSHOT_BAD_REQUEST with the function's own sentence when it refuses its
+ *   arguments; EARSHOT_DATABASE and its kin when the database cannot be reached
  */
 export function call<Row extends pg.QueryResultRow>(
   db: Queryable,
@@ -88,7 +108,7 @@ export function call<Row extends pg.QueryResultRow>(
   text: string,
   values: unknown[],
 ): Promise<Row[]> {
-  // Inside a transaction only all of it can be tried again, by whoever began it.
+  // Inside a transaction only all of it can be tried again, by anyone who began it.
   return send<Row>(db, name, { text, values, ...limitOf(db, name) }, db instanceof pg.Pool ? 1 : 0)
 }
 
@@ -108,7 +128,8 @@ async function send<Row extends pg.QueryResultRow>(
   } catch (err) {
     if (isUnanswered(err)) growPatience(db, name)
     const code = err instanceof Error && 'code' in err ? String(err.code) : ''
-    // Refused before it ran, so it may be sent again. Asked of this very query: another one may have found the pooler out meanwhile.
+    // Refused before it ran, so it may be sent again. Asked of this very query: another one may
+    // have found the pooler out meanwhile.
     if (STATEMENT_ELSEWHERE.has(code) && named) {
       poolers.add(db)
       return send(db, name, query, again)

@@ -13,7 +13,10 @@ export type NewDocument = {
   /** That is spoken, as `en`. */ language?: string | undefined
 }
 
-/** Takes in one piece of media: media row, document and job in one transaction. Known content answers with its document. */
+/**
+ * Takes in one piece of media: media row, document and job in one transaction. Known content
+ * answers with its document.
+ */
 export async function submitDocument(
   db: Queryable,
   doc: NewDocument,
@@ -44,7 +47,10 @@ export function readSegments(db: Queryable, document: number): Promise<Segment[]
   return call<Segment>(db, 'read_segments', 'select * from earshot.read_segments($1)', [document])
 }
 
-/** Where media can be had. `url` is null when the holder never said where it is; `seen_s`: seconds since it last greeted; `path`: on its own box. */
+/**
+ * Where media can be had. `url` is null when the holder never said where it is; `seen_s`: seconds
+ * since it last greeted; `path`: on its own box.
+ */
 export type MediaHolder = {
   holder: string
   url: string | null
@@ -52,7 +58,10 @@ export type MediaHolder = {
   seen_s: number | null
   path: string
 }
-/** `expires` (seconds since 1970) and `signature` let a node fetch this one content, from any holder. */
+/**
+ * `expires` (seconds since 1970) and `signature` let a node fetch this one content, from any
+ * holder.
+ */
 export type MediaLocation = MediaHolder & { expires: number; signature: string }
 
 /** Proves to the database which node calls. */

@@ -2,7 +2,10 @@ import type { AddedDocument, ErrorCode } from '@earshot/contract'
 import { type Queryable, call } from './call.ts'
 import type { DocumentKind } from './documents.ts'
 
-/** A whole file of an inbox; `path` relative with forward slashes, `absolute` where it lies, `mtimeNs` since 1970, `size` in bytes. */
+/**
+ * A whole file of an inbox; `path` relative with forward slashes, `absolute` where it lies,
+ * `mtimeNs` since 1970, `size` in bytes.
+ */
 export type WholeFile = {
   path: string
   absolute: string
@@ -12,7 +15,10 @@ export type WholeFile = {
   kind: DocumentKind
 }
 
-/** Takes in a file of an inbox: media, document, job and the inbox's own row in one transaction. May be repeated. */
+/**
+ * Takes in a file of an inbox: media, document, job and the inbox's own row in one transaction. May
+ * be repeated.
+ */
 export async function takeInboxFile(
   db: Queryable,
   holder: string,
@@ -36,7 +42,10 @@ export type Refusal = {
   sentence: string
 }
 
-/** Writes down a file that is not taken in, with the reason: a document and a job that have failed from the start. */
+/**
+ * Writes down a file that is not taken in, with the reason: a document and a job that have failed
+ * from the start.
+ */
 export async function refuseInboxFile(
   db: Queryable,
   holder: string,
@@ -51,7 +60,9 @@ export async function refuseInboxFile(
   return row!
 }
 
-/** A file is gone from the inbox: an open job that needs its content ends with EARSHOT_MEDIA_GONE. */
+/**
+ * A file is gone from the inbox: an open job that needs its content ends with EARSHOT_MEDIA_GONE.
+ */
 export async function forgetInboxFile(db: Queryable, holder: string, path: string): Promise<void> {
   await call(db, 'forget_inbox_file', 'select earshot.forget_inbox_file($1, $2)', [holder, path])
 }

@@ -10,8 +10,8 @@ export type Submission = EnqueueOptions & {
 /**
  * Enqueues jobs in one statement, all or none; answers in the order asked.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST naming the job and the field that is wrong; EARSHOT_KEY_REUSED when a key belongs to a job
- *   of another kind or payload
+ * @throws EarshotError EARSHOT_BAD_REQUEST naming the job and the field that is wrong;
+ *   EARSHOT_KEY_REUSED when a key belongs to a job of another kind or payload
  * @example
  * const [{ id }] = await submitJobs(db.pool, [{ kind: 'speak', payload: { text: 'Dinner is ready.' } }])
  */
@@ -43,7 +43,10 @@ export async function cancelJobs(
   return rows.map((row) => row.id)
 }
 
-/** Which jobs an action is for; all that is given must hold. `older_s`: seconds since it ended, or was submitted where it has not. */
+/**
+ * Which jobs an action is for; all that is given must hold. `older_s`: seconds since it ended, or
+ * was submitted where it has not.
+ */
 export type JobChoice = {
   ids?: number[] | undefined
   status?: string[] | undefined
@@ -72,7 +75,10 @@ export async function findJobs(
   return rows.map((row) => row.id)
 }
 
-/** Tries jobs again that failed, were cancelled or rest after a failure; returns the ids that were changed. */
+/**
+ * Tries jobs again that failed, were cancelled or rest after a failure; returns the ids that were
+ * changed.
+ */
 export async function retryJobs(
   db: Queryable,
   ids: number[],
@@ -106,7 +112,10 @@ export type Assignment = {
   priority: number
 }
 
-/** What one statement gave a node, as the message that wakes it carries it. `at`: when, at the latest, in seconds since 1970 by the database's clock. */
+/**
+ * What one statement gave a node, as the message that wakes it carries it. `at`: when, at the
+ * latest, in seconds since 1970 by the database's clock.
+ */
 export type GivenToNode = { incarnation: number; at: number; jobs: Assignment[] }
 
 /** Reads {@link GivenToNode} from JSON, in which times are text. */
@@ -156,7 +165,10 @@ export async function startJobs(
   return rows.map((row) => row.id)
 }
 
-/** final: can never succeed. job: charged to the job, tried again. node: charged to the node, the job goes back. */
+/**
+ * final: can never succeed. job: charged to the job, tried again. node: charged to the node, the
+ * job goes back.
+ */
 export type Verdict = 'final' | 'job' | 'node'
 /** `ran_s`: how long it ran, by the node's own clock. */
 export type Outcome = (
@@ -164,8 +176,9 @@ export type Outcome = (
   | { error: { code: ErrorCode; message: string; verdict: Verdict } }
 ) & { ran_s?: number }
 /**
- * done: written. already: this holder had reported it. lost: no longer this holder's, nothing was changed. busy: another
- * transaction holds a row that it needs, nothing was changed; it may be reported again.
+ * done: written. already: this holder had reported it. lost: no longer this holder's, nothing was
+ * changed. busy: another transaction holds a row that it needs, nothing was changed; it may be
+ * reported again.
  */
 export type FinishAnswer = 'done' | 'already' | 'lost' | 'busy'
 
@@ -195,7 +208,10 @@ export function finishJobs(
 /** Why a job goes back uncharged; `away`: what it needs is out of reach. */
 export type HandBackCause = 'handed_back' | 'away'
 
-/** Hands jobs back unfinished, charging nobody; they rest for `delayS` seconds. Returns how many went back. */
+/**
+ * Hands jobs back unfinished, charging no one; they rest for `delayS` seconds. Returns how many
+ * went back.
+ */
 export async function handBackJobs(
   db: Queryable,
   node: string,

@@ -3,7 +3,10 @@ import { type Queryable, call } from './call.ts'
 import type { GivenToNode } from './jobs.ts'
 import type { Measured } from './nodes.ts'
 
-/** Takes or renews leadership; returns the term, or null while another coordinator leads. A term is text: it may be any bigint. */
+/**
+ * Takes or renews leadership; returns the term, or null while another coordinator leads. A term is
+ * text: it may be any bigint.
+ */
 export async function acquireLeadership(
   db: Queryable,
   holder: string,
@@ -45,7 +48,10 @@ export async function touchCoordinator(
   ])
 }
 
-/** A lane that has work of a class; `lane` is a 64-bit key, as text. `aged`: its next job has waited longer than batch work is to. */
+/**
+ * A lane that has work of a class; `lane` is a 64-bit key, as text. `aged`: its next job has waited
+ * longer than batch work is to.
+ */
 export type Lane = {
   lane: string
   class: JobClass
@@ -64,7 +70,10 @@ export function listLanes(db: Queryable): Promise<Lane[]> {
   )
 }
 
-/** What a node has in hand of a role: `open` winding down too, `running` for longer than a moment, `whole` batch jobs that cannot be cut. */
+/**
+ * What a node has in hand of a role: `open` winding down too, `running` for longer than a moment,
+ * `whole` batch jobs that cannot be cut.
+ */
 export type Load = {
   slots: number
   open: number
@@ -73,7 +82,10 @@ export type Load = {
   whole: number
 }
 
-/** A node that may get work. `free`: role to free slots; `load`: without roles in quarantine; `*` is all roles, where it has a total. */
+/**
+ * A node that may get work. `free`: role to free slots; `load`: without roles in quarantine; `*` is
+ * all roles, where it has a total.
+ */
 export type FreeNode = {
   id: string
   incarnation: number
@@ -90,7 +102,10 @@ export function listFreeNodes(db: Queryable, protocol: number): Promise<FreeNode
   ])
 }
 
-/** A pending job that is next. `holders`: the coordinators that hold its media; null when nobody asked, or it has none. */
+/**
+ * A pending job that is next. `holders`: the coordinators that hold its media; null when no one
+ * asked, or it has none.
+ */
 export type NextJob = {
   id: number
   lane: string
@@ -100,7 +115,10 @@ export type NextJob = {
   whole: boolean
   holders: string[] | null
 }
-/** Of two lanes whose jobs are otherwise equal, the one of lower `rank` goes first; `most`: how many of it at most. */
+/**
+ * Of two lanes whose jobs are otherwise equal, the one of lower `rank` goes first; `most`: how many
+ * of it at most.
+ */
 export type LaneShare = Pick<Lane, 'lane' | 'class'> & { rank: number; most: number }
 
 /** The jobs of these lanes that are next, best first, up to `limit` in all. */
@@ -126,7 +144,10 @@ export function listNextJobs(
   )
 }
 
-/** Batch jobs that have waited too long, the longest waiting first: of each of these lanes the first job of each priority. */
+/**
+ * Batch jobs that have waited too long, the longest waiting first: of each of these lanes the first
+ * job of each priority.
+ */
 export function listAgedJobs(
   db: Queryable,
   lanes: readonly Pick<Lane, 'lane'>[],
@@ -142,7 +163,10 @@ export function listAgedJobs(
   )
 }
 
-/** What routing knows after one look. `alone`: a job must run alone. `jobs` of a lane: the next ones, up to so many as were asked for; null when there are too many lanes. */
+/**
+ * What routing knows after one look. `alone`: a job must run alone. `jobs` of a lane: the next
+ * ones, up to so many as were asked for; null when there are too many lanes.
+ */
 export type Look = {
   /** The last of these lanes, when there may be more beyond it: where the next look begins. */
   after: string | null
@@ -151,7 +175,10 @@ export type Look = {
   nodes: FreeNode[]
 }
 
-/** Lanes that have work with their next `each` jobs, and the nodes of this protocol that may get work; null when no job waits. */
+/**
+ * Lanes that have work with their next `each` jobs, and the nodes of this protocol that may get
+ * work; null when no job waits.
+ */
 export async function routingSnapshot(
   db: Queryable,
   protocol: number,
@@ -169,7 +196,10 @@ export async function routingSnapshot(
 
 /** Where the last job of a lane went when every node that could run it was idle. */
 export type Precedent = Pick<Lane, 'lane' | 'class'> & Slot & Pick<FreeNode, 'roles' | 'tags'>
-/** What one round trip brought: either what was assigned by precedent, or a look; null when no job waits. */
+/**
+ * What one round trip brought: either what was assigned by precedent, or a look; null when no job
+ * waits.
+ */
 export type RoutedOrSeen = { assigned: Assigned[] } | Look | null
 
 /** Assigns the one job that waits by precedent, or looks. A stale term assigns nothing. */
@@ -196,7 +226,10 @@ export type Slot = { node: string; incarnation: number }
 /** A job, and the slot that it is to run in. */
 export type Given = Slot & { job: number }
 
-/** A job that was assigned. `by_redis`: its node was not notified, since it hears through Redis; `carried`: what to send that node, where it is little. */
+/**
+ * A job that was assigned. `by_redis`: its node was not notified, since it hears through Redis;
+ * `carried`: what to send that node, where it is little.
+ */
 export type Assigned = Slot & {
   id: number
   role: string
@@ -204,7 +237,10 @@ export type Assigned = Slot & {
   carried: GivenToNode | null
 }
 
-/** Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. `redis`: the caller wakes those that hear through it. */
+/**
+ * Assigns pending jobs to slots; returns what was assigned. A stale term assigns nothing. `redis`:
+ * the caller wakes those that hear through it.
+ */
 export async function routeJobs(
   db: Queryable,
   term: string,
@@ -251,7 +287,7 @@ export function listUnstartedJobs(
   )
 }
 
-/** Asks nodes to hand back what they have not started. A stale term asks nobody. */
+/** Asks nodes to hand back what they have not started. A stale term asks no one. */
 export async function rebalanceNodes(
   db: Queryable,
   term: string,
@@ -268,11 +304,13 @@ export type Swept = { woken: number; requeued: number; overdue: number; next_due
 const DUTIES = ['wake', 'lost', 'overdue', 'silent'] as const
 
 /**
- * Does what time brings about; undefined when this term no longer leads. Each duty has a transaction of its own: one that fails does
- * not hold back those before it, and locks are held for a short time only.
+ * Does what time brings about; undefined when this term no longer leads. Each duty has a
+ * transaction of its own: one that fails does not hold back those before it, and locks are held for
+ * a short time only.
  *
- * @param leases false on the embedded database. A function answers with what the database's clock shows at most (milliseconds since
- *   1970), or null while no lease may be judged; where that clock shows more, it was set, and no lease is judged either.
+ * @param leases false on the embedded database. A function answers with what the database's clock
+ *   shows at most (milliseconds since 1970), or null while no lease may be judged; where that clock
+ *   shows more, it was set, and no lease is judged either.
  */
 export async function sweep(
   db: Queryable,
@@ -304,14 +342,20 @@ export async function sweep(
   return total
 }
 
-/** Tells the coordinators' readers of events that there may be some: while the leader is awake, nobody else does. */
+/**
+ * Tells the coordinators' readers of events that there may be some: while the leader is awake, no
+ * one else does.
+ */
 export async function relayEvents(db: Queryable): Promise<void> {
   await call(db, 'relay_events', 'select earshot.relay_events()', [])
 }
 
 /** A job that must run alone, and what it needs. */
 export type AloneJob = { id: number; role: string; requires: Requires; died_on: string[] }
-/** A node on which a job may run alone; `open`: jobs in hand; `reserved_for`: the job that it is kept free for. */
+/**
+ * A node on which a job may run alone; `open`: jobs in hand; `reserved_for`: the job that it is
+ * kept free for.
+ */
 export type LoneNode = {
   id: string
   incarnation: number
@@ -338,7 +382,10 @@ export function listIsolationNodes(db: Queryable, protocol: number): Promise<Lon
   )
 }
 
-/** Reserves a node for a job that must run alone, and assigns it once the node is empty; whether it was assigned. */
+/**
+ * Reserves a node for a job that must run alone, and assigns it once the node is empty; whether it
+ * was assigned.
+ */
 export async function routeIsolatedJob(
   db: Queryable,
   term: string,

@@ -13,7 +13,9 @@ export type Registration = {
   capabilities: Record<string, unknown>
   /** Role to the number of jobs it runs at once; `*` is the most of all roles together. */
   slots: Record<string, number>
-  /** Tells one start of the machine from the next; null or left out where the system has no such id. */
+  /**
+   * Tells one start of the machine from the next; null or left out where the system has no such id.
+   */
   boot_id?: string | null
 }
 
@@ -50,7 +52,7 @@ export async function registerNode(
   return row!.incarnation
 }
 
-/** Says anew what a node offers; false when a newer process with the same id took over. */
+/** Says again what a node offers; false when a newer process with the same id took over. */
 export async function updateOffer(
   db: Queryable,
   incarnation: number,
@@ -77,10 +79,16 @@ export async function updateOffer(
 /** What the database says this incarnation holds. */
 export type Held = Fenced & { attempt: number }
 
-/** What a node measured of itself. `speeds`: kind to work done in a second; `warm`: kinds whose engine is loaded; `shares`: coordinators whose disk it reads. */
+/**
+ * What a node measured of itself. `speeds`: kind to work done in a second; `warm`: kinds whose
+ * engine is loaded; `shares`: coordinators whose disk it reads.
+ */
 export type Measured = { speeds: Record<string, number>; warm: string[]; shares: string[] }
 
-/** What a heartbeat is answered with. `held`: all its open jobs, or null when a newer process with the same id took over; `now`: the database's clock, in seconds since 1970. */
+/**
+ * What a heartbeat is answered with. `held`: all its open jobs, or null when a newer process with
+ * the same id took over; `now`: the database's clock, in seconds since 1970.
+ */
 export type HeartbeatReply = { held: Held[] | null; now: number }
 
 /** Renews the lease. */
@@ -101,7 +109,10 @@ export async function heartbeat(
   return row!
 }
 
-/** An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many jobs went back. */
+/**
+ * An orderly stop: what is left goes back uncharged, the node is offline at once. Returns how many
+ * jobs went back.
+ */
 export async function deregisterNode(
   db: Queryable,
   node: string,
@@ -128,7 +139,9 @@ export async function nodeChannel(db: Queryable, node: string): Promise<string> 
   return row!.channel
 }
 
-/** Says how this incarnation hears that there is something for it; false when a newer one took over. */
+/**
+ * Says how this incarnation hears that there is something for it; false when a newer one took over.
+ */
 export async function setWakeTransport(
   db: Queryable,
   node: string,
@@ -177,7 +190,9 @@ export async function leaseSeconds(db: Queryable): Promise<number> {
   return row!.lease_s
 }
 
-/** Tells the mesh that this node is about to stop: it gets nothing more, and finishes what it has. */
+/**
+ * Tells the mesh that this node is about to stop: it gets nothing more, and finishes what it has.
+ */
 export async function drainNode(
   db: Queryable,
   node: string,
@@ -187,7 +202,10 @@ export async function drainNode(
   await call(db, 'drain_node', 'select earshot.drain_node($1, $2, $3)', [node, incarnation, token])
 }
 
-/** A person drains a node: it finishes what it has and gets nothing more until it is resumed. False when it is unknown. */
+/**
+ * A person drains a node: it finishes what it has and gets nothing more until it is resumed. False
+ * when it is unknown.
+ */
 export function setNodeDrain(db: Queryable, node: string): Promise<boolean> {
   return control(db, 'set_node_drain', 'select earshot.set_node_drain($1) as known', [node])
 }
@@ -197,7 +215,10 @@ export function resumeNode(db: Queryable, node: string): Promise<boolean> {
   return control(db, 'resume_node', 'select earshot.resume_node($1) as known', [node])
 }
 
-/** A person takes a node out: nothing more until it is resumed, and what it has goes back, uncharged. False when it is unknown. */
+/**
+ * A person takes a node out: nothing more until it is resumed, and what it has goes back,
+ * uncharged. False when it is unknown.
+ */
 export function quarantineNode(
   db: Queryable,
   node: string,

@@ -1,7 +1,10 @@
 import type { Prunable } from '@earshot/contract'
 import { type Queryable, call } from './call.ts'
 
-/** How long things are kept, in seconds, each where somebody said so: see the retention settings in docs/configuration.md. */
+/**
+ * How long things are kept, in seconds, each where someone said so: see the retention settings in
+ * docs/configuration.md.
+ */
 export type Retention = {
   completed?: number
   failed?: number
@@ -14,7 +17,10 @@ export type Retention = {
   media?: number
 }
 
-/** Sets how long things are kept; what `given` does not say stays as it was. A stale term sets nothing. */
+/**
+ * Sets how long things are kept; what `given` does not say stays as it was. A stale term sets
+ * nothing.
+ */
 export async function setRetention(db: Queryable, term: string, given: Retention): Promise<void> {
   await call(db, 'set_retention', 'select earshot.set_retention($1::bigint, $2::jsonb)', [
     term,
@@ -22,7 +28,10 @@ export async function setRetention(db: Queryable, term: string, given: Retention
   ])
 }
 
-/** Moves up to a thousand jobs that ended long enough ago out of the hot table; returns how many. A stale term moves none. */
+/**
+ * Moves up to a thousand jobs that ended long enough ago out of the hot table; returns how many. A
+ * stale term moves none.
+ */
 export async function archiveJobs(db: Queryable, term: string): Promise<number> {
   const [row] = await call<{ moved: number }>(
     db,
@@ -33,7 +42,10 @@ export async function archiveJobs(db: Queryable, term: string): Promise<number> 
   return row!.moved
 }
 
-/** Deletes up to a thousand jobs that were archived too long ago, with their events; returns how many. */
+/**
+ * Deletes up to a thousand jobs that were archived too long ago, with their events; returns how
+ * many.
+ */
 export async function pruneArchive(db: Queryable, term: string): Promise<number> {
   const [row] = await call<{ gone: number }>(
     db,
@@ -86,7 +98,10 @@ export async function renumberEvents(
   return row!.upto
 }
 
-/** Deletes up to a thousand artifacts and documents that are kept no longer; returns how many, of the sort of which more went. `term` null: a person asked. */
+/**
+ * Deletes up to a thousand artifacts and documents that are kept no longer; returns how many, of
+ * the sort of which more went. `term` null: a person asked.
+ */
 export async function pruneContent(db: Queryable, term: string | null): Promise<number> {
   const [row] = await call<{ gone: number }>(
     db,
@@ -97,7 +112,10 @@ export async function pruneContent(db: Queryable, term: string | null): Promise<
   return row!.gone
 }
 
-/** Which media of a coordinator nothing refers to, among the next after a hash; `last` null: the end is reached. */
+/**
+ * Which media of a coordinator nothing refers to, among the next after a hash; `last` null: the end
+ * is reached.
+ */
 export async function listUnneededMedia(
   db: Queryable,
   holder: string,
@@ -112,7 +130,10 @@ export async function listUnneededMedia(
   return row!.found
 }
 
-/** Forgets media that nothing refers to; its path, or null where something does. The file goes before the transaction ends. */
+/**
+ * Forgets media that nothing refers to; its path, or null where something does. The file goes
+ * before the transaction ends.
+ */
 export async function forgetMedia(
   db: Queryable,
   holder: string,

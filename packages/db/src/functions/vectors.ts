@@ -8,7 +8,10 @@ export function readChunks(
   return call(db, 'read_chunks', 'select * from earshot.read_chunks($1)', [document])
 }
 
-/** By which model documents are embedded besides the lexical one. `dimensions`: of its vectors, null until there are some; `floor`: null where none was set. */
+/**
+ * By which model documents are embedded besides the lexical one. `dimensions`: of its vectors, null
+ * until there are some; `floor`: null where none was set.
+ */
 export type Embedding = { model: string; dimensions: number | null; floor: number | null }
 
 export async function readEmbedding(db: Queryable): Promise<Embedding> {
@@ -21,7 +24,10 @@ export async function readEmbedding(db: Queryable): Promise<Embedding> {
   return row!
 }
 
-/** Says by which model documents are embedded; embed jobs of another one end. A stale term says nothing. */
+/**
+ * Says by which model documents are embedded; embed jobs of another one end. A stale term says
+ * nothing.
+ */
 export async function setEmbedding(
   db: Queryable,
   term: string,
@@ -34,7 +40,10 @@ export async function setEmbedding(
   ])
 }
 
-/** Does the next part of what keeps vectors in step with the settings; returns how many documents were asked to be embedded, and how many former vectors removed. */
+/**
+ * Does the next part of what keeps vectors in step with the settings; returns how many documents
+ * were asked to be embedded, and how many former vectors removed.
+ */
 export async function reconcileVectors(
   db: Queryable,
   term: string,

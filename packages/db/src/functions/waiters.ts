@@ -3,7 +3,8 @@ import { type Queryable, call } from './call.ts'
 import type { Submission } from './jobs.ts'
 
 /**
- * Enqueues one job whose answer somebody waits for with an open connection. It is cancelled once nobody says {@link renewWaiters} for 20 s.
+ * Enqueues one job whose answer someone waits for with an open connection. It is cancelled once no
+ * one says {@link renewWaiters} for 20 s.
  *
  * @param withinS how long it may take in all, in seconds
  * @throws EarshotError EARSHOT_BAD_REQUEST naming the field that is wrong
@@ -22,12 +23,15 @@ export async function submitAwaitedJob(
   return row!.id
 }
 
-/** Says that somebody still waits for these jobs. */
+/** Says that someone still waits for these jobs. */
 export async function renewWaiters(db: Queryable, ids: readonly number[]): Promise<void> {
   await call(db, 'renew_waiters', 'select earshot.renew_waiters($1::bigint[])', [ids])
 }
 
-/** Notes that a job's answer begins to be sent by its holder: it is not run again. The node that answers; null when this attempt is over, another one began, or the fence is not the holder's. */
+/**
+ * Notes that a job's answer begins to be sent by its holder: it is not run again. The node that
+ * answers; null when this attempt is over, another one began, or the fence is not the holder's.
+ */
 export async function beginAnswer(
   db: Queryable,
   id: number,
@@ -42,7 +46,7 @@ export async function beginAnswer(
   return row?.node ?? null
 }
 
-/** Cancels jobs for which nobody waits any more; returns their ids. A stale term cancels none. */
+/** Cancels jobs for which no one waits any more; returns their ids. A stale term cancels none. */
 export async function cancelUnawaitedJobs(db: Queryable, term: string): Promise<number[]> {
   const rows = await call<{ id: number }>(
     db,
@@ -54,7 +58,7 @@ export async function cancelUnawaitedJobs(db: Queryable, term: string): Promise<
 }
 
 /**
- * Ends a job for whose answer nobody waits any more; one that has ended is left alone.
+ * Ends a job for whose answer no one waits any more; one that has ended is left alone.
  *
  * @example
  * await giveUpJob(db.pool, 12, { status: 'failed', code: 'EARSHOT_NO_NODE', message: 'No node began with it.' })
@@ -69,8 +73,9 @@ export async function giveUpJob(
 }
 
 /**
- * How an awaited job stands; `result` once it is completed. Of one that waits for a node again, `failures`: how often it failed; `lacking`: the last node
- * said that it has not what is needed, and there was no other to turn to.
+ * How an awaited job stands; `result` once it is completed. Of one that waits for a node again,
+ * `failures`: how often it failed; `lacking`: the last node said that it has not what is needed,
+ * and there was no other to turn to.
  */
 export type AwaitedState = {
   id: number

@@ -1,4 +1,6 @@
-/** A process that opens the embedded database in the folder it is given and says what came of it. */
+/**
+ * A process that opens the embedded database in the folder it is given and says what came of it.
+ */
 import { openDatabase } from '../../src/open.ts'
 
 const tell = (what: string) => process.send?.(what)

@@ -1,10 +1,13 @@
 const PROTOCOL = /^postgres(ql)?:\/\//
-/** A host that only the query names, as for a socket: `postgresql://user:password@/database?host=/var/run/postgresql`. */
+/**
+ * A host that only the query names, as for a socket:
+ * `postgresql://user:password@/database?host=/var/run/postgresql`.
+ */
 const NO_HOST = /^(postgres(?:ql)?:\/\/[^@/?#]*@)(?=[/?]|:\d+[/?])/
 
 /**
- * A database address in a form that every reader of URLs takes: where the query names the host, another stands before the
- * path, and the query still wins.
+ * A database address in a form that every reader of URLs takes: where the query names the host,
+ * another stands before the path, and the query still wins.
  *
  * @example
  * withHost('postgresql://ada@/mesh?host=/run') // 'postgresql://ada@localhost/mesh?host=/run'

@@ -4,8 +4,8 @@ import { EarshotError } from '@earshot/contract'
 import type { ConfigFile } from './read.ts'
 
 /**
- * Reads `.env` and `config.yaml` of the working folder where they exist; `chosen` (`--config FILE`) takes the place of the
- * latter and must exist.
+ * Reads `.env` and `config.yaml` of the working folder where they exist; `chosen` (`--config FILE`)
+ * takes the place of the latter and must exist.
  *
  * @throws EarshotError EARSHOT_BAD_CONFIG when a file is there but cannot be read.
  */
@@ -39,7 +39,10 @@ function read(file: string): ConfigFile {
   }
 }
 
-/** Windows' editors put a mark at the front of UTF-8, and its PowerShell writes UTF-16: read as plain UTF-8, the first line or all would count as not there. */
+/**
+ * Windows' editors put a mark at the front of UTF-8, and its PowerShell writes UTF-16: read as
+ * plain UTF-8, the first line or all would count as not there.
+ */
 function decode(bytes: Buffer): string {
   const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0)
   const encoding = mark === 0xfffe ? 'utf-16le' : mark === 0xfeff ? 'utf-16be' : 'utf-8'

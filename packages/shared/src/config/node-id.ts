@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 /**
- * This box's id: the one kept in EARSHOT_HOME, or a new one, the host name and four random hexadecimal digits, since two
- * boxes are often called the same (`raspberrypi`, `localhost`).
+ * This box's id: the one kept in EARSHOT_HOME, or a new one, the host name and four random
+ * hexadecimal digits, since two boxes are often called the same (`raspberrypi`, `localhost`).
  *
  * @param keep whether a new one is written down; only what joins the mesh does, not every search
  */
@@ -25,7 +25,8 @@ export function nodeId(home: string, hostname: string, keep: boolean): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
-  // Another process of this box drew one in the same moment: that one counts. Or the file is spoilt, by a full disk say.
+  // Another process of this box drew one in the same moment: that one counts. Or the file is
+  // spoilt, by a full disk say.
   const others = read(file)
   if (others === undefined) writeFileSync(file, `${id}\n`)
   return others ?? id

@@ -5,7 +5,10 @@ import type { YAMLMap } from 'yaml'
 import { maskSecrets } from '../log.ts'
 import { DATABASE_PARTS, SETTINGS, type Setting, type SettingKey } from './settings.ts'
 
-/** Something written somewhere: `where` names it as the user wrote it, `folder` is what relative paths are relative to. */
+/**
+ * Something written somewhere: `where` names it as the user wrote it, `folder` is what relative
+ * paths are relative to.
+ */
 export type Given = {
   key: SettingKey
   value: unknown
@@ -55,7 +58,10 @@ export function readFlags(
   return { given, problems: [] }
 }
 
-/** Reads environment variables; `from` is `environment` or a file's name. An empty variable counts as not set. */
+/**
+ * Reads environment variables; `from` is `environment` or a file's name. An empty variable counts
+ * as not set.
+ */
 export function readVariables(variables: Variables, from: string, folder: string): Reading {
   const where = (name: string) =>
     from === 'environment' ? `${name} (environment)` : `${from}:${name}`
@@ -81,8 +87,9 @@ export function readDotenv(file: ConfigFile): Variables {
 }
 
 /**
- * Makes a database address of DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME, which may be spread over environment and
- * .env. Without DB_HOST the others mean nothing: they may belong to another program.
+ * Makes a database address of DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME, which may be
+ * spread over environment and .env. Without DB_HOST the others mean nothing: they may belong to
+ * another program.
  */
 export function readDatabaseParts(
   environment: Variables,
@@ -134,7 +141,10 @@ export function readDatabaseParts(
   }
 }
 
-/** Reads config.yaml: settings may be nested (`node: { id: … }`); a key without a value counts as not set. */
+/**
+ * Reads config.yaml: settings may be nested (`node: { id: … }`); a key without a value counts as
+ * not set.
+ */
 export function readYaml(file: ConfigFile): Reading {
   // Loaded here and not above: most commands run without a config.yaml, and need not wait for it.
   const { isAlias, isMap, isScalar, LineCounter, parseDocument } = createRequire(import.meta.url)(
@@ -204,7 +214,8 @@ export function shown(value: unknown, secret = false): string {
   if (secret && !/^[a-z][a-z0-9+.-]*:\/\//i.test(String(value)))
     return 'a secret that is not shown here'
   if (secret) {
-    // Up to the last @: a password with an @ or / in it, not encoded, is one of the ways in which an address is wrong.
+    // Up to the last @: a password with an @ or / in it, not encoded, is one of the ways in which
+    // an address is wrong.
     return JSON.stringify(
       maskSecrets(String(value).replace(/^([^:]*):\/\/([^:@/]*):.*@/, '$1://$2:***@')),
     )
@@ -214,7 +225,10 @@ export function shown(value: unknown, secret = false): string {
   return json.length > 80 ? `${json.slice(0, 77)}…` : json
 }
 
-/** The known name that differs least from `name`, when it is near enough to be a slip of the keyboard. */
+/**
+ * The known name that differs least from `name`, when it is near enough to be a slip of the
+ * keyboard.
+ */
 export function closest(name: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, far: distance(name.toLowerCase(), candidate.toLowerCase()) }))
@@ -227,7 +241,10 @@ export function closest(name: string, known: readonly string[]): string | undefi
   )
 }
 
-/** Levenshtein distance: how many letters must be changed, added or taken away (V. Levenshtein, 1966). */
+/**
+ * Levenshtein distance: how many letters must be changed, added or taken away (V. Levenshtein,
+ * 1966).
+ */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i += 1) {

@@ -1,7 +1,10 @@
 import type { Config } from '../config.ts'
 import { parseRedisAddress } from '../transport/address.ts'
 
-/** The settings that no log may show: the key, and the passwords of addresses, as they are written there and as they are meant. */
+/**
+ * The settings that no log may show: the key, and the passwords of addresses, as they are written
+ * there and as they are meant.
+ */
 export function secretsOf({ key, database, redis, openaiServers }: Config): string[] {
   const redisPassword = redis.url === null ? undefined : parseRedisAddress(redis.url)?.password
   const asWritten =
@@ -18,7 +21,10 @@ function passwordsOf(address: string | undefined): string[] {
   return password === '' ? [] : [password, decodeURIComponent(password)]
 }
 
-/** What no child process has any business with: programs that decode strangers' files get the environment without it. */
+/**
+ * What no child process has any business with: programs that decode strangers' files get the
+ * environment without it.
+ */
 const SECRET =
   /^(DATABASE_URL|DATABASE_DIRECT_URL|DB_PASSWORD|EARSHOT_KEY|REDIS_URL|EARSHOT_OPENAI_KEY)$/
 

@@ -21,9 +21,9 @@ export type Setting<S extends z.ZodType = z.ZodType> = {
   /** The long flag without its dashes. Secrets have none: every user can read command lines. */
   flag?: string
   /**
-   * How text from the environment or a flag becomes a value: `tags` is `gpu=nvidia-3060,vram_gb=12`;
-   * `slots` is `2` or `tts=4,stt_batch=1`; `duration` is `90s`, `5m`, `12h`, `7d` or a number of
-   * seconds, in config.yaml too.
+   * How text from the environment or a flag becomes a value: `tags` is
+   * `gpu=nvidia-3060,vram_gb=12`; `slots` is `2` or `tts=4,stt_batch=1`; `duration` is `90s`, `5m`,
+   * `12h`, `7d` or a number of seconds, in config.yaml too.
    */
   text: 'text' | 'number' | 'list' | 'tags' | 'slots' | 'path' | 'duration' | 'address'
   /** Which values it takes, for the error: "expected …". */

@@ -5,12 +5,16 @@ import { open, type FileHandle } from 'node:fs/promises'
 /** What names a file's content: SHA-256 in hex, and its size in bytes. */
 export type Hashed = { hash: string; size: number }
 
-/** Small enough that hashing a long recording never holds up the event loop for more than a millisecond. */
+/**
+ * Small enough that hashing a long recording never holds up the event loop for more than a
+ * millisecond.
+ */
 const PIECE = 256 * 1024
 
 /**
- * Hashes a file's content with SHA-256 (FIPS 180-4), in pieces, so that memory stays flat whatever its size.
- * Never waits for a writer: a FIFO is opened without blocking. Throws what the file system says, or the signal's reason.
+ * Hashes a file's content with SHA-256 (FIPS 180-4), in pieces, so that memory stays flat whatever
+ * its size. Never waits for a writer: a FIFO is opened without blocking. Throws what the file
+ * system says, or the signal's reason.
  *
  * @example
  * const { hash, size } = await hashFile('/inbox/talk.mp3', AbortSignal.timeout(60_000))
@@ -25,7 +29,7 @@ export async function hashFile(path: string, signal?: AbortSignal): Promise<Hash
   }
 }
 
-/** Pieces that nobody reads into now: a thousand small files need no thousand of them. */
+/** Pieces that no one reads into now: a thousand small files need no thousand of them. */
 const spare: Buffer[] = []
 
 /** Hashes what an open file holds, from its first byte to its end; the caller closes the handle. */

@@ -8,10 +8,16 @@ import type { Hashed } from './hash.ts'
 export type Bytes = AsyncIterable<Uint8Array>
 export type Partial = { path: string; done(): void }
 
-/** The half-written files of this very process. A process id alone cannot tell: in a container it is 1 in every life. */
+/**
+ * The half-written files of this very process. A process id alone cannot tell: in a container it is
+ * 1 in every life.
+ */
 const ours = new Set<string>()
 const NAME = /^\.partial-(\d+)-[0-9a-f]+$/
-/** Longer than any upload may take: an older half-written file is a leftover even if some process has its writer's id. */
+/**
+ * Longer than any upload may take: an older half-written file is a leftover even if some process
+ * has its writer's id.
+ */
 const OLD_MS = 24 * 3600 * 1000
 
 /** Names a file to write into, in the folder (and so on the disk) where it will be renamed. */
@@ -23,7 +29,8 @@ export function newPartial(folder: string): Partial {
 
 /**
  * Writes a stream to a half-written file, hashing on the way, and brings it to the disk (fsync).
- * Throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, the signal's reason, or what the stream threw; the caller removes the file.
+ * Throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, the signal's reason, or what the stream threw; the
+ * caller removes the file.
  */
 export async function writePartial(
   partial: Partial,
@@ -64,7 +71,10 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-/** Makes a rename in a folder last through a power cut. Windows cannot open folders and needs no such thing. */
+/**
+ * Makes a rename in a folder last through a power cut. Windows cannot open folders and needs no
+ * such thing.
+ */
 export async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle
   try {

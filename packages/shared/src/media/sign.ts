@@ -1,12 +1,15 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { EarshotError, MediaHash } from '@earshot/contract'
 
-/** How far the clocks of two boxes may be apart before a signed address is taken for expired, in seconds. */
+/**
+ * How far the clocks of two boxes may be apart before a signed address is taken for expired, in
+ * seconds.
+ */
 export const CLOCK_SKEW_S = 300
 
 /**
- * Signs access to one media file until a moment: HMAC-SHA256 (RFC 2104) over `hash.expires`, in hex.
- * `expires` is in whole seconds since 1970.
+ * Signs access to one media file until a moment: HMAC-SHA256 (RFC 2104) over `hash.expires`, in
+ * hex. `expires` is in whole seconds since 1970.
  *
  * @example
  * const signature = signMedia(secret, hash, Math.floor(Date.now() / 1000) + 3600)
@@ -35,8 +38,8 @@ export function signedMediaPath(
 }
 
 /**
- * Checks what came with a request for a media file, in constant time, allowing {@link CLOCK_SKEW_S} of skew.
- * Throws EARSHOT_BAD_SIGNATURE.
+ * Checks what came with a request for a media file, in constant time, allowing {@link CLOCK_SKEW_S}
+ * of skew. Throws EARSHOT_BAD_SIGNATURE.
  *
  * @example
  * verifyMedia(secret, { hash, expires: query.expires, signature: query.signature })
@@ -62,7 +65,10 @@ export function verifyMedia(
   }
 }
 
-/** Both sides are hashed first, so that neither their length nor their content shows in the time this takes. */
+/**
+ * Both sides are hashed first, so that neither their length nor their content shows in the time
+ * this takes.
+ */
 function equal(right: string, given: string): boolean {
   const digest = (text: string) => createHmac('sha256', 'equal').update(text).digest()
   return timingSafeEqual(digest(right), digest(given))

@@ -8,9 +8,10 @@ export type Kept = Hashed & { path: string; duplicate: boolean }
 
 export type MediaStore = {
   /**
-   * Keeps a stream under the SHA-256 of its content. `maxBytes` limits it. The file appears whole or not at all; content
-   * that is there already is not written twice (`duplicate`). `record` writes it down before anything may remove it.
-   * Throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, the signal's reason, or what the stream itself threw.
+   * Keeps a stream under the SHA-256 of its content. `maxBytes` limits it. The file appears whole
+   * or not at all; content that is there already is not written twice (`duplicate`). `record`
+   * writes it down before anything may remove it. Throws EARSHOT_DISK_FULL, EARSHOT_TOO_LARGE, the
+   * signal's reason, or what the stream itself threw.
    */
   put(
     stream: Bytes,
@@ -18,15 +19,18 @@ export type MediaStore = {
   ): Promise<Kept>
   /** Runs `work` while content of this hash is neither put here nor removed by other work. */
   exclusively<T>(hash: string, work: () => Promise<T>): Promise<T>
-  /** Where content of this hash lies, or would lie. Throws EARSHOT_BAD_REQUEST when it is not a hash. */
+  /**
+   * Where content of this hash lies, or would lie. Throws EARSHOT_BAD_REQUEST when it is not a
+   * hash.
+   */
   path(hash: string): string
   /** Whether content of this hash is kept here. */
   has(hash: string): Promise<boolean>
 }
 
 /**
- * Opens the media folder of this home (`HOME/media/ab/abcdef…`) and removes what an earlier process left half written.
- * The folders are made with mode 0700: recordings are private.
+ * Opens the media folder of this home (`HOME/media/ab/abcdef…`) and removes what an earlier process
+ * left half written. The folders are made with mode 0700: recordings are private.
  *
  * @example
  * const media = await createMediaStore('/var/lib/earshot')
@@ -47,7 +51,7 @@ export async function createMediaStore(home: string): Promise<MediaStore> {
   }
   const has = async (hash: string): Promise<boolean> => (await sizeOf(path(hash))) !== null
 
-  /** The last work on each hash that somebody works on. */
+  /** The last work on each hash that someone works on. */
   const turns = new Map<string, Promise<unknown>>()
 
   async function exclusively<T>(hash: string, work: () => Promise<T>): Promise<T> {
@@ -63,7 +67,8 @@ export async function createMediaStore(home: string): Promise<MediaStore> {
 
   async function place(written: Hashed, partial: string): Promise<Kept> {
     const target = path(written.hash)
-    // A file of another size under this name was damaged by something else: the good content replaces it.
+    // A file of another size under this name was damaged by something else: the good content
+    // replaces it.
     if ((await sizeOf(target)) === written.size)
       return { ...written, path: target, duplicate: true }
     await mkdir(join(root, written.hash.slice(0, 2)), { recursive: true, mode: 0o700 })

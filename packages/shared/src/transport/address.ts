@@ -16,7 +16,8 @@ const SHAPE =
 const HOST = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<name>[A-Za-z0-9._-]+))(?::(?<port>\d{1,5}))?$/
 
 /**
- * Reads a Redis address; undefined when it is none. User, password and the Sentinels' name for the set may be percent-encoded.
+ * Reads a Redis address; undefined when it is none. User, password and the Sentinels' name for the
+ * set may be percent-encoded.
  *
  * @example
  * parseRedisAddress('redis://:secret@box-1:6379/2')
@@ -60,7 +61,10 @@ export function parseRedisAddress(address: string): RedisAddress | undefined {
   }
 }
 
-/** The ways in which addresses are wrong most often, the first that fits told; none shows the address, which may carry a password. */
+/**
+ * The ways in which addresses are wrong most often, the first that fits told; none shows the
+ * address, which may carry a password.
+ */
 const FAULTS: [looksLike: RegExp, advice: string][] = [
   [
     /^(?!rediss?(\+sentinel|\+cluster)?:\/\/)/,
@@ -90,7 +94,10 @@ const FAULTS: [looksLike: RegExp, advice: string][] = [
   ],
 ]
 
-/** What most likely is wrong with an address that `parseRedisAddress` does not take; undefined when that is not known. */
+/**
+ * What most likely is wrong with an address that `parseRedisAddress` does not take; undefined when
+ * that is not known.
+ */
 export function adviseOnRedisAddress(address: string): string | undefined {
   return FAULTS.find(([looksLike]) => looksLike.test(address))?.[1]
 }

@@ -8,14 +8,17 @@ type Message = { hint: Hint; given?: GivenToNode }
 
 /** A message is gone when it was taken; of what is not, nothing is kept either. */
 const MESSAGE = { removeOnComplete: true, removeOnFail: true, attempts: 1 } as const
-/** BullMQ keeps a stream of what became of messages, which nobody reads. */
+/** BullMQ keeps a stream of what became of messages, which no one reads. */
 const STREAMS = { events: { maxLen: 0 } }
 
 const RETRY_MS = 500
 const LEADS_MS = 3000
 
 export type QueueWakes = Wakes & {
-  /** Removes the queues of all others than these, which are asked for once it is known what there is; answers how many. */
+  /**
+   * Removes the queues of all others than these, which are asked for once it is known what there
+   * is; answers how many.
+   */
   clean(living: () => Promise<{ id: string; incarnation: number }[]>): Promise<number>
   /** The leader says that it sends this way; it has to say so again within 3 s. */
   lead(): Promise<void>
@@ -23,14 +26,18 @@ export type QueueWakes = Wakes & {
   isLed(): Promise<boolean>
 }
 
-/** The name of the queue of one incarnation of a node; an id may hold anything, so its hash stands for it. */
+/**
+ * The name of the queue of one incarnation of a node; an id may hold anything, so its hash stands
+ * for it.
+ */
 function queueName(node: string, incarnation: number): string {
   return `${createHash('sha256').update(node).digest('hex').slice(0, 16)}_${incarnation}`
 }
 
 /**
- * By BullMQ: a queue for each incarnation of a node, a BullMQ job for what one statement gave it, acknowledged as soon as it is
- * received. Queues stand in a set, by which the leader finds those of the dead.
+ * By BullMQ: a queue for each incarnation of a node, a BullMQ job for what one statement gave it,
+ * acknowledged as soon as it is received. Queues stand in a set, by which the leader finds those of
+ * the dead.
  */
 export function createQueueWakes(redis: RedisLink): QueueWakes {
   const queues = new Map<string, Queue<Message>>()
@@ -63,7 +70,8 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
         connection,
         prefix: redis.prefix,
         skipVersionCheck: true,
-        // Nobody else takes from this queue, and what was being taken when its node died was for nobody else.
+        // No one else takes from this queue, and what was being taken when its node died was for no
+        // one else.
         skipStalledCheck: true,
         skipLockRenewal: true,
         removeOnComplete: { count: 0 },
@@ -105,7 +113,8 @@ export function createQueueWakes(redis: RedisLink): QueueWakes {
     async hear(node, incarnation, onHint) {
       const name = queueName(node, incarnation)
       let taking = take(name, onHint)
-      // Its connections may have lost their other end without being told, and would take nothing, for ever.
+      // Its connections may have lost their other end without being told, and would take nothing,
+      // forever.
       const forgo = redis.onChange((up) => {
         if (!up) return
         taking.close().catch(() => {}) // what is gone needs no goodbye

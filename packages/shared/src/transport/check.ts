@@ -1,7 +1,10 @@
 import { reasonOf } from './reason.ts'
 import { type RedisClient, clientOf } from './redis.ts'
 
-/** What is to be known of a Redis before a mesh relies on it. `evicts`: the policy by which it throws away what nobody deleted, once it is full; null when it does not. */
+/**
+ * What is to be known of a Redis before a mesh relies on it. `evicts`: the policy by which it
+ * throws away what no one deleted, once it is full; null when it does not.
+ */
 export type RedisReport = { version: string; evicts: string | null }
 
 const PATIENCE_MS = 3000
@@ -20,7 +23,8 @@ export async function checkRedis(url: string): Promise<RedisReport> {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   })
-  // Why it did not connect; what the commands say is only that it did not. A cluster's client would try for ever.
+  // Why it did not connect; what the commands say is only that it did not. A cluster's client would
+  // try forever.
   const failed = new Promise<never>((_, reject) => client.on('error', reject))
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new Error('it does not answer')), 2 * PATIENCE_MS)

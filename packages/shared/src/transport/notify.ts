@@ -3,7 +3,10 @@ import { type GivenToNode, givenToNode } from '@earshot/db/functions/jobs'
 import { nodeChannel, wakeNodeByNotify } from '@earshot/db/functions/nodes'
 import type { OnHint, Wakes } from './wakes.ts'
 
-/** By NOTIFY: a channel a node, whatever its incarnation. What is carried comes from route_jobs itself. */
+/**
+ * By NOTIFY: a channel a node, whatever its incarnation. What is carried comes from route_jobs
+ * itself.
+ */
 export function createNotifyWakes(db: Database): Wakes {
   return {
     send: ({ node, hint }) => wakeNodeByNotify(db.pool, node, hint === 'assigned' ? '' : hint),

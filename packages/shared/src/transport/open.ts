@@ -8,8 +8,8 @@ import type { RedisLink } from './redis.ts'
 export type Transport = { redis: RedisLink; wakes: QueueWakes }
 
 /**
- * Opens what REDIS_URL names; undefined without one, and on the embedded database, whose one process needs none. A Redis that is away
- * does no harm: it is used once it is there.
+ * Opens what REDIS_URL names; undefined without one, and on the embedded database, whose one
+ * process needs none. A Redis that is away does no harm: it is used once it is there.
  */
 export async function openTransport({
   db,

@@ -1,4 +1,7 @@
-/** What a Redis client's error means, for the log and for the doctor; never the client's own troubles. */
+/**
+ * What a Redis client's error means, for the log and for the doctor; never the client's own
+ * troubles.
+ */
 export function reasonOf(error: unknown): string {
   const cause = causeOf(error)
   const said = cause instanceof Error ? cause.message : String(cause)

@@ -5,12 +5,16 @@ import { type Loop, createLoop } from '../loop.ts'
 import { type RedisAddress, parseRedisAddress } from './address.ts'
 import { causeOf, reasonOf } from './reason.ts'
 
-/** How often it is asked whether it answers, and how long it has for that, as for every other command. */
+/**
+ * How often it is asked whether it answers, and how long it has for that, as for every other
+ * command.
+ */
 const PROBE_MS = 1000
 const COMMAND_MS = 1000
 /**
- * After so many questions without an answer the connection is made anew: one whose other end vanished in silence would never tell. What
- * is still being made has its own patience, and a cluster asks one node after the other meanwhile; it is not cut short.
+ * After so many questions without an answer the connection is made again: one whose other end
+ * vanished in silence would never tell. What is still being made has its own patience, and a
+ * cluster asks one node after the other meanwhile; it is not cut short.
  */
 const ANEW_AFTER = 2
 const ANEW_AFTER_MAKING = 10
@@ -22,13 +26,17 @@ export type RedisLink = {
   readonly up: boolean
   /** What this mesh's keys and channels begin with; the braces keep them together in a cluster. */
   readonly prefix: string
-  /** For commands: they fail at once while it is away, and after a second when it does not answer. */
+  /**
+   * For commands: they fail at once while it is away, and after a second when it does not answer.
+   */
   readonly client: RedisClient
-  /** A connection of one's own that waits for it, for what blocks; who asks for it disconnects it. */
+  /**
+   * A connection of one's own that waits for it, for what blocks; who asks for it disconnects it.
+   */
   connect(): RedisClient
   /** Sends a fleeting message to those who listen now; resolves with how many that surely were. */
   publish(topic: Topic, message: string): Promise<number>
-  /** Hears a topic, for ever; what is sent while the connection is lost is missed. */
+  /** Hears a topic, forever; what is sent while the connection is lost is missed. */
   subscribe(topic: Topic, hear: (message: string) => void): void
   /** Called with every change of `up`, until what it answers is called. */
   onChange(hear: (up: boolean) => void): () => void
@@ -39,7 +47,8 @@ export type RedisLink = {
 export type Topic = 'events' | 'progress'
 
 /**
- * A Redis of the mesh: connects, asks it every second whether it is there, and says once when that changes. Nothing waits for it.
+ * A Redis of the mesh: connects, asks it every second whether it is there, and says once when that
+ * changes. Nothing waits for it.
  *
  * @param mesh what tells this mesh from others in the same Redis
  * @example
@@ -148,7 +157,8 @@ export async function openRedis({
 function createSubscriptions(connectAnew: () => RedisClient) {
   const hearers = new Map<string, (message: string) => void>()
   let client: RedisClient | undefined
-  // A subscription may have failed with the first connection, as when a password was wrong; to subscribe twice does no harm.
+  // A subscription may have failed with the first connection, as when a password was wrong; to
+  // subscribe twice does no harm.
   const subscribeAll = () => void client?.subscribe(...hearers.keys()).catch(() => {}) // lost again: then with the next one
 
   function open(): RedisClient {
@@ -179,7 +189,10 @@ function isThere(client: RedisClient): Promise<void> {
   return decided.promise.finally(() => clearTimeout(timer))
 }
 
-/** A client of what an address names, which connects by itself and for ever; its errors are nobody's unless somebody listens. */
+/**
+ * A client of what an address names, which connects by itself and forever; its errors are no one's
+ * unless someone listens.
+ */
 export function clientOf(url: string, options: RedisOptions): RedisClient {
   const address = parseRedisAddress(url)
   if (address === undefined) throw new Error('REDIS_URL is no Redis address')

@@ -15,13 +15,17 @@ const LED_MS = 4000
 export type WakeListener = {
   /** Before the node joins: hears notifications, unless Redis is there. */
   open(): Promise<void>
-  /** Once it has joined: hears its queue, as long as Redis is there and the leader sends through it, and notifications otherwise; the mesh is told which. */
+  /**
+   * Once it has joined: hears its queue, as long as Redis is there and the leader sends through it,
+   * and notifications otherwise; the mesh is told which.
+   */
   joined(incarnation: number, token: string | null): void
   close(): Promise<void>
 }
 
 /**
- * How a node hears: by NOTIFY without Redis; through Redis, without a connection that listens, as long as that is there, and is the leader's too.
+ * How a node hears: by NOTIFY without Redis; through Redis, without a connection that listens, as
+ * long as that is there, and is the leader's too.
  *
  * @param onHint what was heard; `cancelled` too whenever something may have been missed
  */

@@ -40,17 +40,18 @@ const MOST_TRACKS = 16
 const FULL_SCALE = 32_768
 
 /**
- * Decodes any media file to a 16 kHz mono 16-bit WAV file, with ffmpeg in a child process that opens this file and no
- * other, no address and no playlist, under limits of processor time, memory and output. A damaged file is decoded as
- * far as it goes.
+ * Decodes any media file to a 16 kHz mono 16-bit WAV file, with ffmpeg in a child process that
+ * opens this file and no other, no address and no playlist, under limits of processor time, memory
+ * and output. A damaged file is decoded as far as it goes.
  *
- * A moment in the WAV file is the same moment in the recording: where a track begins late or has a gap there is
- * silence. All channels and tracks are mixed so that none is lost; of tracks in several languages, those in the
- * language of the first one with sound. Faint speech is lifted.
+ * A moment in the WAV file is the same moment in the recording: where a track begins late or has a
+ * gap there is silence. All channels and tracks are mixed so that none is lost; of tracks in
+ * several languages, those in the language of the first one with sound. Faint speech is lifted.
  *
  * @param maxDurationS longer recordings are refused, 12 hours when not given
- * @throws EarshotError EARSHOT_MEDIA_EMPTY, EARSHOT_MEDIA_UNREADABLE, EARSHOT_MEDIA_REFUSED, EARSHOT_MEDIA_TOO_LONG,
- * EARSHOT_DISK_FULL, EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED (ffmpeg hung); the signal's reason on abort
+ * @throws EarshotError EARSHOT_MEDIA_EMPTY, EARSHOT_MEDIA_UNREADABLE, EARSHOT_MEDIA_REFUSED,
+ *   EARSHOT_MEDIA_TOO_LONG, EARSHOT_DISK_FULL, EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED
+ *   (ffmpeg hung); the signal's reason on abort
  * @example
  * const { duration_s } = await decode({ file: '/media/talk.mp3', out: '/tmp/job/audio.wav' })
  */
@@ -188,7 +189,8 @@ async function decodeTrack({
         '-1',
         '-af',
         filters(track, probed, maxDurationS),
-        // One second more than allowed, which tells a recording of just the limit from a longer one.
+        // One second more than allowed, which tells a recording of just the limit from a longer
+        // one.
         '-t',
         String(maxDurationS + 1),
         '-c:a',

@@ -22,9 +22,11 @@ const QUIET_LIMIT_S = 120
 export const mimeOf = (format: SpeechFormat): string => FORMATS[format].mime
 
 /**
- * Writes speech in another format or at another speed (0.25 to 4 times, the pitch stays), with ffmpeg.
+ * Writes speech in another format or at another speed (0.25 to 4 times, the pitch stays), with
+ * ffmpeg.
  *
- * @throws EarshotError EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL; the signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL; the
+ *   signal's reason on abort
  * @example
  * await encode({ file: '/tmp/job/speech.wav', out: '/tmp/job/speech.mp3', format: 'mp3', speed: 1.5, signal })
  */

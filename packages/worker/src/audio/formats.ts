@@ -2,9 +2,10 @@ import { open } from 'node:fs/promises'
 import { EarshotError } from '@earshot/contract'
 
 /**
- * The demuxers that may look at a file from outside, by ffmpeg's names: containers of sound that hold all of it
- * themselves. Left out are playlists (hls, concat, dash, sdp, rtsp, …) and everything else that opens further files or
- * addresses, as well as pictures, subtitles and raw formats.
+ * The demuxers that may look at a file from outside, by ffmpeg's names: containers of sound that
+ * hold all of it themselves. Left out are playlists (hls, concat, dash, sdp, rtsp, …) and
+ * everything else that opens further files or addresses, as well as pictures, subtitles and raw
+ * formats.
  */
 export const DEMUXERS = [
   'mov,mp4,m4a,3gp,3g2,mj2',
@@ -88,7 +89,8 @@ const PLAYLISTS: Array<[name: string, start: RegExp]> = [
 ]
 
 /**
- * Refuses what only points at other files or addresses, by how it begins; its name counts for nothing.
+ * Refuses what only points at other files or addresses, by how it begins; its name counts for
+ * nothing.
  *
  * @throws EarshotError EARSHOT_MEDIA_REFUSED, EARSHOT_MEDIA_EMPTY
  * @example

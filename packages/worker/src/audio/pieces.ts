@@ -1,7 +1,10 @@
 import { open } from 'node:fs/promises'
 import { BYTES_PER_S, HEADER_BYTES } from './wav.ts'
 
-/** A stretch of a WAV file that decode made: where its samples are, in bytes, and when it begins, in seconds. */
+/**
+ * A stretch of a WAV file that decode made: where its samples are, in bytes, and when it begins, in
+ * seconds.
+ */
 export type AudioPiece = { from: number; bytes: number; start_s: number }
 
 const MOST_S = 600
@@ -10,7 +13,8 @@ const SEARCH_S = 30
 const MOMENT_BYTES = BYTES_PER_S / 5
 
 /**
- * Cuts a recording into pieces of up to ten minutes, where it is quietest, so that whoever hears it needs memory for one piece only.
+ * Cuts a recording into pieces of up to ten minutes, where it is quietest, so that anyone who hears
+ * it needs memory for one piece only.
  *
  * @param size of the file, in bytes
  * @example
@@ -35,7 +39,10 @@ export async function* piecesOf(
   }
 }
 
-/** How many bytes to take, so that the cut is in the middle of the quietest fifth of a second near the end. */
+/**
+ * How many bytes to take, so that the cut is in the middle of the quietest fifth of a second near
+ * the end.
+ */
 async function quietestCut(
   handle: Awaited<ReturnType<typeof open>>,
   from: number,

@@ -50,7 +50,10 @@ const LOWEST_RATE = 1000
 /** As many as ffmpeg takes. */
 const MOST_CHANNELS = 64
 
-/** How ffmpeg and ffprobe may open a file: that file alone, as one of the formats that refer to no other. */
+/**
+ * How ffmpeg and ffprobe may open a file: that file alone, as one of the formats that refer to no
+ * other.
+ */
 export const safeInput = (file: string, options: string[] = []): string[] => [
   ...options,
   '-protocol_whitelist',
@@ -70,8 +73,8 @@ const QUIET_LIMIT_S = 60
 /**
  * What a media file says of itself.
  *
- * @throws EarshotError EARSHOT_MEDIA_EMPTY (no sound in it), EARSHOT_MEDIA_UNREADABLE (below 1 kHz, too), EARSHOT_MEDIA_REFUSED,
- * EARSHOT_ENGINE_MISSING
+ * @throws EarshotError EARSHOT_MEDIA_EMPTY (no sound in it), EARSHOT_MEDIA_UNREADABLE (below 1 kHz,
+ *   too), EARSHOT_MEDIA_REFUSED, EARSHOT_ENGINE_MISSING
  */
 export async function probeMedia({
   file,

@@ -12,7 +12,8 @@ const QUIET_LIMIT_S = 120
  * What an engine made, as a mono 16-bit WAV file of the same sample rate.
  *
  * @param who whose it is, for the error when it is no sound
- * @throws EarshotError EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING (no ffmpeg), EARSHOT_DISK_FULL; the signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING (no ffmpeg),
+ *   EARSHOT_DISK_FULL; the signal's reason on abort
  * @example
  * const { duration_s } = await toWav({ file: '/tmp/job/a.mp3', out: '/tmp/job/speech.wav', signal, who: 'The server at box:8000' })
  */
@@ -66,7 +67,9 @@ export async function toWav({
   return { duration_s }
 }
 
-/** The length in seconds of a PCM WAV file with a plain header, as `toWav` and `decode` write it. */
+/**
+ * The length in seconds of a PCM WAV file with a plain header, as `toWav` and `decode` write it.
+ */
 export async function wavLength(file: string): Promise<number> {
   const handle = await open(file)
   try {

@@ -2,7 +2,10 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { EarshotError } from '@earshot/contract'
 import { BYTES_PER_S, HEADER_BYTES, SAMPLE_RATE, wavHeader } from './wav.ts'
 
-/** Where a stretch of the recording begins, in the recording and in the copy with pauses, in seconds. */
+/**
+ * Where a stretch of the recording begins, in the recording and in the copy with pauses, in
+ * seconds.
+ */
 export type Stretch = { source_s: number; copy_s: number }
 
 const SHORTEST_S = 8
@@ -17,14 +20,16 @@ const AROUND = 15
 const SILENT = 4
 
 /**
- * Copies a 16 kHz mono 16-bit WAV file with a pause put in at the quietest place of every 8 to 20 seconds, and leaves
- * out stretches of 20 seconds that are silent to the last bits. Memory stays flat.
+ * Copies a 16 kHz mono 16-bit WAV file with a pause put in at the quietest place of every 8 to 20
+ * seconds, and leaves out stretches of 20 seconds that are silent to the last bits. Memory stays
+ * flat.
  *
- * Why: recognisers end an utterance at a pause they hear; over music or noise there may be none. The word
- * lattice of a long utterance costs more than the hearing: ten minutes of speech without a pause kept pocketsphinx 0.8
- * busy for ten minutes more after it had heard them. Cutting costs some accuracy there (two minutes without a pause: 22
- * words in 100 wrong instead of 17; 45 or 60 seconds instead of 20 did no better), none where there are pauses. And an
- * hour of silence is passed over in a moment.
+ * Why: recognisers end an utterance at a pause they hear; over music or noise there may be none.
+ * The word lattice of a long utterance costs more than the hearing: ten minutes of speech without a
+ * pause kept pocketsphinx 0.8 busy for ten minutes more after it had heard them. Cutting costs some
+ * accuracy there (two minutes without a pause: 22 words in 100 wrong instead of 17; 45 or 60
+ * seconds instead of 20 did no better), none where there are pauses. And an hour of silence is
+ * passed over in a moment.
  *
  * @returns where each stretch came from, for {@link sourceTime}
  * @throws EarshotError EARSHOT_DISK_FULL; the signal's reason on abort
@@ -123,7 +128,8 @@ function levelOf(samples: Int16Array, frame: number): number {
 }
 
 /**
- * A time in the copy as a time in the recording. What falls into an inserted pause is the moment of the pause.
+ * A time in the copy as a time in the recording. What falls into an inserted pause is the moment of
+ * the pause.
  *
  * @example
  * sourceTime([{ source_s: 0, copy_s: 0 }, { source_s: 10, copy_s: 10.8 }], 11) // 10.2

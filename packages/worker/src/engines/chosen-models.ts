@@ -6,7 +6,9 @@ import type { EngineKind } from './engine.ts'
 const Chosen = z.partialRecord(z.enum(['transcribe', 'speak', 'embed', 'generate']), z.string())
 const fileOf = (home: string) => path.join(home, 'models', 'use.json')
 
-/** The models that somebody chose as this box's defaults; a file that cannot be read says nothing. */
+/**
+ * The models that someone chose as this box's defaults; a file that cannot be read says nothing.
+ */
 export async function readChosen(home: string): Promise<Partial<Record<EngineKind, string>>> {
   try {
     return Chosen.parse(JSON.parse(await readFile(fileOf(home), 'utf8')))

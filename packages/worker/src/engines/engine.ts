@@ -6,7 +6,10 @@ export type EngineReport = {
   version?: string
   /** Why not, in one sentence. */
   reason?: string
-  /** The program whose package mends it, for doctor; see `installCommand` of @earshot/shared/system-packages. */
+  /**
+   * The program whose package mends it, for doctor; see `installCommand` of
+   * @earshot/shared/system-packages.
+   */
   missing?: string
   /** What would make it better here, when it works. */
   note?: string
@@ -17,7 +20,10 @@ export type EngineReport = {
 /** A model that an engine can use now, by the name under which jobs ask for it. */
 export type ModelInfo = {
   name: string
-  /** Of its file or files; null where the engine does not say. About as much memory is needed to run it. */
+  /**
+   * Of its file or files; null where the engine does not say. About as much memory is needed to run
+   * it.
+   */
   size_bytes: number | null
   /** In memory already. */
   loaded?: boolean
@@ -35,14 +41,19 @@ export type ModelInfo = {
   voices?: readonly string[]
   /** Of speech that it hears, as `en`; without, those of Whisper. */
   languages?: readonly string[]
-  /** Whether it writes down in English what was said in another language; it may, unless it says no. */
+  /**
+   * Whether it writes down in English what was said in another language; it may, unless it says no.
+   */
   translates?: boolean
 }
 
 type Probing = {
   /** The engine's name as documents and people see it. */
   name: string
-  /** Uses the engine once, on next to nothing. An engine that is missing or broken is a report, not an error. */
+  /**
+   * Uses the engine once, on next to nothing. An engine that is missing or broken is a report, not
+   * an error.
+   */
   probe(signal?: AbortSignal): Promise<EngineReport>
   /** What it offers, the default first. Asked after a probe that went well. */
   models(signal?: AbortSignal): Promise<ModelInfo[]>
@@ -61,14 +72,18 @@ type Probing = {
 /** What was heard. Engines that know words give those; the others their own segments. */
 export type Heard = { words: Word[]; segments?: Segment[]; language?: string }
 
-/** Speech to words, with times in seconds from the start of the recording and confidences 0 to 1. */
+/**
+ * Speech to words, with times in seconds from the start of the recording and confidences 0 to 1.
+ */
 export type SpeechToText = Probing & {
   kind: 'transcribe'
   /**
-   * Hears a 16 kHz mono 16-bit WAV file, as `decode` makes it. Short-lived files may stand beside it meanwhile. Wishes that an engine
-   * cannot grant (a language it has not, translating) are refused with EARSHOT_BAD_REQUEST.
+   * Hears a 16 kHz mono 16-bit WAV file, as `decode` makes it. Short-lived files may stand beside
+   * it meanwhile. Wishes that an engine cannot grant (a language it has not, translating) are
+   * refused with EARSHOT_BAD_REQUEST.
    *
-   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL; the signal's reason on abort
+   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING,
+   *   EARSHOT_DISK_FULL; the signal's reason on abort
    */
   transcribe(input: {
     wav: string
@@ -90,8 +105,8 @@ export type SpeechToText = Probing & {
 export type TextToSpeech = Probing & {
   kind: 'speak'
   /**
-   * @throws EarshotError EARSHOT_BAD_REQUEST (an unknown voice, nothing to say), EARSHOT_ENGINE_FAILED,
-   * EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL
+   * @throws EarshotError EARSHOT_BAD_REQUEST (an unknown voice, nothing to say),
+   *   EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING, EARSHOT_DISK_FULL
    */
   speak(input: {
     text: string
@@ -105,7 +120,9 @@ export type TextToSpeech = Probing & {
 /** Texts to vectors, comparable only with those of the same model. */
 export type Embedder = Probing & {
   kind: 'embed'
-  /** @param options.onTokens called with how many tokens the texts had, where the engine counts them */
+  /**
+   * @param options.onTokens called with how many tokens the texts had, where the engine counts them
+   */
   embed(
     texts: readonly string[],
     options: { model: string; signal: AbortSignal; onTokens?: (count: number) => void },
@@ -119,8 +136,8 @@ export type TextGenerator = Probing & {
    * @param input `model` is one of its own
    * @param options.onDelta called with each piece of the answer as it is made
    * @param options.onAlive called while there is none, and the engine lives
-   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG (more than the model can hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the
-   *   signal's reason on abort
+   * @throws EarshotError EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG (more than the model can
+   *   hold), EARSHOT_ENGINE_FAILED, EARSHOT_ENGINE_MISSING; the signal's reason on abort
    */
   generate(
     input: GenerateRequest & { model: string },

@@ -11,8 +11,8 @@ const DEFAULT_VOICE = 'en-us'
 const LIMITS = { memoryMb: 2048, cpuS: 600, fileBytes: 2 ** 31 }
 
 /**
- * eSpeak NG: over a hundred languages, each in one voice that is understood rather than liked. Voices are languages (`de`, `pt-br`), with a variant
- * where one is wanted (`de+f2`).
+ * eSpeak NG: over a hundred languages, each in one voice that is understood rather than liked.
+ * Voices are languages (`de`, `pt-br`), with a variant where one is wanted (`de+f2`).
  *
  * @example
  * await createEspeak().speak({ text: 'Guten Morgen.', voice: 'de', out: '/tmp/hello.wav', signal })

@@ -8,7 +8,10 @@ import { type Engines, type Known, type Serving, createRegistry } from './regist
 import { runProgram } from '../process/run-program.ts'
 import { removeOldFolders } from '../process/scratch.ts'
 
-/** A node joins without a server that takes longer than this to say that it is there; it is offered as soon as it did. */
+/**
+ * A node joins without a server that takes longer than this to say that it is there; it is offered
+ * as soon as it did.
+ */
 const PATIENCE_MS = 1_000
 /** A server that does not say in this time what it has is taken for gone. */
 const SERVER_MS = 10_000
@@ -21,8 +24,9 @@ type Looked = {
 }
 
 /**
- * The engines that work on this machine, with their models. Without ffmpeg nothing is transcribed. `refresh` looks again at those that may
- * change while a worker runs; models that do not fit into memory are not offered.
+ * The engines that work on this machine, with their models. Without ffmpeg nothing is transcribed.
+ * `refresh` looks again at those that may change while a worker runs; models that do not fit into
+ * memory are not offered.
  *
  * @example
  * createWorker({ db, config, log, engines: await findEngines() })
@@ -84,7 +88,7 @@ export async function findEngines(
   )
 }
 
-/** Looks, but does not wait for long; whoever looks next sees what came of it. */
+/** Looks, but does not wait for long; anyone who looks next sees what came of it. */
 async function lookSoon(one: Looked, signal?: AbortSignal): Promise<void> {
   one.looking ??= look(one, signal).finally(() => {
     delete one.looking

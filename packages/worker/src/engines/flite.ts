@@ -15,7 +15,8 @@ const LIMITED_VOICE = 'awb_time'
 const LIMITS = { memoryMb: 2048, cpuS: 600, fileBytes: 2 ** 30 }
 
 /**
- * Flite, CMU's small speech synthesiser (Black and Lenzo, 2001): text to speech in English, without a download.
+ * Flite, CMU's small speech synthesiser (Black and Lenzo, 2001): text to speech in English, without
+ * a download.
  *
  * @example
  * await createFlite().speak({ text: 'Hello there.', out: '/tmp/hello.wav', signal })
@@ -144,8 +145,8 @@ const LETTER = new RegExp(`[${Object.keys(LETTERS).join('')}]`, 'g')
 const SIGN = new RegExp(`[${Object.keys(SIGNS).join('')}]`, 'g')
 
 /**
- * Flite reads bytes, not characters: marks on letters are dropped, letters and signs that English lacks are spelled out,
- * other quotes and dashes made plain, and the rest of Unicode left out.
+ * Flite reads bytes, not characters: marks on letters are dropped, letters and signs that English
+ * lacks are spelled out, other quotes and dashes made plain, and the rest of Unicode left out.
  *
  * @example
  * toSayable('Łódź: £5') // 'Lodz: 5 pounds '

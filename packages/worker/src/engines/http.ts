@@ -10,7 +10,7 @@ import type { ServerWatchdog, Watching } from './server-watchdog.ts'
 const TOO_LONG =
   /context (length|window|size)|maximum context|exceeds? (the )?(available )?context|(prompt|input) is too (long|large)|too many tokens|tokens? exceed/i
 const NO_MEMORY = /requires more (system )?memory|out of memory|insufficient memory|cudaMalloc/i
-/** Nobody is there, or nobody more: found before anything was answered. */
+/** No one is there, or no one more: found before anything was answered. */
 const NOT_THERE = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -21,7 +21,10 @@ const NOT_THERE = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 const SILENT = 'ESILENT'
-/** A model that is loaded first, and a long prompt on a processor, take their time before the first byte. */
+/**
+ * A model that is loaded first, and a long prompt on a processor, take their time before the first
+ * byte.
+ */
 const QUIET_LIMIT_S = 900
 
 export type Asking = Watching & {
@@ -40,12 +43,14 @@ export type Asked = {
 }
 
 /**
- * Asks an engine that is a server; closes the connection at once when the signal fires, and waits longer for an answer than fetch() does (5 minutes). What
- * it throws says who is guilty: a server that is away, has not the model or has no memory for it is the node's matter, a request that it refuses
- * the job's.
+ * Asks an engine that is a server; closes the connection at once when the signal fires, and waits
+ * longer for an answer than fetch() does (5 minutes). What it throws says who is guilty: a server
+ * that is away, has not the model or has no memory for it is the node's matter, a request that it
+ * refuses the job's.
  *
- * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST, EARSHOT_CONTEXT_TOO_LONG, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE
- *   (busy: later); the signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_MISSING, EARSHOT_ENGINE_FAILED, EARSHOT_BAD_REQUEST,
+ *   EARSHOT_CONTEXT_TOO_LONG, EARSHOT_TOO_LARGE, EARSHOT_UNREACHABLE (busy: later); the signal's
+ *   reason on abort
  */
 export async function askServer(
   url: string,
@@ -93,7 +98,8 @@ async function send(
     method,
     signal,
     ...(watch === undefined ? { timeout: QUIET_LIMIT_S * 1000 } : {}),
-    // A connection of its own: one that was kept may be closed by the server at the very moment it is used, and nobody knows then what was done.
+    // A connection of its own: one that was kept may be closed by the server at the very moment it
+    // is used, and no one knows then what was done.
     agent: false,
     headers: {
       ...headers,
@@ -110,7 +116,7 @@ async function send(
   request.on('response', answered.resolve).on('error', answered.reject)
   request.end(bytes)
   const incoming = await answered.promise
-  // What goes wrong from here on, whoever reads the body is told.
+  // What goes wrong from here on, anyone who reads the body is told.
   const status = incoming.statusCode ?? 500
   const content = [204, 304].includes(status)
     ? null
@@ -191,7 +197,8 @@ export function sentenceIn(text: string): string {
 /**
  * The lines of a body as they come; see {@link linesOf}.
  *
- * @throws what {@link connectionError} makes of a body that breaks off; EARSHOT_ENGINE_FAILED for a line without end
+ * @throws what {@link connectionError} makes of a body that breaks off; EARSHOT_ENGINE_FAILED for a
+ *   line without end
  */
 export async function* linesFrom(
   body: AsyncIterable<Uint8Array>,

@@ -48,7 +48,10 @@ export const engineOptions = ({
   patience: { silenceS: engines.silenceS },
 })
 
-/** Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and a line here. */
+/**
+ * Every engine there is, the preferred one of a kind first. To add one: a file beside this one, and
+ * a line here.
+ */
 export const ENGINES: readonly ((options: EngineOptions) => Engine | Engine[])[] = [
   createWhisper,
   createOpenAi,

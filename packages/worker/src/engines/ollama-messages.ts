@@ -8,9 +8,11 @@ import {
 import type { ChatRequest, Message, ToolCall as OllamaToolCall } from 'ollama'
 
 /**
- * What is asked, in Ollama's words. Its context is not cut in silence: what does not fit is refused.
+ * What is asked, in Ollama's words. Its context is not cut in silence: what does not fit is
+ * refused.
  *
- * @throws EarshotError EARSHOT_BAD_REQUEST for what Ollama has not: a tool that must be called, pictures by address
+ * @throws EarshotError EARSHOT_BAD_REQUEST for what Ollama has not: a tool that must be called,
+ *   pictures by address
  */
 export function toOllama({
   model,
@@ -111,7 +113,7 @@ function argumentsOf(text: string): Record<string, unknown> {
   )
 }
 
-/** Ollama gives its calls no id; whoever answers them names one. */
+/** Ollama gives its calls no id; anyone who answers them names one. */
 export function fromToolCalls(calls: readonly OllamaToolCall[]): ToolCall[] {
   return calls.map(({ function: { name, arguments: given } }) => ({
     id: `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`,

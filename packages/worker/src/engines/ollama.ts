@@ -23,8 +23,9 @@ import { fromToolCalls, toOllama } from './ollama-messages.ts'
 const PROBE_MS = 3_000
 
 /**
- * A client of Ollama for one piece of work, which `signal` ends at once. The library's own reader prints what it cannot read and goes
- * on: here a line that is no JSON is an error before the library sees it.
+ * A client of Ollama for one piece of work, which `signal` ends at once. The library's own reader
+ * prints what it cannot read and goes on: here a line that is no JSON is an error before the
+ * library sees it.
  */
 export function ollamaClient(
   host: string,
@@ -271,7 +272,8 @@ function numberIn(info: unknown, ending: string): number | undefined {
  * Has Ollama load a model down.
  *
  * @param options.onProgress the share of all its parts that is there, 0 to 1
- * @throws EarshotError EARSHOT_ENGINE_MISSING when there is no Ollama or no such model; the signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_MISSING when there is no Ollama or no such model; the
+ *   signal's reason on abort
  */
 export async function pullOllama(
   host: string,

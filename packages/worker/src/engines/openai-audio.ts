@@ -25,7 +25,10 @@ const Verbose = z.object({
 
 type Hearing = Parameters<SpeechToText['transcribe']>[0]
 
-/** Speech to text by a server, in pieces of up to ten minutes: so there is progress, and no answer is waited for too long. Servers that know no times give one segment a piece. */
+/**
+ * Speech to text by a server, in pieces of up to ten minutes: so there is progress, and no answer
+ * is waited for too long. Servers that know no times give one segment a piece.
+ */
 export async function hearWith(server: OpenAiServer, input: Hearing): Promise<Heard> {
   const segments: Segment[] = []
   let language: string | undefined
@@ -109,7 +112,10 @@ async function ask(
   return readJson(answer, Verbose, server.asking)
 }
 
-/** Many servers hear, and have no such route: a matter of what was asked, and none of a node that does all else. */
+/**
+ * Many servers hear, and have no such route: a matter of what was asked, and none of a node that
+ * does all else.
+ */
 async function translated(server: OpenAiServer, form: FormData): Promise<Response> {
   return await server.post('/audio/translations', form).catch((err: unknown) => {
     if (

@@ -24,7 +24,10 @@ const Count = z
   .nullish()
   .transform((count) => Math.round(count ?? 0))
 const Usage = z.object({ prompt_tokens: Count, completion_tokens: Count }).nullish()
-/** One piece of a streamed answer, or all of it where a server does not stream; what else servers put in is left alone. */
+/**
+ * One piece of a streamed answer, or all of it where a server does not stream; what else servers
+ * put in is left alone.
+ */
 const Piece = z.object({
   choices: z
     .array(
@@ -46,7 +49,10 @@ type Answer = {
   usage: { prompt_tokens: number; completion_tokens: number }
 }
 
-/** A conversation's next message from a server that speaks OpenAI's protocol; always streamed, so that a hang shows and an abort ends it. */
+/**
+ * A conversation's next message from a server that speaks OpenAI's protocol; always streamed, so
+ * that a hang shows and an abort ends it.
+ */
 export async function chatWith(
   server: OpenAiServer,
   input: GenerateRequest & { model: string },
@@ -167,7 +173,10 @@ function take(
   answer.finish = finish_reason ?? answer.finish
 }
 
-/** The call that a piece goes on with, or a new one. Some servers do not number their calls, or give all of them the same number: a new id begins a new one. */
+/**
+ * The call that a piece goes on with, or a new one. Some servers do not number their calls, or give
+ * all of them the same number: a new id begins a new one.
+ */
 function callOf(
   { calls, places }: Answer,
   { index, id, function: piece }: z.output<typeof CallPiece>,

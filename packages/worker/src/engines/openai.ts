@@ -69,10 +69,12 @@ const Vectors = z.object({
 })
 
 /**
- * Any server that speaks OpenAI's protocol: llama-server, vLLM, LM Studio, speaches, or one far away. One engine for each kind and server.
+ * Any server that speaks OpenAI's protocol: llama-server, vLLM, LM Studio, speaches, or one far
+ * away. One engine for each kind and server.
  *
- * @param options.openaiUrls base addresses, such as http://gaming-pc:8080/v1. What the server does not tell of its models may be added
- *   behind a #: `http://box:8000/v1#transcribe=whisper-1&speak=tts-1`
+ * @param options.openaiUrls base addresses, such as http://gaming-pc:8080/v1. What the server does
+ *   not tell of its models may be added behind a #:
+ *   `http://box:8000/v1#transcribe=whisper-1&speak=tts-1`
  * @param options.openaiKey sent to each of them
  * @param options.patience with servers that are silent
  */
@@ -146,7 +148,9 @@ function enginesOf(
     }
   }
   let last: { at: number; list: ReturnType<typeof fetchList> } | undefined
-  /** Its list, asked for once by all who look at the same time: each kind is an engine of its own. */
+  /**
+   * Its list, asked for once by all who look at the same time: each kind is an engine of its own.
+   */
   const listed = (): ReturnType<typeof fetchList> => {
     if (last === undefined || performance.now() - last.at > LIST_MS)
       last = { at: performance.now(), list: fetchList() }
@@ -161,7 +165,8 @@ function enginesOf(
       ...(kind === 'transcribe' ? heardBy(model) : {}),
     }))
     const answer = await listed().catch((err: unknown) => {
-      // A server for one thing alone, such as whisper.cpp's, has no list; it is believed when it says at all that it is there.
+      // A server for one thing alone, such as whisper.cpp's, has no list; it is believed when it
+      // says at all that it is there.
       if (told.size > 0 && err instanceof EarshotError && / answered 4\d\d:/.test(err.message))
         return { data: [] }
       throw err
@@ -226,7 +231,10 @@ function enginesOf(
   ]
 }
 
-/** vLLM and SGLang say it themselves, LM Studio with its model, llama-server in what it tells of the file: there the context it was started with comes first. */
+/**
+ * vLLM and SGLang say it themselves, LM Studio with its model, llama-server in what it tells of the
+ * file: there the context it was started with comes first.
+ */
 function contextOf({
   max_model_len,
   max_context_length,
@@ -242,7 +250,10 @@ function contextOf({
   return context == null ? {} : { context }
 }
 
-/** What a model hears: as the server says (speaches does), else by its name: Whisper's own call those that know English alone `….en`. */
+/**
+ * What a model hears: as the server says (speaches does), else by its name: Whisper's own call
+ * those that know English alone `….en`.
+ */
 function heardBy(
   name: string,
   said?: string[] | string | null,

@@ -13,8 +13,8 @@ const LIMITS = { cpuS: 3_600, fileBytes: 2 ** 31 }
 export const piperFolder = (home: string): string => path.join(home, 'models', 'piper')
 
 /**
- * Piper: neural voices that run on small boxes. Each voice is a pair of files in `models/piper`, and a model of its own; without a
- * voice there is no Piper.
+ * Piper: neural voices that run on small boxes. Each voice is a pair of files in `models/piper`,
+ * and a model of its own; without a voice there is no Piper.
  *
  * @example
  * await createPiper({ home }).speak({ text: 'Hello there.', voice: 'en_US-lessac-medium', out: '/tmp/hello.wav', signal })

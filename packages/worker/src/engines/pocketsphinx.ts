@@ -16,7 +16,10 @@ type Variant = {
   parse(line: string): Word[]
 }
 
-/** 0.8 first where both are: of 15 sentences in flite's voice it got 7 words in 100 wrong, 5.1 got 13. */
+/**
+ * 0.8 first where both are: of 15 sentences in flite's voice it got 7 words in 100 wrong, 5.1 got
+ * 13.
+ */
 const VARIANTS: readonly Variant[] = [
   {
     program: 'pocketsphinx_continuous',
@@ -27,16 +30,16 @@ const VARIANTS: readonly Variant[] = [
   { program: 'pocketsphinx', version: '5', args: (wav) => ['live', wav], parse: parseLine5 },
 ]
 /**
- * An utterance has up to 20 seconds and prints when it is done, so that this allows for a machine 6 times slower than
- * speech, and 15 times slower than one core of today.
+ * An utterance has up to 20 seconds and prints when it is done, so that this allows for a machine 6
+ * times slower than speech, and 15 times slower than one core of today.
  */
 const QUIET_LIMIT_S = 120
 const MEMORY_MB = 4096
 const MODEL = 'pocketsphinx-en-us'
 
 /**
- * PocketSphinx with its English model: the small recogniser that needs no download. Uses the 5.x program `pocketsphinx`
- * or the 0.8 program `pocketsphinx_continuous`, whichever works here.
+ * PocketSphinx with its English model: the small recogniser that needs no download. Uses the 5.x
+ * program `pocketsphinx` or the 0.8 program `pocketsphinx_continuous`, whichever works here.
  *
  * @example
  * const { words } = await createPocketsphinx().transcribe({ wav: '/tmp/job/audio.wav', duration_s: 61.5, signal })
@@ -154,7 +157,10 @@ function readLine(variant: Variant, line: string): Word[] {
   }
 }
 
-/** Words never end before they begin, begin before the one in front ends, or lie beyond the recording. */
+/**
+ * Words never end before they begin, begin before the one in front ends, or lie beyond the
+ * recording.
+ */
 function inSource(
   word: Word,
   stretches: readonly Stretch[],

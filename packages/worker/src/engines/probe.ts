@@ -3,7 +3,8 @@ import type { EngineReport } from './engine.ts'
 import { runProgram } from '../process/run-program.ts'
 
 /**
- * The report on an engine that was used once: with its version where `use` finds it out, with the reason where it failed.
+ * The report on an engine that was used once: with its version where `use` finds it out, with the
+ * reason where it failed.
  *
  * @param failed what a report of failure says besides
  * @throws what is no EarshotError

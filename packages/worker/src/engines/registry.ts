@@ -10,7 +10,10 @@ export type Engines = {
   readonly serving: readonly Serving[]
   /** Engines and models that are here and are not offered, each with the reason. */
   readonly notOffered: Readonly<Record<string, string>>
-  /** The engine that has this model of a kind, by its name or another name of it; without a name the default of the kind. Undefined where there is none. */
+  /**
+   * The engine that has this model of a kind, by its name or another name of it; without a name the
+   * default of the kind. Undefined where there is none.
+   */
   pick<K extends EngineKind>(kind: K, model?: string): Picked<K> | undefined
   /** The same. Throws EARSHOT_ENGINE_MISSING where there is none. */
   need<K extends EngineKind>(kind: K, model?: string): Picked<K>
@@ -18,12 +21,15 @@ export type Engines = {
   refresh(signal?: AbortSignal): Promise<void>
   /** What was measured of a model; offered with it. */
   note(model: string, measured: Pick<ModelInfo, 'load_s' | 'rtf'>): void
-  /** An engine failed here: it is not offered any more, and everybody can see why. */
+  /** An engine failed here: it is not offered any more, and everyone can see why. */
   reject(engine: string, reason: string): void
   close(): Promise<void>
 }
 
-/** What is known of a machine's engines at one moment. `defaults`: kind to the model that somebody chose for it. */
+/**
+ * What is known of a machine's engines at one moment. `defaults`: kind to the model that someone
+ * chose for it.
+ */
 export type Known = {
   serving: readonly Serving[]
   notOffered: Record<string, string>
@@ -31,10 +37,12 @@ export type Known = {
 }
 
 /**
- * The engines of a node, chosen by kind and model; the first of a kind that has a model is its default, unless somebody chose another.
+ * The engines of a node, chosen by kind and model; the first of a kind that has a model is its
+ * default, unless someone chose another.
  *
  * @param given as it is now; asked each time
- * @param made every engine there is, also those that serve nothing at the moment: they are closed too
+ * @param made every engine there is, also those that serve nothing at the moment: they are closed
+ *   too
  * @example
  * const { engine, model } = createRegistry(() => found).need('generate', 'llama3.2:1b')
  */
@@ -80,7 +88,7 @@ export function createRegistry(
   }
   const pick: Engines['pick'] = (kind, name) => {
     const chosen = name === undefined ? known().defaults[kind] : undefined
-    // What was chosen may be gone; then it is as if nobody had.
+    // What was chosen may be gone; then it is as if no one had.
     return (chosen === undefined ? undefined : find(kind, chosen)) ?? find(kind, name)
   }
   return {
@@ -94,7 +102,8 @@ export function createRegistry(
     need(kind, name) {
       const picked = pick(kind, name)
       if (picked !== undefined) return picked
-      // A job says by a tag which model it needs: this one was taken away after the job was given out.
+      // A job says by a tag which model it needs: this one was taken away after the job was given
+      // out.
       const what = name === undefined ? `No engine for ${kind}` : `No model "${name}" for ${kind}`
       throw new EarshotError('EARSHOT_ENGINE_MISSING', `${what} is on this node any more.`, {
         hint: 'Run there: earshot models list',

@@ -3,7 +3,10 @@ import { EarshotError } from '@earshot/contract'
 
 /** How long a server is trusted that says nothing while it is to answer. In seconds. */
 export type Patience = {
-  /** Of silence, after which it is asked something that every server answers at once; and again after each sign of life. */
+  /**
+   * Of silence, after which it is asked something that every server answers at once; and again
+   * after each sign of life.
+   */
   askS: number
   /** That it may take to answer that. */
   answerS: number
@@ -12,8 +15,9 @@ export type Patience = {
 }
 
 /**
- * A prompt on a processor, or a model that is loaded first, takes minutes before the first word: silence alone tells nothing. A server that
- * answers other questions meanwhile is busy. Some do nothing else while they work, and answer late.
+ * A prompt on a processor, or a model that is loaded first, takes minutes before the first word:
+ * silence alone tells nothing. A server that answers other questions meanwhile is busy. Some do
+ * nothing else while they work, and answer late.
  */
 export const PATIENCE: Patience = { askS: 5, answerS: 60, silenceS: 300 }
 /** Of servers that answer whatever they are busy with: Ollama, llama-server, vLLM, LM Studio. */
@@ -29,11 +33,13 @@ export type ServerWatchdog = {
   /** Throws EARSHOT_ENGINE_MISSING at once when the server was found to hang, and still does. */
   check(): Promise<void>
   /**
-   * Watches a request until its answer is whole. When the server hangs the request breaks off: with EARSHOT_ENGINE_MISSING when it answers nothing
-   * at all, which is the node's matter; with EARSHOT_ENGINE_FAILED when it is this request alone.
+   * Watches a request until its answer is whole. When the server hangs the request breaks off: with
+   * EARSHOT_ENGINE_MISSING when it answers nothing at all, which is the node's matter; with
+   * EARSHOT_ENGINE_FAILED when it is this request alone.
    *
    * @param options.onAlive called when it said nothing for a while, and lives
-   * @param options.whole its answer comes in one piece when all is done: it is waited for three times as long
+   * @param options.whole its answer comes in one piece when all is done: it is waited for three
+   *   times as long
    */
   watch(request: http.ClientRequest, options?: Watching): void
 }

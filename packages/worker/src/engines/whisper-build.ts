@@ -10,8 +10,8 @@ export type FoundBuild = {
 }
 
 /**
- * The build of whisper.cpp for this machine: by its GPU and what is installed, or the one that was asked for. One that was chosen and
- * does not work is not replaced by a slower one in silence.
+ * The build of whisper.cpp for this machine: by its GPU and what is installed, or the one that was
+ * asked for. One that was chosen and does not work is not replaced by a slower one in silence.
  *
  * @param home packages for GPUs are looked for in `engines` there, and beside this program
  * @returns a sentence where there is none
@@ -57,7 +57,10 @@ export async function findBuild({
   }
 }
 
-/** The file of a package that somebody installed into `engines` of EARSHOT_HOME, or beside this program. */
+/**
+ * The file of a package that someone installed into `engines` of EARSHOT_HOME, or beside this
+ * program.
+ */
 export function resolveFrom(name: string, home: string): string | undefined {
   for (const from of [path.join(home, 'engines', 'package.json'), import.meta.url]) {
     try {

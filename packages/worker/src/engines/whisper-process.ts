@@ -22,7 +22,10 @@ export type FromChild =
 export type WhisperProcess = {
   /** How long loading took. */
   readonly loadS: number
-  /** Throws EARSHOT_ENGINE_FAILED when it fails, crashes or hangs, and the signal's reason on abort; the process is over then. */
+  /**
+   * Throws EARSHOT_ENGINE_FAILED when it fails, crashes or hangs, and the signal's reason on abort;
+   * the process is over then.
+   */
   hear(
     hearing: Hearing,
     signal: AbortSignal,
@@ -37,10 +40,12 @@ export type WhisperProcess = {
 const STDERR_TAIL = 4_000
 
 /**
- * Starts whisper.cpp in a process of its own and loads a model. There is no way to stop it in the middle of a piece but to kill it.
+ * Starts whisper.cpp in a process of its own and loads a model. There is no way to stop it in the
+ * middle of a piece but to kill it.
  *
  * @param quietLimitS seconds without a sign of life after which it counts as hung and is killed
- * @throws EarshotError EARSHOT_ENGINE_MISSING when module or model do not load here, EARSHOT_ENGINE_FAILED when it crashes or hangs; the signal's reason on abort
+ * @throws EarshotError EARSHOT_ENGINE_MISSING when module or model do not load here,
+ *   EARSHOT_ENGINE_FAILED when it crashes or hangs; the signal's reason on abort
  */
 export async function startWhisper(
   loading: Loading,

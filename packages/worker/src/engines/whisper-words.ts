@@ -12,15 +12,20 @@ export const UNSPACED: ReadonlySet<string> = new Set([
   'my',
   'bo',
 ])
-/** What whisper writes for what is no speech: `[_BEG_]`, `[BLANK_AUDIO]`, `(upbeat music)`. It comes in several tokens. */
+/**
+ * What whisper writes for what is no speech: `[_BEG_]`, `[BLANK_AUDIO]`, `(upbeat music)`. It comes
+ * in several tokens.
+ */
 const NO_SPEECH = /\[[^[\]]*\]|\([^()]*\)/g
 const MOST_NO_SPEECH_WORDS = 8
 
 /**
- * Words from tokens with times (in milliseconds, from the start of a piece): a token that begins with a space begins a word.
+ * Words from tokens with times (in milliseconds, from the start of a piece): a token that begins
+ * with a space begins a word.
  *
  * @param startS where the piece begins, in seconds
- * @param endS where it ends: whisper hears in windows of 30 s, and may tell of what is after the end
+ * @param endS where it ends: whisper hears in windows of 30 s, and may tell of what is after the
+ *   end
  * @example
  * wordsOf([{ text: ' Hel', t0: 0, t1: 200 }, { text: 'lo', t0: 200, t1: 400 }], { startS: 10, endS: 12, language: 'en' }) // [{ text: 'Hello', start_s: 10, end_s: 10.4 }]
  */
@@ -45,7 +50,9 @@ export function wordsOf(
   return withoutNoise(words)
 }
 
-/** Leaves out what stands in brackets, from the word that opens them to the one that closes them. */
+/**
+ * Leaves out what stands in brackets, from the word that opens them to the one that closes them.
+ */
 function withoutNoise(words: readonly Word[]): Word[] {
   const kept: Word[] = []
   for (let at = 0; at < words.length; at += 1) {
@@ -63,7 +70,8 @@ function withoutNoise(words: readonly Word[]): Word[] {
 }
 
 /**
- * Segments as whisper cuts them, without words of their own: for languages of which a character may be several tokens.
+ * Segments as whisper cuts them, without words of their own: for languages of which a character may
+ * be several tokens.
  *
  * @param startS where the piece begins, in seconds; `endS` where it ends
  */

@@ -21,7 +21,10 @@ export type WhisperOptions = {
   home?: string | undefined
   /** The build to use; by the machine unless given. */
   whisperBuild?: WhisperBuild | undefined
-  /** Seconds without a sign of life after which whisper.cpp counts as hung; by the model's size unless given. */
+  /**
+   * Seconds without a sign of life after which whisper.cpp counts as hung; by the model's size
+   * unless given.
+   */
   quietLimitS?: number
 }
 
@@ -31,8 +34,9 @@ type Hearing = Parameters<SpeechToText['transcribe']>[0]
 const IDLE_MS = 10 * 60_000
 
 /**
- * whisper.cpp, in a process of its own that keeps the last model loaded: a crash or a hang there costs the job in hand, and nothing
- * else. One recording is heard at a time; the next one waits for its turn.
+ * whisper.cpp, in a process of its own that keeps the last model loaded: a crash or a hang there
+ * costs the job in hand, and nothing else. One recording is heard at a time; the next one waits for
+ * its turn.
  */
 export function createWhisper({
   home,
@@ -158,7 +162,8 @@ export function createWhisper({
             ),
         )
       }
-      // One token a segment, which gives words their times; where a character may be several tokens, that would break the text.
+      // One token a segment, which gives words their times; where a character may be several
+      // tokens, that would break the text.
       const byToken = spoken === undefined || translate === true || !UNSPACED.has(spoken)
       const heard = await ask(byToken ? { tokenTimestamps: true, maxLen: 1 } : {})
       spoken ??= heard.language

@@ -3,7 +3,10 @@ import type { Picked } from '../engines/registry.ts'
 
 /** Texts embedded at once: keeps signs of life coming and memory flat. */
 const BATCH = 64
-/** A search's query waits behind the texts that its engine has in hand: a slow box is to be through with them within a second. */
+/**
+ * A search's query waits behind the texts that its engine has in hand: a slow box is to be through
+ * with them within a second.
+ */
 const BACKGROUND_BATCH = 8
 
 type Options = {
@@ -21,7 +24,8 @@ type Options = {
 /**
  * Texts to as many vectors of one size.
  *
- * @throws EarshotError EARSHOT_ENGINE_FAILED where the engine answers anything else; what the engine throws
+ * @throws EarshotError EARSHOT_ENGINE_FAILED where the engine answers anything else; what the
+ *   engine throws
  */
 export async function embedTexts(
   { engine, model }: Picked<'embed'>,
@@ -53,7 +57,8 @@ export async function embedTexts(
 }
 
 /**
- * The same in the background, a few at a time, and where texts may be longer than the model can hold: the vector of such a one is the mean of those of its halves.
+ * The same in the background, a few at a time, and where texts may be longer than the model can
+ * hold: the vector of such a one is the mean of those of its halves.
  *
  * @param prefix goes before each text and each half
  */

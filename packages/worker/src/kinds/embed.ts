@@ -12,7 +12,10 @@ import { embedInBackground, embedTexts } from './embed-texts.ts'
 
 type Doing = { signal: AbortSignal; progress: (fraction: number) => void }
 
-/** A document's segments to chunks with lexical vectors; with a model, its chunks to vectors of that model. */
+/**
+ * A document's segments to chunks with lexical vectors; with a model, its chunks to vectors of that
+ * model.
+ */
 export function createEmbed({ db, engines }: { db: Database; engines: Engines }): BuiltIn<'embed'> {
   async function chunksOf(document: number, { signal, progress }: Doing): Promise<Output<'embed'>> {
     const pieces = segmentsToChunks(await readSegments(db.pool, document))

@@ -2,12 +2,12 @@ import { type GenerateDelta, type ToolCall, withSchemas } from '@earshot/contrac
 import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 
-/** A conversation to its next message; whoever asked for it hears each piece as it is made. */
+/** A conversation to its next message; anyone who asked for it hears each piece as it is made. */
 export function createGenerate({ engines }: { engines: Engines }): BuiltIn<'generate'> {
   return async ({ reply_to: _, ...request }, { signal, progress, emit, job }) => {
     const { engine, model } = pickFor(engines, request.model, job.role)
     const onDelta = (delta: GenerateDelta) => {
-      // Nobody knows how long it gets; it lives.
+      // No one knows how long it gets; it lives.
       progress(0)
       emit(withoutNul(delta))
     }
@@ -34,7 +34,10 @@ function pickFor(engines: Engines, name: string | undefined, role: string) {
   return engines.need('generate', largest?.name)
 }
 
-/** PostgreSQL's texts cannot hold a NUL, nor half a surrogate pair, of which the other half may come with the next piece: that is for `whole` to see. */
+/**
+ * PostgreSQL's texts cannot hold a NUL, nor half a surrogate pair, of which the other half may come
+ * with the next piece: that is for `whole` to see.
+ */
 function withoutNul<T extends { content?: string; tool_calls?: ToolCall[] }>(
   piece: T,
   whole = (text: string) => text,

@@ -4,7 +4,10 @@ import type { Engines } from '../engines/registry.ts'
 import type { BuiltIn } from '../handle.ts'
 import type { MediaClient } from '../media/client.ts'
 
-/** The model that speaks in this voice, where one is known to; a voice without its model is looked for in all. */
+/**
+ * The model that speaks in this voice, where one is known to; a voice without its model is looked
+ * for in all.
+ */
 function modelWith(engines: Engines, voice: string | undefined): string | undefined {
   const models = engines.serving.flatMap(({ engine, models }) =>
     engine.kind === 'speak' ? models : [],

@@ -19,7 +19,10 @@ function modelFor(engines: Engines, wish: SpeechNeeds): string | undefined {
     .find((model) => canHear(model, wish))?.name
 }
 
-/** Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the original did not change. */
+/**
+ * Speech to segments: fetch, decode to 16 kHz mono, hear, cut at pauses, and make sure that the
+ * original did not change.
+ */
 export function createTranscribe({
   media,
   engines,

@@ -15,15 +15,27 @@ import { signedMediaPath } from '@earshot/shared/media/sign'
 /** How long a finished transcript waits for its media's holder before the job goes back. */
 const VERIFY_PATIENCE_MS = 120_000
 const VERIFY_RETRY_MS = 2000
-/** Coordinators greet every 5 s. One silent for longer than this is not tried: a box that is off holds up a slot until the time-out. */
+/**
+ * Coordinators greet every 5 s. One silent for longer than this is not tried: a box that is off
+ * holds up a slot until the time-out.
+ */
 const SILENT_S = 60
 
 export type MediaClient = {
-  /** Fetches media into `dir`, from this box's own disk where it lies there; returns the file's path. Throws EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED, EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
+  /**
+   * Fetches media into `dir`, from this box's own disk where it lies there; returns the file's
+   * path. Throws EARSHOT_MEDIA_GONE, EARSHOT_MEDIA_CHANGED, EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL.
+   */
   fetch(hash: string, dir: string, signal: AbortSignal): Promise<string>
-  /** Asks the holder whether the original is still what was worked on. Throws EARSHOT_MEDIA_CHANGED, EARSHOT_MEDIA_GONE, EARSHOT_UNREACHABLE. */
+  /**
+   * Asks the holder whether the original is still what was worked on. Throws EARSHOT_MEDIA_CHANGED,
+   * EARSHOT_MEDIA_GONE, EARSHOT_UNREACHABLE.
+   */
   verify(hash: string, signal: AbortSignal): Promise<void>
-  /** Sends a file to a coordinator that is there; returns its hash. Throws EARSHOT_UNREACHABLE, EARSHOT_DISK_FULL. */
+  /**
+   * Sends a file to a coordinator that is there; returns its hash. Throws EARSHOT_UNREACHABLE,
+   * EARSHOT_DISK_FULL.
+   */
   upload(file: string, mime: string, signal: AbortSignal): Promise<string>
   /** Coordinators whose media was read from this box's own disk. */
   shares(): string[]
@@ -36,7 +48,10 @@ type Place = Pick<MediaLocation, 'holder' | 'path' | 'size' | 'expires' | 'signa
 /** `away`: others that hold it too and cannot be asked now. */
 type Located = { places: Place[]; away: string[] }
 
-/** Media to and from the coordinators, over HTTP: the worker only connects outwards. What lies on a disk of this box is read there. */
+/**
+ * Media to and from the coordinators, over HTTP: the worker only connects outwards. What lies on a
+ * disk of this box is read there.
+ */
 export function createMediaClient({
   db,
   key,
@@ -87,7 +102,8 @@ export function createMediaClient({
             signal,
           })
         } catch (err) {
-          // Content that changed under an unchanged size and time is seen by nobody else: asked to compare, the holder takes it anew.
+          // Content that changed under an unchanged size and time is seen by no one else: asked to
+          // compare, the holder takes it again.
           if (err instanceof EarshotError && err.code === 'EARSHOT_MEDIA_CHANGED')
             await verifyAt(place, hash, signal)
           throw err
@@ -123,7 +139,10 @@ export function createMediaClient({
   }
 }
 
-/** As firstThatWorks; but what is gone from one place, or changed there, may still be as it was with a holder that is away. */
+/**
+ * As firstThatWorks; but what is gone from one place, or changed there, may still be as it was with
+ * a holder that is away.
+ */
 async function firstHolder<Result>(
   { places, away }: Located,
   work: (place: Place) => Promise<Result>,
@@ -229,7 +248,7 @@ async function refusal(answer: Response, host: string): Promise<EarshotError> {
       { hint: 'Their clocks may be more than five minutes apart.' },
     )
   }
-  // Not this node's disk: the job waits until there is room, and nobody is charged.
+  // Not this node's disk: the job waits until there is room, and no one is charged.
   if (answer.status === 507)
     return new EarshotError(
       'EARSHOT_UNREACHABLE',

@@ -4,13 +4,16 @@ import { join, resolve } from 'node:path'
 import { EarshotError } from '@earshot/contract'
 import { newPartial, writePartial } from '@earshot/shared/media/partial'
 
-/** `path`: where its holder says that it lies; `hash` and `size` (bytes): what it must be; `dir`: where the copy goes, made when missing. */
+/**
+ * `path`: where its holder says that it lies; `hash` and `size` (bytes): what it must be; `dir`:
+ * where the copy goes, made when missing.
+ */
 export type Near = { path: string; hash: string; size: number; dir: string; signal: AbortSignal }
 
 /**
- * Copies a media file that lies on a disk of this box, too, and proves on the way that it is what was asked for. Answers the copy's
- * path, or undefined when nothing of that content can be read there: on another box the path means nothing.
- * Throws EARSHOT_DISK_FULL, or the signal's reason.
+ * Copies a media file that lies on a disk of this box, too, and proves on the way that it is what
+ * was asked for. Answers the copy's path, or undefined when nothing of that content can be read
+ * there: on another box the path means nothing. Throws EARSHOT_DISK_FULL, or the signal's reason.
  *
  * @example
  * const path = (await copyMedia({ path: held.path, hash, size, dir: jobDir, signal })) ?? (await fetchMedia(…))
@@ -46,7 +49,10 @@ export async function copyMedia({
   }
 }
 
-/** Never through a link, never a pipe or device: nobody said that this path is ours. Neither flag is known on Windows. */
+/**
+ * Never through a link, never a pipe or device: no one said that this path is ours. Neither flag is
+ * known on Windows.
+ */
 async function openRegular(path: string, size: number): Promise<FileHandle | undefined> {
   const file = await open(
     path,

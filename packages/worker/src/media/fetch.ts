@@ -6,7 +6,10 @@ import { newPartial, writePartial, type Bytes } from '@earshot/shared/media/part
 /** A holder that sends nothing for so long is taken for gone. */
 const SILENCE_S = 30
 
-/** `url`: a signed address; `hash` and `size` (bytes): what must come; `dir`: where the file goes, made when missing. */
+/**
+ * `url`: a signed address; `hash` and `size` (bytes): what must come; `dir`: where the file goes,
+ * made when missing.
+ */
 export type Wanted = {
   url: string
   hash: string
@@ -17,9 +20,11 @@ export type Wanted = {
 }
 
 /**
- * Streams a media file from its holder into `dir` and proves on the way that it is what was asked for. Answers the path.
- * Throws EARSHOT_MEDIA_GONE (the holder has it no more), EARSHOT_MEDIA_CHANGED (other content came), EARSHOT_BAD_SIGNATURE,
- * EARSHOT_UNREACHABLE (no answer, a broken or silent connection, a fault at the holder), EARSHOT_DISK_FULL, or the signal's reason.
+ * Streams a media file from its holder into `dir` and proves on the way that it is what was asked
+ * for. Answers the path. Throws EARSHOT_MEDIA_GONE (the holder has it no more),
+ * EARSHOT_MEDIA_CHANGED (other content came), EARSHOT_BAD_SIGNATURE, EARSHOT_UNREACHABLE (no
+ * answer, a broken or silent connection, a fault at the holder), EARSHOT_DISK_FULL, or the signal's
+ * reason.
  *
  * @example
  * const path = await fetchMedia({ url: `${holder}${mediaPath(secret, hash, 3600)}`, hash, size, dir: jobDir, signal })
@@ -66,7 +71,7 @@ export async function fetchMedia({
 }
 
 async function reach(url: string, hash: string, signal: AbortSignal): Promise<Bytes> {
-  // A redirect would carry the signature to a host that nobody named.
+  // A redirect would carry the signature to a host that no one named.
   const answer = await fetch(url, {
     signal,
     redirect: 'error',

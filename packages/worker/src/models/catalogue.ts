@@ -1,7 +1,13 @@
-/** A model of whisper.cpp that can be pulled. `sha256`: of the file, pinned here: another content is not taken. */
+/**
+ * A model of whisper.cpp that can be pulled. `sha256`: of the file, pinned here: another content is
+ * not taken.
+ */
 export type Downloadable = { name: string; file: string; size: number; sha256: string }
 
-/** Where the models of whisper.cpp are, in the form that `earshot models pull` asks: this address, a slash, the file's name. */
+/**
+ * Where the models of whisper.cpp are, in the form that `earshot models pull` asks: this address, a
+ * slash, the file's name.
+ */
 export const WHISPER_SOURCE = 'https://huggingface.co/ggerganov/whisper.cpp/resolve/main'
 
 const SHA256: readonly [name: string, size: number, sha256: string][] = [
@@ -21,7 +27,10 @@ const SHA256: readonly [name: string, size: number, sha256: string][] = [
   ['large-v3', 3_095_033_483, '64d182b440b98d5203c4f9bd541544d84c605196c4f7b845dfa11fb23594d1e2'],
 ]
 
-/** The models of whisper.cpp that can be pulled, the smallest first. Names without `.en` know about a hundred languages. */
+/**
+ * The models of whisper.cpp that can be pulled, the smallest first. Names without `.en` know about
+ * a hundred languages.
+ */
 export const WHISPER_MODELS: readonly Downloadable[] = SHA256.map(([name, size, sha256]) => ({
   name: `whisper-${name}`,
   file: `ggml-${name}.bin`,

@@ -23,12 +23,13 @@ export type DownloadOptions = {
 }
 
 /**
- * Loads a model down: beside its place, going on where it was broken off, and renamed once its SHA-256 is what it must be. One that is there
- * and whole is left as it is.
+ * Loads a model down: beside its place, going on where it was broken off, and renamed once its
+ * SHA-256 is what it must be. One that is there and whole is left as it is.
  *
  * @returns the file
- * @throws EarshotError EARSHOT_UNREACHABLE (the hint says what to copy where), EARSHOT_ENGINE_FAILED (what came is not the model),
- *   EARSHOT_DISK_FULL; the signal's reason on abort: what came so far is kept
+ * @throws EarshotError EARSHOT_UNREACHABLE (the hint says what to copy where),
+ *   EARSHOT_ENGINE_FAILED (what came is not the model), EARSHOT_DISK_FULL; the signal's reason on
+ *   abort: what came so far is kept
  */
 export async function download(
   model: Downloadable,
@@ -78,7 +79,7 @@ async function fetchRest(
       await answer.body?.cancel()
       throw new Error(`it answered ${answer.status}`)
     }
-    // A server that knows nothing of ranges begins anew.
+    // A server that knows nothing of ranges begins again.
     const goesOn =
       answer.status === 206 &&
       answer.headers.get('content-range')?.startsWith(`bytes ${from}-`) === true

@@ -11,8 +11,8 @@ export type RunOptions = {
   input?: string
   signal?: AbortSignal | undefined
   /**
-   * Called with each line of standard output; without it the output is kept and returned. What it throws ends the
-   * program.
+   * Called with each line of standard output; without it the output is kept and returned. What it
+   * throws ends the program.
    */
   onLine?: (line: string) => void
   /**
@@ -43,11 +43,12 @@ const GRACE_MS = 2_000
 const NOT_FOUND = 127
 
 /**
- * Runs a program in a child process to its end, without a shell. Its exit code is the caller's to judge. It ends, with
- * everything it started, when `signal` fires or when it falls silent: asked first, killed two seconds later.
+ * Runs a program in a child process to its end, without a shell. Its exit code is the caller's to
+ * judge. It ends, with everything it started, when `signal` fires or when it falls silent: asked
+ * first, killed two seconds later.
  *
- * @throws EarshotError EARSHOT_ENGINE_MISSING when there is no such program, EARSHOT_ENGINE_FAILED when it hung; the signal's
- * reason on abort; what `onLine` threw
+ * @throws EarshotError EARSHOT_ENGINE_MISSING when there is no such program, EARSHOT_ENGINE_FAILED
+ *   when it hung; the signal's reason on abort; what `onLine` threw
  * @example
  * const { code, stdout } = await runProgram({ program: 'flite', args: ['-lv'], quietLimitS: 10 })
  */
@@ -202,8 +203,8 @@ export function endedBadly(program: string, { code, killedBy, stderr }: Ended): 
 }
 
 /**
- * Seconds that a program may take to speak a text, of which it says nothing meanwhile: a minute, and what a machine needs that speaks as slowly as a
- * person does (15 characters a second).
+ * Seconds that a program may take to speak a text, of which it says nothing meanwhile: a minute,
+ * and what a machine needs that speaks as slowly as a person does (15 characters a second).
  *
  * @example
  * speakingLimitS('Dinner is ready.') // 61: one that hangs over a short sentence is found out soon

@@ -23,7 +23,10 @@ export async function inFolder<T>(use: Use, work: (dir: string) => Promise<T>): 
   }
 }
 
-/** Removes the folders that processes of this user left behind which were killed: those that nobody has touched for a day. */
+/**
+ * Removes the folders that processes of this user left behind which were killed: those that no one
+ * has touched for a day.
+ */
 export async function removeOldFolders(root = os.tmpdir()): Promise<void> {
   const names = await readdir(root).catch(() => [])
   await Promise.all(

@@ -7,15 +7,19 @@ type Part = Piece & { words: number }
 /** A chunk is closed from here on. */
 const ENOUGH_WORDS = 120
 const MOST_WORDS = 200
-/** Longer segments are cut, so that one of them as overlap and the next always fit into a chunk together. */
+/**
+ * Longer segments are cut, so that one of them as overlap and the next always fit into a chunk
+ * together.
+ */
 const MOST_SEGMENT_WORDS = 100
 
 /**
- * Segments to the pieces that are embedded: whole segments, 60 to 200 words (only a document's last or only piece may be
- * shorter), each piece beginning with the last segment of the one before.
+ * Segments to the pieces that are embedded: whole segments, 60 to 200 words (only a document's last
+ * or only piece may be shorter), each piece beginning with the last segment of the one before.
  *
- * A segment of more than 100 words is first cut into equal parts, which then count as segments: between its words where
- * they have times, otherwise between words of the text, with times in proportion to the length of the text.
+ * A segment of more than 100 words is first cut into equal parts, which then count as segments:
+ * between its words where they have times, otherwise between words of the text, with times in
+ * proportion to the length of the text.
  *
  * @example
  * segmentsToChunks([{ start_s: 0, end_s: 2, text: 'hello there', confidence: null, words: [] }]) // [{ start_s: 0, end_s: 2, text: 'hello there' }]

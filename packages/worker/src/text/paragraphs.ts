@@ -13,12 +13,14 @@ const LIMIT_MS = 120_000
 const MOST_WORDS = 100
 
 /**
- * Reads a plain text file as segments without times, one a paragraph (paragraphs are parted by empty lines); a
- * paragraph of more than 100 words is cut at ends of sentences, and a longer sentence between words. UTF-8, with or
- * without a byte order mark, and UTF-16 with one; what is neither is read as Windows-1252, of which Latin-1 is a part.
- * A thread of its own reads it, so that a text which takes long stops nothing else.
+ * Reads a plain text file as segments without times, one a paragraph (paragraphs are parted by
+ * empty lines); a paragraph of more than 100 words is cut at ends of sentences, and a longer
+ * sentence between words. UTF-8, with or without a byte order mark, and UTF-16 with one; what is
+ * neither is read as Windows-1252, of which Latin-1 is a part. A thread of its own reads it, so
+ * that a text which takes long stops nothing else.
  *
- * @param options.signal ends the thread; @param options.limitMs the longest it may take, in milliseconds
+ * @param options.signal ends the thread; @param options.limitMs the longest it may take, in
+ *   milliseconds
  * @throws EarshotError EARSHOT_MEDIA_EMPTY, EARSHOT_MEDIA_UNREADABLE (binary, or not read in time),
  *   EARSHOT_TOO_LARGE (over 20 MiB, or over 500,000 paragraphs)
  * @example
@@ -111,7 +113,10 @@ function decodeUtf8(bytes: Uint8Array): string | null {
   }
 }
 
-/** Texts hold tabs, line ends, form feeds, and here and there an escape; a NUL, or many control codes, means a binary. */
+/**
+ * Texts hold tabs, line ends, form feeds, and here and there an escape; a NUL, or many control
+ * codes, means a binary.
+ */
 function checked(text: string): string {
   const control = text.match(/[\u0000-\u0008\u000e-\u001f\u007f\ufffd]/g)?.length ?? 0
   if (text.includes('\0') || control > text.length / 100) {

@@ -6,9 +6,9 @@ const MOST_S = 30
 const ENDS_SENTENCE = /[.!?…。！？]["'”’)\]]*$/u
 
 /**
- * Heard words to segments, which end at a pause of 0.4 s or more or at a full stop; where neither comes, after 60 words
- * or 30 s. A segment's confidence is the mean of its words', null when none has one. Words keep their order; none is
- * lost.
+ * Heard words to segments, which end at a pause of 0.4 s or more or at a full stop; where neither
+ * comes, after 60 words or 30 s. A segment's confidence is the mean of its words', null when none
+ * has one. Words keep their order; none is lost.
  *
  * @example
  * wordsToSegments([{ text: 'hello', start_s: 0, end_s: 0.4 }, { text: 'again', start_s: 2, end_s: 2.5 }]).length // 2

@@ -15,8 +15,8 @@ export function countWords(text: string): number {
 }
 
 /**
- * Cuts a text into parts of about equal length with at most `most` words each, between words; no character but blanks
- * is lost.
+ * Cuts a text into parts of about equal length with at most `most` words each, between words; no
+ * character but blanks is lost.
  *
  * @example
  * cutWords('one two three', 2) // ['one two', 'three']

@@ -20,7 +20,10 @@ export type EngineServer = AsyncDisposable & {
   routes: Record<string, Route>
 }
 
-/** A server that speaks an engine's protocol, by the routes that a test gives it: `'POST /api/chat'`. */
+/**
+ * A server that speaks an engine's protocol, by the routes that a test gives it: `'POST
+ * /api/chat'`.
+ */
 export async function engineServer(routes: Record<string, Route> = {}): Promise<EngineServer> {
   const own: EngineServer['asked'] = []
   const server = createServer((request, response) => {
@@ -67,7 +70,10 @@ export function json(response: ServerResponse, status: number, body: unknown): v
     .end(JSON.stringify(body))
 }
 
-/** Sends text cut into pieces of `size` bytes, through characters and lines alike, each in a packet of its own. */
+/**
+ * Sends text cut into pieces of `size` bytes, through characters and lines alike, each in a packet
+ * of its own.
+ */
 export async function inPieces(
   response: ServerResponse,
   text: string,

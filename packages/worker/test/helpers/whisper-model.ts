@@ -8,8 +8,8 @@ const MULTILINGUAL = 51_865
 const NEEDED = [' ', ' -', " '"]
 
 /**
- * Writes a model file that whisper.cpp takes for "empty model for testing": header, mel filters and vocabulary, no tensors. With it all of
- * its code runs, and hears nothing.
+ * Writes a model file that whisper.cpp takes for "empty model for testing": header, mel filters and
+ * vocabulary, no tensors. With it all of its code runs, and hears nothing.
  *
  * @param options.vocabulary whether it has the tokens that are needed
  * @returns the file

@@ -14,8 +14,9 @@ export type OpenAiApi = {
   aliases: Aliases
   models: Models
   /**
-   * Sends a request into the mesh as an interactive job. When the client goes away the job is cancelled. The headers X-Earshot-Job,
-   * X-Earshot-Node and X-Earshot-Model are set on the answer as soon as they are known.
+   * Sends a request into the mesh as an interactive job. When the client goes away the job is
+   * cancelled. The headers X-Earshot-Job, X-Earshot-Node and X-Earshot-Model are set on the answer
+   * as soon as they are known.
    */
   ask(
     reply: FastifyReply,
@@ -53,8 +54,9 @@ export function createOpenAiApi({ db, awaitedJobs, openaiApi: settings }: Contex
 }
 
 /**
- * The same with every text as the database can hold it, where JSON can say more: without NULs, which nobody reads, and with a replacement character for half
- * an emoji, which clients send that cut texts by length.
+ * The same with every text as the database can hold it, where JSON can say more: without NULs,
+ * which no one reads, and with a replacement character for half an emoji, which clients send that
+ * cut texts by length.
  */
 function storable(value: unknown): unknown {
   if (typeof value === 'string') return value.replaceAll('\0', '').toWellFormed()

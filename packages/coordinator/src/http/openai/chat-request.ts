@@ -26,7 +26,10 @@ const Limit = z.union(
   'expected a whole number above 0',
 )
 
-/** Fields that are not named here change nothing, and are passed over; those that would change the answer are refused. */
+/**
+ * Fields that are not named here change nothing, and are passed over; those that would change the
+ * answer are refused.
+ */
 export const ChatRequest = z.object({
   model: z.string().min(1).max(200),
   messages: z.array(Message).min(1).max(10_000),

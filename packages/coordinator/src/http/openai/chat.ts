@@ -69,7 +69,8 @@ async function stream(
       finish_reason: reason,
       usage,
     } = generated((await answer.catch(tooLong)).result)
-    // An engine that tells nothing as it goes, or its calls only at the end; pieces that came later than the end.
+    // An engine that tells nothing as it goes, or its calls only at the end; pieces that came later
+    // than the end.
     const content = message.content.startsWith(said.content)
       ? message.content.slice(said.content.length)
       : ''
@@ -85,7 +86,10 @@ async function stream(
   })
 }
 
-/** Engines may tell it as something that is too large; clients know it by another name, and by the field that holds it. */
+/**
+ * Engines may tell it as something that is too large; clients know it by another name, and by the
+ * field that holds it.
+ */
 function tooLong(error: unknown): never {
   if (
     !(error instanceof EarshotError) ||

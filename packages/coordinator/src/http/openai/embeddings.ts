@@ -55,7 +55,7 @@ function tooLong(error: unknown): never {
   throw new EarshotError(error.code, error.message, { field: 'input' })
 }
 
-/** Vectors can be cut only where the model was made for it, which nobody tells. */
+/** Vectors can be cut only where the model was made for it, which no one tells. */
 function checkDimensions(asked: number | null | undefined, has: number | undefined): void {
   if (asked == null || has === undefined || asked === has) return
   throw new EarshotError(

@@ -19,7 +19,10 @@ const NAMES: Partial<Record<ErrorCode, string>> = {
   EARSHOT_UNAUTHORIZED: 'invalid_api_key',
   EARSHOT_CONTEXT_TOO_LONG: 'context_length_exceeded',
 }
-/** What may be over when the same is asked again. Everything else the mesh has already tried elsewhere where that made sense. */
+/**
+ * What may be over when the same is asked again. Everything else the mesh has already tried
+ * elsewhere where that made sense.
+ */
 const WORTH_ANOTHER_TRY = new Set<ErrorCode>([
   'EARSHOT_BUSY',
   'EARSHOT_NO_NODE',
@@ -41,7 +44,7 @@ export function answerOpenAiErrors(scope: FastifyInstance, log: Log): void {
     const error = toEarshotError(thrown)
     if (error.status === 413) await drained(request.raw)
     const about = { err: thrown, method: request.method, url: request.url, request: request.id }
-    // The client is gone: nobody reads an answer.
+    // The client is gone: no one reads an answer.
     if (reply.raw.destroyed || isCutOff(request)) {
       log.debug(about, 'a client broke off its request')
       return reply

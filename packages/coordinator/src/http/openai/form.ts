@@ -1,14 +1,18 @@
 import { EarshotError } from '@earshot/contract'
 import type { FastifyRequest } from 'fastify'
 
-/** A form with one file: its other fields as text, `name[]` and repeated ones as lists, whatever the order. */
+/**
+ * A form with one file: its other fields as text, `name[]` and repeated ones as lists, whatever the
+ * order.
+ */
 export type Form<File> = { fields: Record<string, string | string[]>; file: File; fileName: string }
 
 /** A prompt, at most. */
 const FIELD_BYTES = 256 * 1024
 
 /**
- * Reads a body of multipart/form-data; its file is handed on piece by piece as it comes, and never held.
+ * Reads a body of multipart/form-data; its file is handed on piece by piece as it comes, and never
+ * held.
  *
  * @param keep takes the file
  * @param discard undoes it, when the rest of the form is no good
@@ -81,7 +85,7 @@ function isBrokenForm(error: unknown): boolean {
 }
 
 function addField(fields: Form<unknown>['fields'], given: string, value: string): void {
-  // Forms send what nobody filled in, too.
+  // Forms send what no one filled in, too.
   if (value === '') return
   // PHP, Dart and Kotlin number the entries of a list: `name[0]`.
   const name = given.replace(/\[\d{0,3}\]$/, '')

@@ -9,7 +9,9 @@ import { modelRoutes } from './model-routes.ts'
 import { speechRoutes } from './speech.ts'
 import { transcriptionRoutes } from './transcriptions.ts'
 
-/** The door for clients of OpenAI: the routes of docs/openai.md, whose errors have OpenAI's shape. */
+/**
+ * The door for clients of OpenAI: the routes of docs/openai.md, whose errors have OpenAI's shape.
+ */
 export function openAiRoutes(app: FastifyInstance, context: Context): void {
   const openaiApi = createOpenAiApi(context)
   app.register(async (scope) => {

@@ -10,7 +10,10 @@ const ALIVE_MS = 15_000
 
 export type Sse = {
   readonly begun: boolean
-  /** Sends one event, its name too where it has one; the first one begins the answer. Waits while the client is slow. */
+  /**
+   * Sends one event, its name too where it has one; the first one begins the answer. Waits while
+   * the client is slow.
+   */
   send(data: object | string, event?: string): Promise<void>
   end(): void
 }
@@ -62,8 +65,9 @@ export function createSse(reply: FastifyReply): Sse {
 }
 
 /**
- * Answers with what `work` sends and the mark of the end. Throws what goes wrong before the first event; later it is told in an event with
- * `error`, which clients of OpenAI's protocol take for a failure.
+ * Answers with what `work` sends and the mark of the end. Throws what goes wrong before the first
+ * event; later it is told in an event with `error`, which clients of OpenAI's protocol take for a
+ * failure.
  */
 export async function answerBySse(
   reply: FastifyReply,

@@ -30,7 +30,10 @@ export const textOf = ({ text, segments }: Heard): string =>
     .filter((line) => line !== '')
     .join(' ')
 
-/** What was heard, as OpenAI's protocol writes it; `words` and `segments` are what verbose_json holds. */
+/**
+ * What was heard, as OpenAI's protocol writes it; `words` and `segments` are what verbose_json
+ * holds.
+ */
 export function formatHeard(
   heard: Heard,
   format: ResponseFormat,
@@ -66,7 +69,10 @@ function languageName(code: string | null | undefined): string {
   return WHISPER_NAMES[short] ?? names.of(short)?.toLowerCase() ?? short
 }
 
-/** Figures that only Whisper has (`avg_logprob` and its like) are neutral: clients read them, none of ours are measured. */
+/**
+ * Figures that only Whisper has (`avg_logprob` and its like) are neutral: clients read them, none
+ * of ours are measured.
+ */
 function verbose(
   heard: Heard,
   { task, words, segments }: { task: string; words: boolean; segments: boolean },

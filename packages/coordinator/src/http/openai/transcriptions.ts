@@ -104,7 +104,10 @@ async function answer(
   return reply.type(type).send(body)
 }
 
-/** Server-sent events: a piece for each segment that is heard, where the engine tells them as it goes, then all of it. */
+/**
+ * Server-sent events: a piece for each segment that is heard, where the engine tells them as it
+ * goes, then all of it.
+ */
 async function stream(
   payload: Record<string, unknown>,
   reply: FastifyReply,
@@ -132,7 +135,8 @@ async function stream(
     const text = textOf(heard)
     if (!sse.begun)
       await sse.send({ type: 'transcript.text.delta', delta: text }, 'transcript.text.delta')
-    // Whichever engine could begin soonest heard it: the headers were sent before it was known what it is called.
+    // Whichever engine could begin soonest heard it: the headers were sent before it was known what
+    // it is called.
     await sse.send(
       { type: 'transcript.text.done', text, model: heard.model ?? heard.engine },
       'transcript.text.done',
@@ -149,14 +153,14 @@ async function checkAsync(
   return parse(TranscriptionFields.pick({ language: true }), fields)
 }
 
-/** `?async=1`: the recording is kept, heard as a job that nobody waits for, and found by search. */
+/** `?async=1`: the recording is kept, heard as a job that no one waits for, and found by search. */
 async function takeIn(
   request: FastifyRequest,
   reply: FastifyReply,
   { db, media, coordinatorId, limits, url }: Context,
 ): Promise<unknown> {
   const discard = async ({ hash, path, duplicate }: Kept) => {
-    // The rest of the form was no good: a file that nobody had before must not stay without a row.
+    // The rest of the form was no good: a file that no one had before must not stay without a row.
     if (!duplicate && (await readHeld(db.pool, hash, coordinatorId)).held === undefined)
       await rm(path, { force: true })
   }

@@ -10,13 +10,16 @@ export type Upload = AsyncDisposable & { hash: string; size: number }
 export type Uploads = {
   /** Forgets what an earlier process left behind. */
   open(): Promise<void>
-  /** Keeps a stream under its hash, for nodes to fetch, until the upload is disposed. @throws EarshotError EARSHOT_TOO_LARGE, EARSHOT_DISK_FULL */
+  /**
+   * Keeps a stream under its hash, for nodes to fetch, until the upload is disposed. @throws
+   * EarshotError EARSHOT_TOO_LARGE, EARSHOT_DISK_FULL
+   */
   keep(stream: AsyncIterable<Uint8Array>, options: { maxBytes: number }): Promise<Upload>
 }
 
 /**
- * Recordings that were sent to be heard and not to be kept: in a store of their own, so that what is deleted there is never
- * what somebody took in.
+ * Recordings that were sent to be heard and not to be kept: in a store of their own, so that what
+ * is deleted there is never what someone took in.
  *
  * @param store used for nothing else
  */

@@ -23,8 +23,9 @@ const OPENAI_ERROR: Json = {
 }
 
 /**
- * The whole service as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1). What goes in follows from the schemas by which requests are
- * checked; what is kept of a job is described by the kinds' own schemas.
+ * The whole service as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1). What goes in follows
+ * from the schemas by which requests are checked; what is kept of a job is described by the kinds'
+ * own schemas.
  */
 export function openApiDocument({ url, version }: { url: string; version: string }): Json {
   const paths: Record<string, Json> = {}
@@ -156,7 +157,10 @@ function parametersOf(query: z.ZodType | undefined): Json[] {
   }))
 }
 
-/** What may be sent, or is answered. What JSON Schema cannot say (a function that looks closer) is left out. */
+/**
+ * What may be sent, or is answered. What JSON Schema cannot say (a function that looks closer) is
+ * left out.
+ */
 function schemaOf(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' })
   // Later versions may answer with more.
@@ -171,7 +175,10 @@ function withoutClosing(schema: unknown): Json {
   ) as Json
 }
 
-/** `TranscribePayload`, `TranscribeResult` and so on: what `payload` and `result` of a job hold, by its kind. */
+/**
+ * `TranscribePayload`, `TranscribeResult` and so on: what `payload` and `result` of a job hold, by
+ * its kind.
+ */
 function kindSchemas(): Json {
   return Object.fromEntries(
     Object.entries(KINDS).flatMap(([kind, { payload, result }]) => {

@@ -11,7 +11,9 @@ export type Operation = {
   form?: z.ZodType
   /** Headers it needs, each with what it is. */
   headers?: Record<string, string>
-  /** The answer when all went well: status 200 and JSON unless told otherwise, and what it holds. */
+  /**
+   * The answer when all went well: status 200 and JSON unless told otherwise, and what it holds.
+   */
   answer: {
     status?: number
     type?: string | readonly string[]
@@ -19,7 +21,7 @@ export type Operation = {
     /** What the JSON holds. */
     schema?: z.ZodType
   }
-  /** Nobody needs the key; or who shows a signature does not. */
+  /** No one needs the key; or who shows a signature does not. */
   access?: 'open' | 'signed'
   /** The errors have OpenAI's shape. */
   openai?: true

@@ -41,8 +41,8 @@ import type { Operation } from './operation.ts'
 const node = { about: 'The node', schema: NodeView }
 
 /**
- * Every route of the service, by method and path, and what can be said of it: /openapi.json is made of this. A test holds it against the
- * routes there are, both ways.
+ * Every route of the service, by method and path, and what can be said of it: /openapi.json is made
+ * of this. A test holds it against the routes there are, both ways.
  */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /healthz': {
