@@ -1,7 +1,11 @@
 // Which Node runs Earshot: the running one where it is new enough, else a private one in .tools.
 import { findTool, installTool } from './tool.mjs'
 
-/** The oldest Node that runs TypeScript without a flag; 23 learned it later than 22 did. */
+/**
+ * The oldest Node that runs TypeScript without a flag; 23 learned it later than 22 did.
+ *
+ * @public
+ */
 export const NODE_NEEDED = '22.18'
 
 /**

@@ -32,6 +32,7 @@ async function test(yes, args) {
   await check('the format', ': pnpm format', inModules('oxfmt/bin/oxfmt'), '--check')
   await check('types', '', inModules('typescript/bin/tsc'), '--noEmit')
   await check('lint rules', '', inModules('oxlint/bin/oxlint'))
+  await check('unused exports', '', inModules('knip/bin/knip.js'), '--no-config-hints')
   await check('the pages', '', inModules('markdownlint-cli2/markdownlint-cli2-bin.mjs'))
   return foreground(node, [inModules('vitest/vitest.mjs'), 'run', ...args], { env, cwd: root })
 }

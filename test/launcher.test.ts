@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,6 +58,21 @@ describe('what was never set up', () => {
       )
     },
   )
+})
+
+test('npm start refuses a taken port before any set-up', async () => {
+  await cp(join(ROOT, 'launcher'), join(folder, 'launcher'), { recursive: true })
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  const ran = promisify(execFile)(process.execPath, [join(folder, 'launcher/start.mjs')], {
+    env: { ...process.env, EARSHOT_PORT: String(port) },
+  })
+  await expect(ran).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(`^earshot: Port ${port} of this machine is taken.*\n$`),
+  })
+  taken.close()
 })
 
 describe('the lock', () => {

@@ -63,6 +63,19 @@ describe.each(databases)('rows that cannot be read, on %s', (kind) => {
     const good = '{"a": 1, "b": "x*", "c": true, "d": {"not": "y"}, "e": {">=": 1, "<": 2.5}}'
     await sql(`select earshot.submit_job('step', requires => $1)`, [good])
   })
+  test('the leader is told which lane cannot be read, and why', async () => {
+    await insertUnchecked('{"vram_gb": [8]}')
+    const told: string[][] = []
+    const term = (await acquireLeadership(held.db.pool, 'test', true))!
+    await routeAll(held.db, { term, onMalformed: (_, faults) => void told.push(faults) })
+    expect(told).toEqual([['requires.vram_gb is malformed']])
+  })
+  test('needs of more than a hundred tags are refused from SQL', async () => {
+    const tags = Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`t${i}`, true]))
+    await expect(
+      sql(`select earshot.submit_job('step', requires => $1)`, [tags]),
+    ).rejects.toMatchObject({ code: '22023' })
+  })
   test.each(bad)('a job whose needs are %s stops the routing of no other', async (requires) => {
     await insertUnchecked(requires)
     await step()

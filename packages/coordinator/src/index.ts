@@ -3,7 +3,7 @@ import path from 'node:path'
 import { PROTOCOL } from '@earshot/contract'
 import type { Config } from '@earshot/shared/config'
 import type { Database, Listener } from '@earshot/db/database'
-import { touchCoordinator } from '@earshot/db/functions/leadership'
+import { touchCoordinator, type Lane } from '@earshot/db/functions/leadership'
 import type { Log } from '@earshot/shared/log'
 import { createLoop, type Loop } from '@earshot/shared/loop'
 import { createMediaStore } from '@earshot/shared/media/store'
@@ -107,11 +107,20 @@ export function createCoordinator({
       cursor,
       waking,
       onNodes,
+      onMalformed,
     })
     await recall.look(term, assigned)
     if (assigned > 0) log.debug({ term, jobs: assigned }, 'Jobs were given to nodes')
     metrics.routed(assigned)
     return assigned
+  }
+
+  const unreadable = new Set<string>()
+  /** Once a lane, and for so many that no table of bad rows fills the log. */
+  function onMalformed({ lane, role }: Lane, faults: string[]): void {
+    if (unreadable.has(lane) || unreadable.size >= 1000) return
+    unreadable.add(lane)
+    log.warn({ lane, role, faults }, 'The needs of these jobs cannot be read, so they wait')
   }
 
   function onLead(): void {

@@ -34,8 +34,6 @@ import { streamRoutes } from './stream.ts'
 import { createAwaitedJobs } from '../jobs/awaited-jobs.ts'
 import { whyRoutes } from './why.ts'
 
-export type { HttpParts, HttpSettings } from './context.ts'
-
 export type HttpService = {
   /** Once started: every route, such as `GET /v1/jobs/:id`. */
   readonly routes: readonly string[]

@@ -12,7 +12,7 @@ import {
   routeJobs,
   routeOrSnapshot,
 } from '@earshot/db/functions/leadership'
-import { meets } from '@earshot/shared/lanes'
+import { malformed, meets } from '@earshot/shared/lanes'
 import { type OpenLane, laneKey, choosePlacements } from './placement.ts'
 import { type PlacementCache, createPlacementCache, isIdle } from './placement-cache.ts'
 import { maxCapacity } from './capacity.ts'
@@ -51,6 +51,8 @@ export type Routing = {
    * precedent.
    */
   onNodes?: (count: number) => void
+  /** Told of a lane whose needs cannot be read: its jobs wait, and all others are routed. */
+  onMalformed?: (lane: Lane, faults: string[]) => void
 }
 
 /**
@@ -72,6 +74,7 @@ export async function routeAll(
     cursor = { after: null },
     waking,
     onNodes,
+    onMalformed,
   }: Routing,
 ): Promise<number> {
   const seen = await routeOrSnapshot(
@@ -89,7 +92,7 @@ export async function routeAll(
     return seen.assigned.length
   }
   onNodes?.(seen.nodes.length)
-  const rest = { term, batchAging, placementCache, waking }
+  const rest = { term, batchAging, placementCache, waking, onMalformed }
   let total = seen.alone ? await routeIsolatedJobs(db, term) : 0
   let left: Look | null = seen.alone
     ? await routingSnapshot(db.pool, PROTOCOL, GLANCE, cursor.after)
@@ -103,11 +106,16 @@ export async function routeAll(
   return total
 }
 
-type Kept = Required<Omit<Routing, 'onNodes' | 'waking' | 'cursor'>> & {
+type Kept = Required<Omit<Routing, 'onNodes' | 'onMalformed' | 'waking' | 'cursor'>> & {
   waking: NodeWaker | undefined
+  onMalformed: Routing['onMalformed']
 }
 
 function routeSeen(db: Database, { lanes, nodes }: Look, kept: Kept): Promise<number> {
+  for (const lane of lanes) {
+    const faults = malformed(lane.requires)
+    if (faults.length > 0) kept.onMalformed?.(lane, faults)
+  }
   return routeLanes(
     db,
     openLanes(lanes, nodes),

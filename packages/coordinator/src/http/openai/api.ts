@@ -1,5 +1,5 @@
 import type { Config } from '@earshot/shared/config'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import type { Submission } from '@earshot/db/functions/jobs'
 import type { Context } from '../context.ts'
 import type { Answered, Hear } from '../../jobs/awaited-jobs.ts'
@@ -91,5 +91,3 @@ function tell(reply: FastifyReply, answered: Answered): Answered {
 
 /** Names of models may hold any character; headers may not. */
 export const headerText = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?')
-
-export type OpenAiRoutes = (scope: FastifyInstance, openaiApi: OpenAiApi, context: Context) => void
