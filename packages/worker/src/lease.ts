@@ -6,7 +6,7 @@ const FRESH_S = 1
  * The database's clock may be set, and by it no age can be told then. Set back or far ahead, it
  * makes messages come from the future, by more than clocks drift between two heartbeats. Set a
  * little ahead, it makes a message look younger than it is, but no older than the last heartbeat:
- * so that has to be no longer ago than what has ended is known for (hand.ts).
+ * so that has to be no longer ago than what has ended is known for (local-queue.ts).
  */
 const DRIFT_S = 0.2
 const UNWATCHED_MS = 3000

@@ -24,9 +24,9 @@ export type PlacementCache = {
  *
  * @param clock milliseconds that only grow
  * @example
- * const precedents = createPrecedents()
- * precedents.note(lane, node)
- * precedents.now() // [{ lane, class, node, incarnation, roles, tags }]
+ * const placementCache = createPlacementCache()
+ * placementCache.note(lane, node)
+ * placementCache.now() // [{ lane, class, node, incarnation, roles, tags }]
  */
 export function createPlacementCache(clock: () => number = monotonicMs): PlacementCache {
   const kept = new Map<string, { precedent: Precedent; until: number }>()

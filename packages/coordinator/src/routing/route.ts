@@ -62,7 +62,7 @@ export type Routing = {
  *
  * @returns how many jobs were assigned
  * @example
- * const routing = { term, turns: createTurns(), precedents: createPrecedents() }
+ * const routing = { term, batchAging: createBatchAging(), placementCache: createPlacementCache() }
  * await routeAll(db, routing)
  */
 export async function routeAll(

@@ -108,7 +108,7 @@ export function call<Row extends pg.QueryResultRow>(
   text: string,
   values: unknown[],
 ): Promise<Row[]> {
-  // Inside a transaction only all of it can be tried again, by anyone who began it.
+  // Inside a transaction only all of it can be tried again, by the caller that began it.
   return send<Row>(db, name, { text, values, ...limitOf(db, name) }, db instanceof pg.Pool ? 1 : 0)
 }
 

@@ -5,8 +5,8 @@ const SIGN_MS = 10_000
  * One at a time, in the order they came.
  *
  * @example
- * const turns = createTurns()
- * await turns.take(signal, () => progress(0), () => hear(recording))
+ * const serialQueue = createSerialQueue()
+ * await serialQueue.take(signal, () => progress(0), () => transcribe(recording))
  */
 export function createSerialQueue(): {
   take<T>(signal: AbortSignal, stillWaiting: () => void, work: () => Promise<T>): Promise<T>
